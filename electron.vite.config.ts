@@ -1,0 +1,40 @@
+// One build for all hosts: main (Electron), serve, cli and the worker share chunks; preload and the window stand apart.
+import { resolve } from 'node:path';
+import vue from '@vitejs/plugin-vue';
+import { defineConfig } from 'electron-vite';
+
+// TF.js is bundled from its ES modules: its CommonJS build would bring a second op registry.
+const bundled = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@tensorflow/tfjs-backend-webgpu'];
+
+export default defineConfig({
+  main: {
+    resolve: { mainFields: ['module', 'jsnext:main', 'main'] },
+    build: {
+      externalizeDeps: { exclude: bundled },
+      sourcemap: true,
+      rollupOptions: {
+        input: {
+          index: resolve('src-main/index.ts'),
+          serve: resolve('src-main/hosts/serve/main.ts'),
+          cli: resolve('src-main/hosts/cli/main.ts'),
+          worker: resolve('src-main/train/worker.ts'),
+        },
+        output: { format: 'es', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
+      },
+    },
+  },
+  preload: {
+    build: {
+      rollupOptions: {
+        input: { preload: resolve('src-main/preload.ts') },
+        // A sandboxed preload must be CommonJS.
+        output: { format: 'cjs', entryFileNames: '[name].cjs' },
+      },
+    },
+  },
+  renderer: {
+    root: 'src-renderer',
+    build: { rollupOptions: { input: resolve('src-renderer/index.html') }, chunkSizeWarningLimit: 3000 },
+    plugins: [vue()],
+  },
+});

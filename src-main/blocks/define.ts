@@ -1,0 +1,93 @@
+// What a block is: its card, its weights and state, its cost, and the layer that runs it.
+import type { Rank, Tensor, Tensor3D } from '@tensorflow/tfjs-core';
+import type { BlockRole } from '../spec/card';
+import type { Problem } from '../spec/error';
+import type { Options, ValuesOf } from '../spec/options';
+
+/** Draws numbers for one weight; seeded by the run's seed and the weight's full name, so order does not matter. */
+export interface Draw {
+  /** Uniform in [0, 1). */
+  uniform(): number;
+  /** Standard normal. */
+  normal(): number;
+}
+
+/** How a weight starts. `branch`: divided by sqrt(number of residual branches in the model) after drawing. */
+export type Init =
+  | { kind: 'zeros' | 'ones' }
+  | { kind: 'normal'; std: number; branch?: boolean }
+  | { kind: 'uniform'; bound: number; branch?: boolean }
+  | { kind: 'drawn'; value: (draw: Draw, index: number) => number };
+
+export interface WeightSpec {
+  shape: readonly number[];
+  init: Init;
+  /** Weight decay applies; default: to matrices only (rank >= 2). */
+  decay?: boolean;
+  /** Muon may orthogonalise it; default: to matrices of blocks. */
+  muon?: boolean;
+}
+
+/** One tensor of the decode state. `'T'` stands for the number of tokens so far: the axis that grows. No batch axis. */
+export interface StateSpec {
+  shape: readonly (number | 'T')[];
+}
+
+/** Cost of one forward pass over one sequence of T tokens, multiply-add = 2. */
+export interface Cost {
+  forwardFlops: number;
+  backwardFlops: number;
+  /** Float32 numbers kept for the backward pass, a sequence. */
+  savedNumbers: number;
+}
+
+export type Weights = Record<string, Tensor>;
+export type State = Record<string, Tensor>;
+
+export interface LayerContext<O> {
+  options: O;
+  /** Present in parity and analyses: take the tensor named as in the spec's `extra/*`. The taker must not keep it undisposed. */
+  extra?(name: string, value: Tensor): void;
+}
+export interface StepContext<O> extends LayerContext<O> {
+  /** Index of the token being decoded, from 0. */
+  position: number;
+}
+
+/** The computation. All tensors are TF.js tensors on the current backend; the caller tidies. */
+export interface Layer<O> {
+  /** `[B, T, D]` in, `[B, T, D]` out: the whole sequence at once. */
+  forward(x: Tensor3D, weights: Weights, context: LayerContext<O>): Tensor3D;
+  /** The state before the first token, for `batch` sequences; axes named 'T' start at length 0 (leave such tensors out). */
+  begin?(batch: number, width: number, options: O): State;
+  /** One token: `[B, 1, D]` and the state so far to `[B, 1, D]` and the state after. Absent where the block is not causal. */
+  step?(x: Tensor3D, weights: Weights, state: State, context: StepContext<O>): { y: Tensor3D; state: State };
+}
+
+export interface BlockDefinition<S extends Options = Options> {
+  /** The folder's name. */
+  id: string;
+  role: BlockRole;
+  title: string;
+  paper?: string;
+  options: S;
+  /** Rules that join several options with each other and with the width D. */
+  rules?(options: ValuesOf<S>, width: number, path: string): Problem[];
+  /** False if an earlier output may depend on a later token: refused in a causal language model. */
+  causal(options: ValuesOf<S>): boolean;
+  weights(options: ValuesOf<S>, width: number): Record<string, WeightSpec>;
+  /** The decode state a sequence; `{}` for none, undefined where the block can't be decoded. */
+  state?(options: ValuesOf<S>, width: number): Record<string, StateSpec>;
+  cost(options: ValuesOf<S>, width: number, tokens: number): Cost;
+  layer: Layer<ValuesOf<S>>;
+  /** Reads the `config` of a golden case of this block (spec names) into our width and options. */
+  golden?(config: Record<string, unknown>): { width: number; options: ValuesOf<S> };
+}
+
+/** Any block, when its options' types do not matter. */
+// biome-ignore lint/suspicious/noExplicitAny: options are checked against the block's own description before use.
+export type AnyBlock = BlockDefinition<any>;
+
+export const defineBlock = <S extends Options>(block: BlockDefinition<S>): BlockDefinition<S> => block;
+
+export type { Rank };

@@ -1,0 +1,255 @@
+// What the window may ask of main, and what it gets: the whole contract between the two, as types.
+import type { BlockCard, TaskCard } from '../spec/card';
+import type { Problem } from '../spec/error';
+import type { RunEvent, RunStatus } from '../spec/event';
+import type { ModelSpec } from '../spec/model';
+import type { DeviceId, RunDraft, RunSpec } from '../spec/run';
+
+/** One node of the model as the inspector shows it, keyed by its path (`model.layers[2]`). */
+export interface NodeFacts {
+  path: string;
+  /** Shape in and out, e.g. `[B, 128, 256]`. */
+  shape: string;
+  /** Of the node whole: a repeat counts all of its copies. */
+  parameters: number;
+  /** Forward FLOPs a token at the given context. */
+  flopsPerToken: number;
+  /** Decode state bytes a sequence at the given context. */
+  stateBytes: number;
+  /** Activation bytes kept for the backward pass, a sequence. */
+  savedBytes: number;
+}
+export interface Inspection {
+  problems: Problem[];
+  nodes: NodeFacts[];
+  total: {
+    parameters: number;
+    embeddingParameters: number;
+    flopsPerToken: number;
+    stateBytes: number;
+    savedBytes: number;
+    blocks: number;
+  };
+}
+
+export interface SavedModel {
+  id: string;
+  name: string;
+  model: ModelSpec;
+  updatedAt: number;
+}
+export interface ModelPreset {
+  id: string;
+  title: string;
+  summary: string;
+  model: ModelSpec;
+}
+
+/** A run as the list shows it. */
+export interface RunRow {
+  id: string;
+  name: string;
+  status: RunStatus;
+  /** Why it ended, as a sentence; for a failed run the error. */
+  why: string | null;
+  step: number;
+  steps: number;
+  tokens: number;
+  /** Seconds of training so far, and the estimate of what is left (null when unknown). */
+  seconds: number;
+  etaSeconds: number | null;
+  createdAt: number;
+  startedAt: number | null;
+  endedAt: number | null;
+  heartbeatAt: number | null;
+  ownerPid: number | null;
+  /** Place in the queue, from 1; null when not queued. */
+  queue: number | null;
+  /** Newest value of each metric. */
+  last: Record<string, number | null>;
+  /** Lowest (loss) or highest (accuracy) value so far of each metric. */
+  best: Record<string, number | null>;
+  parameters: number | null;
+  stateBytes: number | null;
+  device: DeviceId;
+  deviceDetail: string | null;
+  threads: number | null;
+  tokensPerSecond: { median: number; low: number; high: number } | null;
+  task: string;
+  /** Blocks in order, repeats folded: `softmax_attention + gated_mlp ×4`. */
+  blocks: string;
+  seed: number;
+  tokensPerStep: number | null;
+  stepFlops: number | null;
+  parent: { run: string; step: number } | null;
+  resumable: boolean;
+  checkpointStep: number | null;
+  sizeBytes: number | null;
+  deletedAt: number | null;
+  /** Newest event the store has of this run. */
+  seq: number;
+}
+export interface RunDetail extends RunRow {
+  spec: RunSpec;
+  folder: string;
+  warnings: { step: number; code: string; message: string }[];
+  samples: { step: number; prompt: string; text: string }[];
+  checkpoints: { step: number; file: string; sizeBytes: number; final: boolean }[];
+}
+
+/** Points of one metric of one run. Where `buckets` cut it down, every bucket gave its lowest and highest point, so no peak is lost. */
+export interface Series {
+  run: string;
+  name: string;
+  step: number[];
+  tokens: number[];
+  /** Seconds of training. */
+  seconds: number[];
+  value: (number | null)[];
+  /** How many raw points the range holds; more than `value.length` means that this is a min/max picture of them. */
+  raw: number;
+  /** Ask with this as `after` to get only what is new. */
+  cursor: number;
+}
+
+export interface DeviceInfo {
+  id: DeviceId;
+  title: string;
+  available: boolean;
+  /** What it is (instruction set, adapter), or why it is not there and what to do. */
+  detail: string;
+}
+export interface DeviceTest {
+  id: DeviceId;
+  ok: boolean;
+  /** Matrix product checked against the plain form, and its measured rate. */
+  gflops: number | null;
+  worstError: number | null;
+  message: string;
+}
+export interface AppInfo {
+  version: string;
+  host: 'electron' | 'serve' | 'cli';
+  folder: string;
+  node: string;
+  electron: string | null;
+  platform: string;
+  cores: number;
+  memoryBytes: number;
+  diskFreeBytes: number;
+}
+export interface TextFile {
+  id: string;
+  name: string;
+  bytes: number;
+  addedAt: number;
+}
+export interface TaskPreview {
+  /** Rows of tokens as text, with the graded ones marked. */
+  rows: { tokens: string[]; graded: boolean[]; targets: string[] }[];
+  vocabulary: number;
+  tokensTrain: number | null;
+  tokensValidation: number | null;
+  problems: Problem[];
+  /** Chance level of the headline metric and the like, drawn as lines: `{ 'uniform loss': 5.55 }`. */
+  levels: Record<string, number>;
+}
+
+/** Each method takes one plain object and answers with plain data; errors carry `problems` where a spec was wrong. */
+export interface Api {
+  app: {
+    info(input: Record<string, never>): AppInfo;
+  };
+  settings: {
+    get(input: Record<string, never>): Record<string, unknown>;
+    set(input: { key: string; value: unknown }): void;
+  };
+  blocks: { list(input: Record<string, never>): BlockCard[] };
+  tasks: {
+    list(input: Record<string, never>): TaskCard[];
+    preview(input: { id: string; options: Record<string, unknown>; rows: number }): TaskPreview;
+  };
+  texts: {
+    list(input: Record<string, never>): TextFile[];
+    /** Adds a text of the user's; a folder comes as its files, joined in order of their names. */
+    add(input: { name: string; files: { name: string; text: string }[] }): TextFile;
+    remove(input: { id: string }): void;
+  };
+  models: {
+    /** `tokens`: context length T; `vocabulary`: ids that the task uses. Never throws for a wrong model: the problems are the answer. */
+    inspect(input: { model: unknown; tokens: number; vocabulary: number }): Inspection;
+    presets(input: Record<string, never>): ModelPreset[];
+    list(input: Record<string, never>): SavedModel[];
+    save(input: { id?: string; name: string; model: ModelSpec }): SavedModel;
+    remove(input: { id: string }): void;
+    restore(input: { id: string }): void;
+  };
+  runs: {
+    list(input: { deleted?: boolean }): RunRow[];
+    get(input: { id: string }): RunDetail;
+    /** Checks and queues; the supervisor starts them when there is room. */
+    create(input: { runs: RunDraft[] }): RunRow[];
+    /** Two small models on the bundled text, chosen to finish in under two minutes on two cores. */
+    example(input: Record<string, never>): RunRow[];
+    pause(input: { ids: string[] }): void;
+    /** Goes on with paused and interrupted runs; an interrupted one starts from its newest checkpoint. */
+    resume(input: { ids: string[] }): void;
+    /** A paused run does exactly one more update. */
+    step(input: { ids: string[] }): void;
+    /** Ends a run in good order, with a checkpoint; a queued one leaves the queue. */
+    stop(input: { ids: string[] }): void;
+    rename(input: { id: string; name: string }): void;
+    /** Moves to the trash; `restore` brings back. Folders in the trash are removed after 30 days. */
+    remove(input: { ids: string[] }): void;
+    restore(input: { ids: string[] }): void;
+    /** Moves a queued run in front of another, or to the end. */
+    reorder(input: { id: string; before: string | null }): void;
+    events(input: { id: string; after: number; limit: number }): RunEvent[];
+    /** Raw points of all metrics as CSV. */
+    csv(input: { ids: string[] }): string;
+  };
+  metrics: {
+    names(input: { runs: string[] }): string[];
+    /** `after` maps a run to the cursor that its last answer gave; left out, the whole range comes in at most `buckets` min/max pairs. */
+    series(input: {
+      runs: string[];
+      names: string[];
+      buckets: number;
+      after?: Record<string, number>;
+      from?: number;
+      to?: number;
+    }): Series[];
+  };
+  devices: {
+    list(input: Record<string, never>): DeviceInfo[];
+    test(input: { id: DeviceId }): DeviceTest;
+  };
+}
+
+export type Noun = keyof Api;
+/** As the window calls it: `client.runs.list({})`. */
+export type Client = {
+  [N in Noun]: {
+    [M in keyof Api[N]]: Api[N][M] extends (input: infer I) => infer O ? (input: I) => Promise<O> : never;
+  };
+};
+/** As main implements it; answers may come later. */
+export type Implementation = {
+  [N in Noun]: {
+    [M in keyof Api[N]]: Api[N][M] extends (input: infer I) => infer O ? (input: I) => O | Promise<O> : never;
+  };
+};
+
+/** Main tells, the window asks again with its cursor. */
+export type Notice =
+  | { kind: 'runs'; ids: string[] }
+  | { kind: 'metrics'; run: string; seq: number }
+  | { kind: 'models' }
+  | { kind: 'texts' };
+
+/** On the wire (WebSocket text frames, or Electron IPC). */
+export type Request = { id: number; noun: string; method: string; input: unknown };
+export type Reply =
+  | { id: number; ok: true; value: unknown }
+  | { id: number; ok: false; error: { name: string; message: string; problems?: Problem[] } };
+export type Message = Reply | { notice: Notice };

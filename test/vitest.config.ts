@@ -1,0 +1,20 @@
+// Unit tests and suites; the end-to-end tests have a configuration of their own (test/e2e/vitest.config.ts).
+import { resolve } from 'node:path';
+import vue from '@vitejs/plugin-vue';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  root: resolve(import.meta.dirname, '..'),
+  plugins: [vue()],
+  resolve: { mainFields: ['module', 'jsnext:main', 'main'] },
+  test: {
+    include: ['src-main/**/*.test.ts', 'src-renderer/**/*.test.ts', 'kernels/**/*.test.ts', 'test/{suites,house}/**/*.test.ts'],
+    environment: 'node',
+    // TF.js must come through Vite as ES modules, once: see electron.vite.config.ts.
+    server: { deps: { inline: [/@tensorflow\//] } },
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
