@@ -41,7 +41,7 @@ function wants(issue: z.core.$ZodIssue): string {
     case 'invalid_value':
       return `it wants ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map((v) => show(v)).join(', ')}`;
     case 'invalid_type':
-      return `it wants ${issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`}`;
+      return `it wants ${issue.expected === 'int' ? 'a whole number' : `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`}`;
     case 'too_small':
       return `it wants ${issue.origin === 'array' ? `at least ${issue.minimum} entries` : `at least ${issue.minimum}`}`;
     case 'too_big':
