@@ -1,0 +1,54 @@
+// Walking rows of floats whose length is no multiple of the vector, and sums over rows that come out the same for any number of threads.
+#ifndef LAB_ROWS_H
+#define LAB_ROWS_H
+
+#include "lab.h"
+
+namespace lab {
+
+/// As Load and Store, but of the first `k` floats where fewer than W are left; the missing lanes are 0.
+LAB_INLINE F LoadUpTo(const float* p, int64_t k) { return k >= W ? Load(p) : LoadPart(p, k); }
+LAB_INLINE void StoreUpTo(float* p, F a, int64_t k) {
+  if (k >= W)
+    Store(p, a);
+  else
+    StorePart(p, a, k);
+}
+
+/// Sum of at(j, left) for j = 0, W, 2W .. below n, where left = n - j is the number of valid lanes (W or more: all). Four chains hide the latency.
+template <class At>
+LAB_INLINE float SumOver(int64_t n, At&& at) {
+  F s[4] = {F(0.0f), F(0.0f), F(0.0f), F(0.0f)};
+  int64_t j = 0;
+  for (; j + 4 * W <= n; j += 4 * W)
+    for (int i = 0; i < 4; ++i) s[i] += at(j + i * W, int64_t{W});
+  for (; j < n; j += W) s[0] += at(j, n - j);
+  return Sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+/// How to cut `rows` into parts that each keep a partial sum: at least `least` rows a part, at most 64 parts.
+struct Parts {
+  int64_t grain, count;
+  Parts(int64_t rows, int64_t least) {
+    const int64_t even = (rows + 63) / 64;
+    grain = even > least ? even : least;
+    if (grain < 1) grain = 1;
+    count = rows > 0 ? (rows + grain - 1) / grain : 0;
+  }
+};
+
+/// out[j] = Σ partial[p][j] over the parts in order, for j < width; partial rows lie `stride` floats apart.
+inline void SumParts(const float* partial, int64_t parts, int64_t stride, int64_t width, float* out) {
+  ParallelFor((width + W - 1) / W, Grain(parts * W), [&](int64_t begin, int64_t end) {
+    for (int64_t v = begin; v < end; ++v) {
+      const int64_t j = v * W, left = width - j;
+      F sum(0.0f);
+      for (int64_t p = 0; p < parts; ++p) sum += LoadUpTo(partial + p * stride + j, left);
+      StoreUpTo(out + j, sum, left);
+    }
+  });
+}
+
+}  // namespace lab
+
+#endif

@@ -1,0 +1,140 @@
+// Products of small matrices that already lie in cache (attention tiles, scan chunks): nothing is packed, and triangles can be left out.
+#ifndef LAB_TILE_H
+#define LAB_TILE_H
+
+#include "lab.h"
+
+namespace lab {
+
+/// A of C = A B, read one number at a time, so that it may lie in any order: A(i, k) = p[i * row + k * step].
+struct Factor {
+  const float* p;
+  int64_t row, step;
+};
+/// B or C: rows of contiguous numbers, `ld` apart.
+struct Rows {
+  const float* p;
+  int64_t ld;
+};
+struct Out {
+  float* p;
+  int64_t ld;
+};
+/// The part of a strip's work that is not known to be zero: sum over k0 <= k < k1, columns j0 <= j < j1. j0 is a multiple of W.
+struct Span {
+  int64_t k0, k1, j0, j1;
+};
+
+// Vectors and rows that one strip keeps in registers: 32 registers hold 6 x 4 (and 8 x 3, 12 x 2, 12 x 1) sums, 16 hold 6 x 2 and 12 x 1.
+#if LAB_AVX512 || LAB_NEON
+constexpr int kStripVectors = 4;
+constexpr int kStripRows[kStripVectors] = {12, 12, 8, 6};
+#else
+constexpr int kStripVectors = 2;
+constexpr int kStripRows[kStripVectors] = {12, 6};
+#endif
+
+// The sums must become registers, so these loops have to vanish at any optimisation level.
+#if defined(__GNUC__)
+#define LAB_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LAB_UNROLL
+#endif
+
+/// R rows and V vectors of C (+)= A B. `last` lanes of the last vector count; Part says that this is less than W.
+template <int R, int V, bool Part>
+void Strip(int64_t k, Factor a, Rows b, Out c, int64_t last, bool add) {
+  F sum[R][V];
+  LAB_UNROLL for (int r = 0; r < R; ++r)
+    LAB_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = F(0.0f);
+  const float* ap = a.p;
+  const float* bp = b.p;
+  for (int64_t i = 0; i < k; ++i, ap += a.step, bp += b.ld) {
+    F bv[V];
+    LAB_UNROLL for (int v = 0; v < V; ++v) bv[v] = Part && v == V - 1 ? LoadPart(bp + v * W, last) : Load(bp + v * W);
+    LAB_UNROLL for (int r = 0; r < R; ++r) {
+      const F av(ap[r * a.row]);
+      LAB_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = Fma(av, bv[v], sum[r][v]);
+    }
+  }
+  LAB_UNROLL for (int r = 0; r < R; ++r) {
+    float* cp = c.p + r * c.ld;
+    LAB_UNROLL for (int v = 0; v < V; ++v) {
+      if (Part && v == V - 1)
+        StorePart(cp + v * W, add ? LoadPart(cp + v * W, last) + sum[r][v] : sum[r][v], last);
+      else
+        Store(cp + v * W, add ? Load(cp + v * W) + sum[r][v] : sum[r][v]);
+    }
+  }
+}
+
+using StripFunction = void (*)(int64_t k, Factor a, Rows b, Out c, int64_t last, bool add);
+
+/// The strip of `rows` rows and V vectors, found by counting down from R.
+template <int R, int V, bool Part>
+LAB_INLINE StripFunction StripOf(int64_t rows) {
+  if constexpr (R == 0) {
+    return nullptr;
+  } else {
+    return rows == R ? Strip<R, V, Part> : StripOf<R - 1, V, Part>(rows);
+  }
+}
+template <int V>
+LAB_INLINE StripFunction StripOf(int64_t rows, bool part) {
+  constexpr int most = kStripRows[V - 1];
+  return part ? StripOf<most, V, true>(rows) : StripOf<most, V, false>(rows);
+}
+inline StripFunction StripOf(int64_t rows, int64_t vectors, bool part) {
+  switch (vectors) {
+    case 1: return StripOf<1>(rows, part);
+#if LAB_AVX512 || LAB_NEON
+    case 2: return StripOf<2>(rows, part);
+    case 3: return StripOf<3>(rows, part);
+    default: return StripOf<4>(rows, part);
+#else
+    default: return StripOf<2>(rows, part);
+#endif
+  }
+}
+
+/// C [m, n] = A B, or C += A B with `add`, on the calling thread. `span(i0, i1)` tells for rows i0 <= i < i1 which k and columns matter; columns
+/// outside of it are neither read nor written.
+template <class SpanOf>
+void Product(int64_t m, int64_t n, Factor a, Rows b, Out c, bool add, SpanOf&& span) {
+  const int64_t vectors = (n + W - 1) / W;
+  const int64_t rows = kStripRows[(vectors < kStripVectors ? (vectors > 0 ? vectors : 1) : kStripVectors) - 1];
+  for (int64_t i = 0; i < m; i += rows) {
+    const int64_t height = m - i < rows ? m - i : rows;
+    const Span s = span(i, i + height);
+    const int64_t k = s.k1 > s.k0 ? s.k1 - s.k0 : 0;
+    if (k == 0 && add) continue;
+    for (int64_t j = s.j0; j < s.j1;) {
+      // Even shares: 5 vectors go as 3 and 2. Narrower strips than the height was chosen for only use fewer registers.
+      const int64_t left = s.j1 - j, vectorsLeft = (left + W - 1) / W, strips = (vectorsLeft + kStripVectors - 1) / kStripVectors;
+      const int64_t wide = (vectorsLeft + strips - 1) / strips;
+      const int64_t last = left >= wide * W ? W : left - (wide - 1) * W;
+      StripOf(height, wide, last < W)(k, {a.p + i * a.row + s.k0 * a.step, a.row, a.step}, {b.p + s.k0 * b.ld + j, b.ld},
+                                      {c.p + i * c.ld + j, c.ld}, last, add);
+      j += wide * W;
+    }
+  }
+}
+
+/// The whole product, k = 0..k-1.
+inline void Product(int64_t m, int64_t n, int64_t k, Factor a, Rows b, Out c, bool add) {
+  Product(m, n, a, b, c, add, [=](int64_t, int64_t) { return Span{0, k, 0, n}; });
+}
+
+/// to [columns, rows] = from [rows, columns] transposed. Blocks of 8 x 8 keep both sides in L1.
+inline void Transpose(int64_t rows, int64_t columns, Rows from, Out to) {
+  for (int64_t i0 = 0; i0 < rows; i0 += 8)
+    for (int64_t j0 = 0; j0 < columns; j0 += 8) {
+      const int64_t i1 = i0 + 8 < rows ? i0 + 8 : rows, j1 = j0 + 8 < columns ? j0 + 8 : columns;
+      for (int64_t j = j0; j < j1; ++j)
+        for (int64_t i = i0; i < i1; ++i) to.p[j * to.ld + i] = from.p[i * from.ld + j];
+    }
+}
+
+}  // namespace lab
+
+#endif
