@@ -1,0 +1,113 @@
+// What main says of models while they are edited: shapes, costs and problems, kept per model so that nothing is asked twice.
+import { useDebounceFn } from '@vueuse/core';
+import { defineStore } from 'pinia';
+import { computed, ref, shallowRef, watch } from 'vue';
+import type { Inspection, NodeFacts, TaskPreview } from '../../src-main/rpc/contract';
+import type { Problem } from '../../src-main/spec/error';
+import type { ModelSpec } from '../../src-main/spec/model';
+import { onReturn, rpc } from '../rpc';
+import { useBench } from './bench';
+import { locate, type Path } from './document';
+
+const WAIT_MS = 50;
+/** What is assumed until the task has told its own. */
+const UNTOLD = { tokens: 128, vocabulary: 256 };
+
+export const useInspections = defineStore('inspections', () => {
+  const bench = useBench();
+  const preview = shallowRef<TaskPreview | null>(null);
+  const previewError = shallowRef<unknown>(null);
+  const inspection = shallowRef<Inspection | null>(null);
+  const error = shallowRef<unknown>(null);
+  /** True while the numbers shown are of an earlier state of the model. */
+  const stale = ref(false);
+
+  const context = computed(() => ({
+    tokens: preview.value?.tokens ?? (preview.value?.rows[0]?.tokens.length || UNTOLD.tokens),
+    vocabulary: preview.value?.vocabulary || UNTOLD.vocabulary,
+  }));
+
+  const known = new WeakMap<ModelSpec, { at: string; answer: Promise<Inspection> }>();
+  /** Asks main of a model in the bench's context; the same model is asked once. */
+  function inspect(model: ModelSpec): Promise<Inspection> {
+    const at = `${context.value.tokens} ${context.value.vocabulary}`;
+    const before = known.get(model);
+    if (before?.at === at) return before.answer;
+    const answer = rpc.models.inspect({ model, ...context.value });
+    known.set(model, { at, answer });
+    answer.catch(() => known.delete(model));
+    return answer;
+  }
+
+  let newest = 0;
+  async function ask(): Promise<void> {
+    const model = bench.model;
+    const mine = ++newest;
+    if (!model) {
+      inspection.value = null;
+      return;
+    }
+    try {
+      const answer = await inspect(model);
+      if (mine !== newest) return; // A later question is on its way; its answer wins.
+      inspection.value = answer;
+      error.value = null;
+    } catch (failure) {
+      if (mine !== newest) return;
+      error.value = failure;
+    }
+    stale.value = false;
+  }
+  const askSoon = useDebounceFn(ask, WAIT_MS);
+  watch(
+    [() => bench.model, context],
+    () => {
+      stale.value = true;
+      void askSoon();
+    },
+    { immediate: true },
+  );
+  onReturn(() => void ask());
+
+  let newestPreview = 0;
+  async function askPreview(): Promise<void> {
+    const { id, options } = bench.task;
+    if (!id) return;
+    const mine = ++newestPreview;
+    try {
+      const answer = await rpc.tasks.preview({ id, options, rows: 1 });
+      if (mine !== newestPreview) return;
+      preview.value = answer;
+      previewError.value = null;
+    } catch (failure) {
+      if (mine === newestPreview) previewError.value = failure;
+    }
+  }
+  const previewSoon = useDebounceFn(askPreview, 150);
+  watch(() => bench.task, previewSoon, { immediate: true });
+  onReturn(() => void askPreview());
+
+  const facts = computed(() => new Map<string, NodeFacts>((inspection.value?.nodes ?? []).map((n) => [n.path, n])));
+  const problems = computed(() => (inspection.value?.problems ?? []).map((p) => ({ ...p, ...locate(p.path) })));
+  /** Problems of one node itself, or of the model's own settings for `[]`. */
+  const problemsAt = (path: Path): (Problem & { field: string })[] =>
+    problems.value.filter(({ node }) => node.length === path.length && node.every((x, i) => x === path[i]));
+  /** True where a node or anything inside it has a problem. */
+  const hasProblem = (path: Path): boolean =>
+    problems.value.some(({ node }) => node.length >= path.length && path.every((x, i) => x === node[i]));
+
+  return {
+    preview,
+    previewError,
+    context,
+    inspection,
+    error,
+    stale,
+    inspect,
+    facts,
+    problems,
+    problemsAt,
+    hasProblem,
+    ask,
+  };
+});

@@ -1,0 +1,66 @@
+// A chart as a picture for papers and messages: with title, axis names and legend, which stand beside it on screen.
+import '../echarts';
+import { type EChartsCoreOption, init } from 'echarts/core';
+import { DASH_LENGTHS, type Theme } from '../colours';
+import { backgroundOf, type Line, type Look, lineOption, type Level, MARGIN, type View } from './option';
+
+export interface Caption {
+  title: string;
+  axis: string;
+}
+const SIZE = { width: 960, height: 540 };
+const LEGEND_ROW = 22;
+
+/** The chart's option with room for a title above and a legend below. */
+export function exportOption(lines: readonly Line[], levels: readonly Level[], view: View, look: Look, caption: Caption): EChartsCoreOption {
+  const option = lineOption(lines, levels, { ...view, focus: null }, look);
+  const text = look.theme === 'dark' ? '#e3e8ee' : '#1b2129';
+  const font = 'system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif';
+  const rows = Math.ceil(lines.length / 3);
+  return {
+    ...option,
+    textStyle: { fontFamily: font },
+    backgroundColor: backgroundOf(look.theme),
+    title: { text: caption.title, left: 16, top: 12, textStyle: { color: text, fontSize: 16, fontWeight: 600 } },
+    legend: {
+      data: lines.map(({ label, mark }) => ({
+        name: label,
+        lineStyle: { type: mark.dash === 'solid' ? 'solid' : DASH_LENGTHS[mark.dash], width: 2 },
+      })),
+      left: 16,
+      right: 16,
+      bottom: 10,
+      itemWidth: 32,
+      textStyle: { color: text, fontSize: 12 },
+      selectedMode: false,
+    },
+    grid: { left: MARGIN.left + 12, right: 24, top: 48, bottom: 52 + rows * LEGEND_ROW, outerBoundsMode: 'none' },
+    xAxis: { ...(option.xAxis as object), name: caption.axis, nameLocation: 'middle', nameGap: 26, nameTextStyle: { color: text } },
+  };
+}
+
+/** SVG text; scales without loss. */
+export function svgOf(option: EChartsCoreOption): string {
+  const chart = init(null, null, { renderer: 'svg', ssr: true, ...SIZE });
+  try {
+    chart.setOption(option);
+    return chart.renderToSVGString();
+  } finally {
+    chart.dispose();
+  }
+}
+
+/** PNG at twice the size, for sharp print. */
+export async function pngOf(option: EChartsCoreOption, theme: Theme): Promise<Blob> {
+  const box = document.createElement('div');
+  const chart = init(box, null, { renderer: 'canvas', devicePixelRatio: 2, ...SIZE });
+  try {
+    chart.setOption(option);
+    const canvas = chart.renderToCanvas({ pixelRatio: 2, backgroundColor: backgroundOf(theme) });
+    return await new Promise((resolve, reject) =>
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('The picture could not be made: the browser gave no data.'))), 'image/png'),
+    );
+  } finally {
+    chart.dispose();
+  }
+}

@@ -1,0 +1,2 @@
+// Texts of the Build page.
+export default {};

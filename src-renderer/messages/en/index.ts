@@ -1,0 +1,11 @@
+// The English catalogue: the one that gives the keys their types.
+import build from './build';
+import compare from './compare';
+import runs from './runs';
+import shell from './shell';
+
+export const en = { shell, build, runs, compare };
+
+/** The same keys with any texts: every other language satisfies this. */
+export type Shape<T> = { [K in keyof T]: T[K] extends string ? string : Shape<T[K]> };
+export type Messages = Shape<typeof en>;

@@ -1,0 +1,2 @@
+// Texts of the runs page.
+export default {};

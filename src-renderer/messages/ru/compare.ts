@@ -1,0 +1,2 @@
+// Texts of the compare page.
+export default {};

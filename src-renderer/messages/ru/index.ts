@@ -1,0 +1,8 @@
+// The Russian catalogue.
+import type { Messages } from '../en';
+import build from './build';
+import compare from './compare';
+import runs from './runs';
+import shell from './shell';
+
+export const ru = { shell, build, runs, compare } satisfies Messages;

@@ -1,0 +1,52 @@
+// Which runs are seeds of one configuration.
+import type { RunSpec } from '../../../src-main/spec/run';
+
+/** JSON with sorted keys: equal for equal data, in whatever order it was written. */
+export function stable(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(stable).join(',')}]`;
+  if (value !== null && typeof value === 'object')
+    return `{${Object.entries(value)
+      .filter(([, v]) => v !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, v]) => `${JSON.stringify(key)}:${stable(v)}`)
+      .join(',')}}`;
+  return JSON.stringify(value) ?? 'null';
+}
+
+/** All of a spec that makes a difference besides the seed: names and parentage do not. */
+export function configurationKey(spec: RunSpec): string {
+  const { seed: _seed, name: _name, parent: _parent, model, ...rest } = spec;
+  const { name: _model, ...shape } = model;
+  return stable({ ...rest, model: shape });
+}
+
+export interface SeedGroup {
+  key: string;
+  runs: string[];
+}
+
+/** Runs by configuration, both in the order given. A run whose spec is not here yet stands alone. */
+export function groupBySeeds(runs: readonly string[], specOf: (run: string) => RunSpec | undefined): SeedGroup[] {
+  const groups = new Map<string, SeedGroup>();
+  for (const run of runs) {
+    const spec = specOf(run);
+    const key = spec ? configurationKey(spec) : run;
+    const group = groups.get(key) ?? { key: run, runs: [] };
+    group.runs.push(run);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+/** What the names of the seeds have in common, without what the seed left at its end: `mamba2 · seed 1` gives `mamba2`. */
+export function commonName(names: readonly string[]): string {
+  const first = names[0] ?? '';
+  if (names.length < 2) return first;
+  let length = 0;
+  while (length < first.length && names.every((name) => name[length] === first[length])) length++;
+  const common = first
+    .slice(0, length)
+    .replace(/[\s·,;:#(/_-]*(seed|s|зерно)?[\s·,;:#=(/_-]*\d*$/iu, '')
+    .trim();
+  return common || first;
+}
