@@ -46,6 +46,8 @@ export type State = Record<string, Tensor>;
 
 export interface LayerContext<O> {
   options: O;
+  /** True inside a training step: what is meant for evaluation only stays out. */
+  training?: boolean;
   /** Present in parity and analyses: take the tensor named as in the spec's `extra/*`. The taker must not keep it undisposed. */
   extra?(name: string, value: Tensor): void;
 }
@@ -87,6 +89,28 @@ export interface BlockDefinition<S extends Options = Options> {
 /** Any block, when its options' types do not matter. */
 // biome-ignore lint/suspicious/noExplicitAny: options are checked against the block's own description before use.
 export type AnyBlock = BlockDefinition<any>;
+
+/** A computation below the level of a layer, by the tensor names of its spec: blocks are built on it, models do not place it. */
+export interface OperatorDefinition<S extends Options = Options> {
+  /** The folder's name. */
+  id: string;
+  role: 'operator';
+  title: string;
+  paper?: string;
+  options: S;
+  /** Named inputs to named outputs, all tokens at once. */
+  run(inputs: Weights, context: LayerContext<ValuesOf<S>>): Weights;
+  /** The same token by token, with the state after the last one. */
+  decode?(inputs: Weights, context: LayerContext<ValuesOf<S>>): { outputs: Weights; state: State };
+  /** Reads the `config` of a golden case into our options. */
+  golden?(config: Record<string, unknown>): { options: ValuesOf<S> };
+}
+
+/** Any operator, when its options' types do not matter. */
+// biome-ignore lint/suspicious/noExplicitAny: options are checked against the operator's own description before use.
+export type AnyOperator = OperatorDefinition<any>;
+
+export const defineOperator = <S extends Options>(operator: OperatorDefinition<S>): OperatorDefinition<S> => operator;
 
 export const defineBlock = <S extends Options>(block: BlockDefinition<S>): BlockDefinition<S> => block;
 

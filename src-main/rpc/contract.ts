@@ -148,6 +148,8 @@ export interface TaskPreview {
   /** Rows of tokens as text, with the graded ones marked. */
   rows: { tokens: string[]; graded: boolean[]; targets: string[] }[];
   vocabulary: number;
+  /** Longest row T of any batch; where left out, the rows above are whole and tell it. */
+  tokens?: number;
   tokensTrain: number | null;
   tokensValidation: number | null;
   problems: Problem[];

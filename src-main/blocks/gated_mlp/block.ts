@@ -1,0 +1,31 @@
+// What the palette, the checker and the engine know of the gated MLP.
+import { defineBlock, type Init } from '../define';
+import { layer } from './layer';
+import { hiddenWidth, options } from './options';
+
+const matrix: Init = { kind: 'normal', std: 0.02 };
+
+export default defineBlock({
+  id: 'gated_mlp',
+  role: 'channel',
+  title: 'Gated MLP',
+  paper: 'https://arxiv.org/abs/2002.05202',
+  options,
+  causal: () => true,
+  weights(o, D) {
+    const F = hiddenWidth(o, D);
+    return {
+      w_gate: { shape: [D, F], init: matrix },
+      w_up: { shape: [D, F], init: matrix },
+      w_down: { shape: [F, D], init: matrix },
+    };
+  },
+  state: () => ({}),
+  cost(o, D, T) {
+    const F = hiddenWidth(o, D);
+    const forwardFlops = T * 6 * D * F;
+    // Kept: the input, both branches and their product.
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 3 * F) };
+  },
+  layer,
+});

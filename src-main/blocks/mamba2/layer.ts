@@ -1,0 +1,78 @@
+// The Mamba-2 block: project, convolve, scan, norm with gate, project; and the same token by token.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Layer, State, Weights } from '../define';
+import { causalConvSilu } from '../parts/causal_conv';
+import { linear } from '../parts/linear';
+import { gatedRmsNorm } from '../parts/norm';
+import { ssdScan } from '../ssd_scan/fused';
+import { step as scanStep } from '../ssd_scan/reference';
+import { type Mamba2Options, sizes } from './options';
+import { convolveNewest, stepSizes } from './reference';
+
+/** Gate z [B, T, inner], channels of the convolution [B, T, conv] and raw step sizes [B, T, H]. */
+function project(x: Tensor3D, w: Weights, { inner, conv, H }: ReturnType<typeof sizes>) {
+  // The weight is split rather than its product: it has fewer rows than there are tokens.
+  const columns = tf.split(w.w_in, [inner, conv, H], 1);
+  const biases = w.b_in ? tf.split(w.b_in, [inner, conv, H], 0) : [];
+  return columns.map((column, i) => linear(x, column, biases[i])) as [Tensor3D, Tensor3D, Tensor3D];
+}
+
+/** y [B, T, inner] with its gate to the block's output. */
+function finish(y: Tensor, z: Tensor, w: Weights, { groups, normEps, normBeforeGate }: Mamba2Options): Tensor3D {
+  const normed = gatedRmsNorm(y, z, w.norm_w, { epsilon: normEps, groups, gateFirst: !normBeforeGate });
+  return linear(normed, w.w_out, w.b_out) as Tensor3D;
+}
+
+const rate = (w: Weights): Tensor => tf.neg(tf.exp(w.A_log));
+
+export const layer: Layer<Mamba2Options> = {
+  forward(x, w, { options, extra }) {
+    const [b, T, width] = x.shape;
+    const size = sizes(options, width);
+    const { inner, H, P, G, N } = size;
+    const [z, mixed, raw] = project(x, w, size);
+    const xBC = causalConvSilu(mixed, w.conv_w, w.conv_b);
+    const dt = stepSizes(raw, w.dt_bias, options.dtLimit);
+    const [values, B, C] = tf.split(xBC, [inner, G * N, G * N], 2);
+    const { y } = ssdScan({
+      x: tf.reshape(values, [b, T, H, P]) as Tensor4D,
+      dt,
+      A: rate(w),
+      B: tf.reshape(B, [b, T, G, N]) as Tensor4D,
+      C: tf.reshape(C, [b, T, G, N]) as Tensor4D,
+      D: w.D,
+    });
+    const flat = tf.reshape(y, [b, T, inner]);
+    extra?.('dt', dt);
+    extra?.('xBC', xBC);
+    extra?.('y_ssd', flat);
+    return finish(flat, z, w, options);
+  },
+
+  begin(batch, width, options): State {
+    const { H, P, N, K, conv } = sizes(options, width);
+    const ssm = tf.zeros([batch, H, P, N]);
+    return K > 1 ? { ssm, conv: tf.zeros([batch, K - 1, conv]) } : { ssm };
+  },
+
+  step(x, w, state, { options }) {
+    const [b, , width] = x.shape;
+    const size = sizes(options, width);
+    const { inner, H, P, G, N, K, conv } = size;
+    const [z, mixed, raw] = project(x, w, size); // [b, 1, …]
+    const rows = K > 1 ? tf.concat([state.conv, mixed], 1) : mixed; // [b, K, conv]
+    const xBC = convolveNewest(rows, w.conv_w, w.conv_b);
+    const [values, B, C] = tf.split(xBC, [inner, G * N, G * N], 1);
+    const { y, S } = scanStep(state.ssm, {
+      x: tf.reshape(values, [b, H, P]),
+      dt: tf.reshape(stepSizes(raw, w.dt_bias, options.dtLimit), [b, H]),
+      A: rate(w),
+      B: tf.reshape(B, [b, G, N]),
+      C: tf.reshape(C, [b, G, N]),
+      D: w.D,
+    });
+    const next: State = K > 1 ? { ssm: S, conv: tf.slice(rows, [0, 1, 0], [b, K - 1, conv]) } : { ssm: S };
+    return { y: finish(tf.reshape(y, [b, 1, inner]), z, w, options), state: next };
+  },
+};

@@ -1,0 +1,35 @@
+// What the palette, the checker and the engine know of the plain MLP.
+import { defineBlock, type Init, type WeightSpec } from '../define';
+import { layer } from './layer';
+import { hiddenWidth, options } from './options';
+
+const matrix: Init = { kind: 'normal', std: 0.02 };
+
+export default defineBlock({
+  id: 'mlp',
+  role: 'channel',
+  title: 'MLP',
+  paper: 'https://arxiv.org/abs/1706.03762',
+  options,
+  causal: () => true,
+  weights(o, D) {
+    const F = hiddenWidth(o, D);
+    const weights: Record<string, WeightSpec> = {
+      w_up: { shape: [D, F], init: matrix },
+      w_down: { shape: [F, D], init: matrix },
+    };
+    if (o.bias) {
+      weights.b_up = { shape: [F], init: { kind: 'zeros' } };
+      weights.b_down = { shape: [D], init: { kind: 'zeros' } };
+    }
+    return weights;
+  },
+  state: () => ({}),
+  cost(o, D, T) {
+    const F = hiddenWidth(o, D);
+    const forwardFlops = T * 4 * D * F;
+    // Kept: the input and the hidden layer before and after its activation.
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * F) };
+  },
+  layer,
+});

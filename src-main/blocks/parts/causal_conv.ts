@@ -1,0 +1,22 @@
+// Depthwise causal convolution over time with SiLU after it.
+import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
+import { causalConv as kernel } from '../../../kernels/causal-conv/kernel';
+import { bind, tf } from '../../ops';
+import { activate } from './activation';
+
+const convolve = bind(kernel, {
+  replaces: ({ x, weight, bias }, { activation }) => {
+    const [B, T, C] = x!.shape;
+    const [K] = weight!.shape;
+    const padded = tf.concat([tf.zeros([B, K - 1, C]), x!], 1); // [B, K-1+T, C]
+    const taps = Array.from({ length: K }, (_, k) =>
+      tf.mul(tf.slice(padded, [0, k, 0], [B, T, C]), tf.slice(weight!, [k, 0], [1, C])),
+    );
+    const sum = taps.reduce((a, b) => tf.add(a, b), bias ?? tf.zeros([C]));
+    return { y: activation === 'silu' ? activate('silu', sum) : sum };
+  },
+});
+
+/** x [B, T, C], weight [K, C], bias [C] to SiLU(bias + Σ_k weight[k] · x[t + k − (K−1)]), zeros before the start. */
+export const causalConvSilu = (x: Tensor3D, weight: Tensor, bias?: Tensor): Tensor3D =>
+  convolve({ x, weight, bias }, { activation: 'silu' }).y as Tensor3D;

@@ -1,0 +1,13 @@
+// The kernel that may stand in for plain softmax attention, on every device that has it.
+import type { Tensor4D } from '@tensorflow/tfjs-core';
+import { attention } from '../../../kernels/attention/kernel';
+import { bind } from '../../ops';
+import { type Attributes, attend as composed, type Heads } from './reference';
+
+const bound = bind(attention, {
+  replaces: (inputs, attrs) => ({ o: composed(inputs as unknown as Heads, attrs as unknown as Attributes) }),
+});
+
+/** As `attend` of reference.ts. */
+export const attend = ({ q, k, v, cos, sin }: Heads, { causal, scale }: Attributes): Tensor4D =>
+  bound({ q, k, v, cos, sin }, { causal, scale }).o as Tensor4D;

@@ -1,0 +1,55 @@
+// Projections around attention: the whole sequence at once, and token by token from a cache of keys and values.
+import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Layer, Weights } from '../define';
+import { linear } from '../parts/linear';
+import { rmsNorm } from '../parts/norm';
+import { rotaryTables, rotate } from '../parts/rotary';
+import { attend } from './fused';
+import { type AttentionOptions, sizes } from './options';
+import { attendCached, attendSharpened } from './reference';
+
+/** Queries [B, T, H, d], keys and values [B, T, Hk, d] of x [B, T, D], normed if asked, not yet turned. */
+function project(x: Tensor3D, w: Weights, options: AttentionOptions) {
+  const [B, T, D] = x.shape;
+  const { H, Hk, d } = sizes(options, D);
+  const heads = (name: 'q' | 'k' | 'v', count: number) =>
+    tf.reshape(linear(x, w[`w_${name}`], w[`b_${name}`]), [B, T, count, d]) as Tensor4D;
+  const normed = (u: Tensor4D, name: 'q' | 'k') =>
+    options.qkNorm ? (rmsNorm(u, w[`${name}_norm`], options.normEps) as Tensor4D) : u;
+  return { q: normed(heads('q', H), 'q'), k: normed(heads('k', Hk), 'k'), v: heads('v', Hk), H, d };
+}
+
+const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: AttentionOptions) => ({ theta, fraction });
+
+export const layer: Layer<AttentionOptions> = {
+  forward(x, w, { options, extra, training }) {
+    const [B, T] = x.shape;
+    const { q, k, v, H, d } = project(x, w, options);
+    const heads = { q, k, v, ...rotaryTables(0, T, d, rotary(options)) };
+    const attributes = { causal: options.causal, scale: 1 / Math.sqrt(d) };
+    const o =
+      options.adaptiveTemperature && !training ? attendSharpened(heads, attributes, extra) : attend(heads, attributes);
+    return linear(tf.reshape(o, [B, T, H * d]), w.w_o) as Tensor3D;
+  },
+
+  begin: () => ({}),
+
+  step(x, w, state, { options, position }) {
+    const [B] = x.shape;
+    const { q, k, v, H, d } = project(x, w, options); // [B, 1, heads, d]
+    const tables = rotaryTables(position, 1, d, rotary(options));
+    const turn = (u: Tensor4D) => (tables ? rotate(u, tables.cos, tables.sin) : u);
+    // Caches [B, Hk, n, d] hold keys as they were turned at their own positions.
+    const append = (cache: Tensor4D | undefined, u: Tensor4D) => {
+      const row = tf.transpose(u, [0, 2, 1, 3]);
+      return (cache ? tf.concat([cache, row], 2) : row) as Tensor4D;
+    };
+    const k_cache = append(state.k_cache as Tensor4D, turn(k));
+    const v_cache = append(state.v_cache as Tensor4D, v);
+    const query = tf.reshape(turn(q), [B, H, d]) as Tensor3D;
+    const temperature = options.adaptiveTemperature ? 'adaptive' : 'plain';
+    const o = attendCached(query, k_cache, v_cache, 1 / Math.sqrt(d), temperature);
+    return { y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: { k_cache, v_cache } };
+  },
+};

@@ -1,0 +1,43 @@
+// The state-space-dual scan as an operator: what golden cases and blocks call it by.
+import type { Tensor } from '@tensorflow/tfjs-core';
+import { defineOperator } from '../define';
+import { ssdScan } from './fused';
+import { mixingMatrix, recurrent, type Scan } from './reference';
+
+/** Names as in the spec (`initial_state`) to ours. */
+const read = ({ initial_state, ...rest }: Record<string, Tensor>): Scan =>
+  ({ ...rest, ...(initial_state && { initialState: initial_state }) }) as unknown as Scan;
+
+export default defineOperator({
+  id: 'ssd_scan',
+  role: 'operator',
+  title: 'State-space-dual scan',
+  paper: 'https://arxiv.org/abs/2405.21060',
+  options: {},
+  run(inputs, { extra }) {
+    const scan = read(inputs);
+    extra?.('M', mixingMatrix(scan));
+    const { y, finalState } = ssdScan(scan);
+    return { y, final_state: finalState };
+  },
+  decode(inputs) {
+    const { y, finalState } = recurrent(read(inputs));
+    return { outputs: { y, final_state: finalState }, state: { ssm: finalState } };
+  },
+  golden: () => ({ options: {} }),
+});
+
+/**
+ * Useful FLOPs a sequence of T tokens in chunks of Q, forward and backward, multiply-add = 2; H heads of width P, G groups, state N.
+ * The counts are those of the chunked form with full squares inside a chunk.
+ */
+export function scanFlops({ H, P, G, N }: { H: number; P: number; G: number; N: number }, T: number, Q = 64) {
+  const q = Math.min(Q, T);
+  const matrices = 2 * G * q * N + 2 * H * q * P + 4 * H * P * N;
+  return {
+    /** The matrix products of the forward pass alone. */
+    matrices: T * matrices,
+    forward: T * (matrices + (2 * H * P * N) / q + 4 * H * q),
+    backward: T * (6 * G * q * N + 4 * H * q * P + 8 * H * P * N + 8 * H * q),
+  };
+}

@@ -1,0 +1,153 @@
+// ModelSpec to model: weights drawn from the seed, the stack run over whole sequences, the loss, and decoding token by token.
+import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
+import type { Init, LayerContext, WeightSpec } from '../blocks/define';
+import { crossEntropy } from '../blocks/parts/cross_entropy';
+import { tf } from '../ops';
+import { SpecError } from '../spec/error';
+import type { ModelSpec } from '../spec/model';
+import { begin, type DecodeState, decodeStep } from './decode';
+import { causalProblems, planModel, weightsOf } from './plan';
+import { drawing } from './random';
+import { around, enter, leave, runPlanned, type Stack } from './stack';
+
+export interface BuildOptions {
+  /** Token ids run from 0 to `vocabulary - 1`. */
+  vocabulary: number;
+  /** Context length T: the rows of a learned position table. */
+  tokens: number;
+  /** Fixes the weights, each by its name alone. */
+  seed: number;
+  /** 'causal' (default) refuses blocks that look at later tokens; 'any' takes them, and the model can't decode. */
+  order?: 'causal' | 'any';
+}
+export interface LossOptions {
+  labelSmoothing?: number;
+  /** True in a training step: what is meant for evaluation only stays out. */
+  training?: boolean;
+}
+
+export interface Model {
+  spec: ModelSpec;
+  vocabulary: number;
+  weights: Map<string, Variable>;
+  specs: Map<string, WeightSpec>;
+  /** Numbers in all weights. */
+  parameters: number;
+  /** No output depends on a later token. */
+  causal: boolean;
+  /** Longest sequence it can read; undefined where there is no limit. */
+  maxTokens: number | undefined;
+  /** tokens int32 [B, T] to [B, T, V]. */
+  logits(tokens: Tensor2D, context?: { training?: boolean }): Tensor3D;
+  /** inputs and targets int32 [B, T], mask float32 [B, T] (1: graded) to the mean loss in nats over graded tokens. */
+  loss(inputs: Tensor2D, targets: Tensor2D, mask: Tensor2D | undefined, options?: LossOptions): Scalar;
+  /** The state before the first token, for `batch` sequences. */
+  begin(batch: number): DecodeState;
+  /** One token of each sequence, int32 [B]; frees what it replaces of `state`. */
+  step(tokens: Tensor1D, state: DecodeState): { logits: Tensor2D; state: DecodeState };
+  /** Frees the weights. */
+  dispose(): void;
+}
+
+/** Starting values of one weight: they depend on the seed, its name and its shape only. */
+export function initialValues(seed: number, name: string, { shape, init }: WeightSpec, branches: number): Float32Array {
+  const values = new Float32Array(shape.reduce((n, d) => n * d, 1));
+  const draw = drawing(seed, name);
+  const value: Record<Init['kind'], (i: number) => number> = {
+    zeros: () => 0,
+    ones: () => 1,
+    normal: () => (init.kind === 'normal' ? init.std * draw.normal() : 0),
+    uniform: () => (init.kind === 'uniform' ? init.bound * (2 * draw.uniform() - 1) : 0),
+    drawn: (i) => (init.kind === 'drawn' ? init.value(draw, i) : 0),
+  };
+  const scale = 'branch' in init && init.branch ? 1 / Math.sqrt(Math.max(1, branches)) : 1;
+  const one = value[init.kind];
+  for (let i = 0; i < values.length; i++) values[i] = scale * one(i);
+  return values;
+}
+
+let built = 0;
+
+/**
+ * Builds a checked model. The caller disposes of it.
+ * @throws SpecError where a block looks at later tokens and the order is causal, naming the block and its path.
+ */
+export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 'causal' }: BuildOptions): Model {
+  const plan = planModel(spec);
+  const early = causalProblems(plan);
+  if (early.length && order === 'causal') throw new SpecError(early);
+  const causal = early.length === 0;
+  const specs = weightsOf(plan, { vocabulary, tokens });
+  const weights = new Map<string, Variable>();
+  let parameters = 0;
+  const id = ++built; // TF.js wants every variable's name to be its own
+  for (const [name, one] of specs) {
+    const values = initialValues(seed, name, one, plan.branches);
+    parameters += values.length;
+    const start = tf.tensor(values, [...one.shape]);
+    weights.set(name, tf.variable(start, true, `model${id}/${name}`));
+    start.dispose();
+  }
+
+  const stack: Stack = {
+    ...plan,
+    weight(name) {
+      const found = weights.get(name);
+      if (!found) throw new Error(`internal: the model has no weight ${name}`);
+      return found;
+    },
+    own: ({ index, block, options }) =>
+      Object.fromEntries(
+        Object.keys(block.weights(options, spec.width)).map((name) => [name, stack.weight(`layers.${index}.${name}`)]),
+      ),
+  };
+  const maxTokens = spec.positions === 'learned' ? tokens : undefined;
+
+  const model: Model = {
+    spec,
+    vocabulary,
+    weights,
+    specs,
+    parameters,
+    causal,
+    maxTokens,
+    logits: (ids, { training = false } = {}) =>
+      tf.tidy(() => {
+        const [B, T] = ids.shape;
+        if (B < 1 || T < 1)
+          throw new SpecError(`the model wants at least one sequence of at least one token, not tokens [${B}, ${T}]`);
+        if (maxTokens !== undefined && T > maxTokens) throw tooLong(T, maxTokens);
+        const x = enter(stack, ids, 0);
+        return leave(stack, runLayers(stack, x, { training })) as Tensor3D;
+      }),
+    loss: (inputs, targets, mask, { labelSmoothing = 0, training = false } = {}) =>
+      tf.tidy(() => crossEntropy(model.logits(inputs, { training }), targets, mask, labelSmoothing)),
+    begin: (batch) => begin(stack, batch, causal),
+    step(ids, state) {
+      if (maxTokens !== undefined && state.position >= maxTokens) throw tooLong(state.position + 1, maxTokens);
+      return decodeStep(stack, ids, state);
+    },
+    dispose() {
+      for (const weight of weights.values()) weight.dispose();
+      weights.clear();
+    },
+  };
+  return model;
+}
+
+const tooLong = (came: number, fits: number) =>
+  new SpecError([
+    {
+      path: 'model.positions',
+      message: `${came} tokens do not fit a learned table of ${fits} positions`,
+      hint: 'give shorter sequences, or take rotary or sinusoidal positions',
+    },
+  ]);
+
+/** The stream [B, T, D] through all blocks, whole sequences at once. */
+function runLayers(stack: Stack, x: Tensor3D, { training }: { training: boolean }): Tensor3D {
+  return runPlanned(stack.layers, x, (planned, stream) => {
+    const context: LayerContext<unknown> = { options: planned.options, training };
+    return around(stack, planned, stream, (u) => planned.block.layer.forward(u, stack.own(planned), context));
+  });
+}

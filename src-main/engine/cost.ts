@@ -1,0 +1,152 @@
+// What a model costs, counted from its spec alone: parameters, FLOPs, decode state and memory for the backward pass.
+import { catalogue } from '../blocks';
+import type { StateSpec } from '../blocks/define';
+import type { Inspection, NodeFacts } from '../rpc/contract';
+import { type Problem, SpecError } from '../spec/error';
+import { isParallel, isRepeat, type ModelSpec, type Node, type Norm, parseModel } from '../spec/model';
+import { causalProblems, type Plan, type PlannedBlock, planModel, weightsAround, weightsOfBlock } from './plan';
+
+export interface Context {
+  /** Context length T. */
+  tokens: number;
+  vocabulary: number;
+}
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+const numbersIn = (specs: Iterable<{ shape: readonly number[] }>): number =>
+  [...specs].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+
+/** Bytes of a block's float32 state a sequence after T tokens. */
+export function stateBytes(state: Record<string, StateSpec> | undefined, T: number): number {
+  return Object.values(state ?? {}).reduce((sum, { shape }) => sum + 4 * sizeOf(shape.map((d) => (d === 'T' ? T : d))), 0);
+}
+
+/** Numbers that a norm keeps for its backward pass: its input, and one or two a token. */
+const normKeeps = (norm: Norm, D: number, T: number): number => ({ none: 0, rms: T * (D + 1), layer: T * (D + 2) })[norm];
+
+interface Costs {
+  parameters: number;
+  forwardFlops: number;
+  backwardFlops: number;
+  stateBytes: number;
+  savedBytes: number;
+}
+const none: Costs = { parameters: 0, forwardFlops: 0, backwardFlops: 0, stateBytes: 0, savedBytes: 0 };
+const sum = (list: readonly Costs[]): Costs =>
+  list.reduce(
+    (a, b) => ({
+      parameters: a.parameters + b.parameters,
+      forwardFlops: a.forwardFlops + b.forwardFlops,
+      backwardFlops: a.backwardFlops + b.backwardFlops,
+      stateBytes: a.stateBytes + b.stateBytes,
+      savedBytes: a.savedBytes + b.savedBytes,
+    }),
+    none,
+  );
+
+/** One block with its norm, a sequence of T tokens. */
+function costOfBlock(planned: PlannedBlock, D: number, T: number): Costs {
+  const { block, options, norm } = planned;
+  const cost = block.cost(options, D, T);
+  return {
+    parameters: numbersIn(weightsOfBlock(planned, D).values()),
+    forwardFlops: cost.forwardFlops,
+    backwardFlops: cost.backwardFlops,
+    stateBytes: stateBytes(block.state?.(options, D), T),
+    savedBytes: 4 * (cost.savedNumbers + normKeeps(norm, D, T)),
+  };
+}
+
+/** Embedding, positions, last norm and head. The look-up costs no FLOPs; norms are left out, as they are of every count here. */
+function costAround(spec: ModelSpec, { tokens: T, vocabulary: V }: Context): Costs & { embeddings: number } {
+  const { before, after } = weightsAround(spec, { tokens: T, vocabulary: V });
+  const head = 2 * T * spec.width * V;
+  const embeddings = numbersIn(before.values());
+  return {
+    parameters: embeddings + numbersIn(after.values()),
+    embeddings,
+    forwardFlops: head,
+    backwardFlops: 2 * head,
+    stateBytes: 0,
+    // The last norm, the head's input, the logits and their log-sum-exp.
+    savedBytes: 4 * (normKeeps(spec.finalNorm, spec.width, T) + T * (spec.width + V + 1)),
+  };
+}
+
+/** Whole model, a sequence of T tokens. */
+function costOf(plan: Plan, context: Context) {
+  const around = costAround(plan.spec, context);
+  const { width } = plan.spec;
+  return { around, total: sum([around, ...plan.blocks.map((block) => costOfBlock(block, width, context.tokens))]) };
+}
+
+/** FLOPs of one training step on `batch` sequences, forward and backward, multiply-add = 2; the optimiser is left out. */
+export function stepFlops(spec: ModelSpec, context: Context & { batch: number }): number {
+  const { total } = costOf(planModel(spec), context);
+  return context.batch * (total.forwardFlops + total.backwardFlops);
+}
+
+/** Paths of all nodes, groups before their members, written as in the spec. */
+function paths(nodes: readonly Node[], path: string): string[] {
+  return nodes.flatMap((node, i) => {
+    const at = `${path}[${i}]`;
+    if (isRepeat(node)) return [at, ...paths(node.layers, `${at}.layers`)];
+    if (isParallel(node))
+      return [at, ...node.parallel.flatMap((branch, b) => paths(branch, `${at}.parallel[${b}]`))];
+    return [at];
+  });
+}
+
+const EMPTY: Inspection['total'] = {
+  parameters: 0,
+  embeddingParameters: 0,
+  flopsPerToken: 0,
+  stateBytes: 0,
+  savedBytes: 0,
+  blocks: 0,
+};
+
+/**
+ * What the builder shows of a model: every problem, and the cost of each node and of the whole. Never throws for a wrong model.
+ * A node inside a repeat counts all copies that come of it. Backward FLOPs are left out; `total.embeddingParameters` are those
+ * of the token and position tables.
+ */
+export function inspect(model: unknown, context: Context): Inspection {
+  let spec: ModelSpec;
+  let plan: Plan;
+  try {
+    spec = parseModel(model, catalogue);
+    plan = planModel(spec);
+  } catch (error) {
+    if (error instanceof SpecError) return { problems: [...error.problems], nodes: [], total: EMPTY };
+    throw error;
+  }
+  const T = context.tokens;
+  const problems: Problem[] = causalProblems(plan);
+  const { around, total } = costOf(plan, context);
+  const each = plan.blocks.map((block) => ({ path: block.path, cost: costOfBlock(block, spec.width, T) }));
+  const nodes = paths(spec.layers, 'model.layers').map((path): NodeFacts => {
+    const inside = (other: string) => other === path || other.startsWith(`${path}.`);
+    const cost = sum(each.filter((one) => inside(one.path)).map((one) => one.cost));
+    return {
+      path,
+      shape: `[B, ${T}, ${spec.width}]`,
+      parameters: cost.parameters,
+      flopsPerToken: cost.forwardFlops / T,
+      stateBytes: cost.stateBytes,
+      savedBytes: cost.savedBytes,
+    };
+  });
+  return {
+    problems,
+    nodes,
+    total: {
+      parameters: total.parameters,
+      embeddingParameters: around.embeddings,
+      flopsPerToken: total.forwardFlops / T,
+      stateBytes: total.stateBytes,
+      savedBytes: total.savedBytes,
+      blocks: plan.blocks.length,
+    },
+  };
+}

@@ -1,0 +1,101 @@
+// Continues a prompt: token by token, with a seeded choice among the likely ones.
+import type { Tensor1D } from '@tensorflow/tfjs-core';
+import { tf } from '../ops';
+import { SpecError } from '../spec/error';
+import type { Model } from './build';
+import { type DecodeState, disposeState } from './decode';
+import { drawing } from './random';
+
+export interface Sampling {
+  /** 0 takes the likeliest token; 1 the model's own shares (default); more is bolder. */
+  temperature?: number;
+  /** Chooses among the k likeliest tokens only. */
+  topK?: number;
+  /** Chooses among the likeliest tokens that together hold this share. */
+  topP?: number;
+}
+export interface GenerateOptions extends Sampling {
+  /** Token ids to go on from; empty: the first one is drawn evenly. */
+  prompt: readonly number[];
+  /** Tokens to add. */
+  length: number;
+  seed: number;
+  /** Called with each new token; false ends the text there. */
+  onToken?(id: number, index: number): boolean | undefined;
+}
+
+/** Picks an id from logits [V] with `uniform` in [0, 1). Ties go to the smaller id. */
+export function choose(logits: ArrayLike<number>, uniform: number, sampling: Sampling = {}): number {
+  const { temperature = 1, topK = 0, topP = 1 } = sampling;
+  const ids = Array.from({ length: logits.length }, (_, i) => i);
+  if (!ids.every((i) => Number.isFinite(logits[i])))
+    throw new Error('the model gave logits that are not numbers: it has diverged');
+  ids.sort((a, b) => logits[b] - logits[a] || a - b);
+  if (temperature === 0) return ids[0];
+  const likely = topK > 0 ? ids.slice(0, topK) : ids;
+  const weights = likely.map((i) => Math.exp((logits[i] - logits[ids[0]]) / temperature));
+  const total = weights.reduce((a, b) => a + b, 0);
+  let count = 0;
+  let held = 0;
+  while (count < weights.length && (count === 0 || held < topP * total)) held += weights[count++];
+  let left = uniform * held;
+  for (let i = 0; i < count; i++) {
+    left -= weights[i];
+    if (left < 0) return likely[i];
+  }
+  return likely[count - 1];
+}
+
+function check({ prompt, length, temperature = 1, topK = 0, topP = 1 }: GenerateOptions, model: Model): void {
+  const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= model.vocabulary);
+  if (wrong !== undefined)
+    throw new SpecError(`token ${wrong} of the prompt is not a whole number from 0 to ${model.vocabulary - 1}`);
+  if (!Number.isInteger(length) || length < 0) throw new SpecError(`${length} is not a number of tokens to add`);
+  if (!(temperature >= 0)) throw new SpecError(`temperature ${temperature} does not fit: it wants 0 or more`);
+  if (!Number.isInteger(topK) || topK < 0) throw new SpecError(`topK ${topK} does not fit: it wants 0 (all) or more`);
+  if (!(topP > 0 && topP <= 1)) throw new SpecError(`topP ${topP} does not fit: it wants more than 0, at most 1`);
+}
+
+/**
+ * The tokens that follow the prompt. Past the end of a learned position table the text goes on from its latest half.
+ * @throws SpecError for a prompt outside the vocabulary, or options out of range.
+ */
+export async function generate(model: Model, options: GenerateOptions): Promise<number[]> {
+  check(options, model);
+  const { prompt, length, seed, onToken } = options;
+  const draw = drawing(seed, 'generate');
+  const ids = prompt.length ? [...prompt] : [Math.floor(draw.uniform() * model.vocabulary)];
+  const added: number[] = prompt.length ? [] : ids.slice(0, length);
+  if (added.length && onToken?.(added[0], 0) === false) return added;
+  const limit = model.maxTokens ?? Number.POSITIVE_INFINITY;
+  let state: DecodeState | undefined;
+  let waiting = ids.slice(-limit); // read before the next token can be chosen
+  try {
+    while (added.length < length) {
+      if (state && state.position + waiting.length > limit) {
+        disposeState(state);
+        state = undefined;
+        waiting = ids.slice(-Math.max(1, Math.floor(limit / 2)));
+      }
+      state ??= model.begin(1);
+      let logits: Float32Array | undefined;
+      for (const [i, id] of waiting.entries()) {
+        const token = tf.tensor1d([id], 'int32') as Tensor1D;
+        const done = model.step(token, state);
+        state = done.state;
+        token.dispose();
+        // Read only where it is needed: reading waits for the device.
+        if (i === waiting.length - 1) logits = (await done.logits.data()) as Float32Array;
+        done.logits.dispose();
+      }
+      const id = choose(logits!, draw.uniform(), options);
+      ids.push(id);
+      added.push(id);
+      waiting = [id];
+      if (onToken?.(id, added.length - 1) === false) break;
+    }
+  } finally {
+    if (state) disposeState(state);
+  }
+  return added;
+}

@@ -1,0 +1,235 @@
+// Optimisers: one update of all weights from their gradients. Their state is plain and saved by name.
+import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
+import type { WeightSpec } from '../blocks/define';
+import * as tf from '../ops/tf';
+import { SpecError } from '../spec/error';
+import type { OptimiserSpec } from '../spec/run';
+import type { PlainTensor } from './safetensors';
+
+export type Gradients = ReadonlyMap<string, Tensor>;
+
+export interface Optimiser {
+  /**
+   * One update. A weight without a gradient keeps its value.
+   * @param scale factor on all gradients, a scalar on the device, as clipping gives it.
+   */
+  update(gradients: Gradients, lr: number, scale?: Scalar): void;
+  /** State by name, e.g. `m/layers.0.w_q`, and `updates`: how many were made. */
+  save(): Promise<Map<string, PlainTensor>>;
+  /** @throws SpecError if a name or shape differs from what this optimiser keeps. */
+  load(state: ReadonlyMap<string, PlainTensor>): void;
+  dispose(): void;
+}
+
+type Weights = ReadonlyMap<string, Variable>;
+type Specs = ReadonlyMap<string, WeightSpec>;
+
+/** Whether weight decay applies: what the block says, or to matrices only. */
+export const decays = (spec: WeightSpec): boolean => spec.decay ?? spec.shape.length >= 2;
+/** Whether Muon takes a weight: what the block says, or matrices of blocks; embeddings and head are AdamW's. */
+export const isMuon = (name: string, spec: WeightSpec): boolean =>
+  spec.shape.length === 2 && (spec.muon ?? name.startsWith('layers.'));
+
+/** An optimiser over these weights; it keeps them by reference and owns only its state. */
+export function makeOptimiser(spec: OptimiserSpec, weights: Weights, specs: Specs): Optimiser {
+  const names = [...weights.keys()];
+  const rules: Rule[] = [];
+  if (spec.kind === 'adamw') rules.push(adamw(spec, names, weights, specs));
+  if (spec.kind === 'sgd') rules.push(sgd(spec, names, weights, specs));
+  if (spec.kind === 'muon') {
+    const matrices = names.filter((name) => isMuon(name, specs.get(name)!));
+    const rest = names.filter((name) => !matrices.includes(name));
+    rules.push(muon(spec, matrices, weights, specs));
+    const { weightDecay, adamScale } = spec;
+    rules.push(adamw({ beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay, lrScale: adamScale }, rest, weights, specs));
+  }
+  const state = new Map(rules.flatMap((rule) => [...rule.state]));
+  let updates = 0;
+  return {
+    update(gradients, lr, scale) {
+      updates += 1;
+      tf.tidy(() => {
+        for (const rule of rules) rule.update(gradients, lr, scale, updates);
+      });
+    },
+    async save() {
+      const saved = new Map<string, PlainTensor>([['updates', { shape: [1], data: Int32Array.of(updates) }]]);
+      for (const [name, variable] of state)
+        saved.set(name, { shape: variable.shape, data: (await variable.data()) as Float32Array });
+      return saved;
+    },
+    load(saved) {
+      const count = saved.get('updates');
+      if (!count) throw new SpecError('the optimiser state does not say how many updates were made');
+      assignAll(state, new Map([...saved].filter(([name]) => name !== 'updates')), 'the optimiser state');
+      updates = Number(count.data[0]);
+    },
+    dispose() {
+      for (const variable of state.values()) variable.dispose();
+    },
+  };
+}
+
+/**
+ * Puts saved numbers into variables of the same names and shapes.
+ * @throws SpecError naming the tensor that is missing, left over or of another shape; then nothing was changed.
+ */
+export function assignAll(variables: Weights, saved: ReadonlyMap<string, PlainTensor>, what: string): void {
+  const wrong = [
+    ...[...variables].flatMap(([name, { shape }]) => {
+      const given = saved.get(name);
+      if (!given) return `${what} lacks ${name} [${shape}]`;
+      const fits = given.shape.length === shape.length && given.shape.every((d, i) => d === shape[i]);
+      return fits ? [] : `${what} has ${name} as [${given.shape}], the model wants [${shape}]`;
+    }),
+    ...[...saved.keys()]
+      .filter((name) => !variables.has(name))
+      .map((name) => `${what} has ${name}, which nothing wants`),
+  ];
+  if (wrong.length) throw new SpecError(wrong.map((message) => ({ path: '', message })));
+  for (const [name, variable] of variables) {
+    const { shape, data } = saved.get(name)!;
+    const value = tf.tensor(data as Float32Array, [...shape], 'float32');
+    variable.assign(value);
+    value.dispose();
+  }
+}
+
+/** One update rule over a group of weights. */
+interface Rule {
+  state: Map<string, Variable>;
+  update(gradients: Gradients, lr: number, scale: Scalar | undefined, updates: number): void;
+}
+
+function zerosLike(prefix: string, names: readonly string[], specs: Specs): Map<string, Variable> {
+  return new Map(
+    names.map((name) => [
+      `${prefix}/${name}`,
+      tf.tidy(() => tf.variable(tf.zeros([...specs.get(name)!.shape]), false)),
+    ]),
+  );
+}
+
+const scaled = (gradient: Tensor, scale: Scalar | undefined) => (scale ? tf.mul(gradient, scale) : gradient);
+
+interface AdamWSettings {
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  lrScale?: number;
+}
+
+/**
+ * AdamW (Loshchilov and Hutter, arXiv 1711.05101), with decay scaled by the learning rate as in PyTorch:
+ * m = β1 m + (1-β1) g, v = β2 v + (1-β2) g², w = w (1 - lr λ) - lr / (1-β1^t) · m / (√(v / (1-β2^t)) + ε).
+ */
+function adamw(settings: AdamWSettings, names: readonly string[], weights: Weights, specs: Specs): Rule {
+  const { beta1, beta2, eps, weightDecay, lrScale = 1 } = settings;
+  const state = new Map([...zerosLike('m', names, specs), ...zerosLike('v', names, specs)]);
+  return {
+    state,
+    update(gradients, lr, scale, t) {
+      const rate = lr * lrScale;
+      const stepSize = rate / (1 - beta1 ** t);
+      const root = Math.sqrt(1 - beta2 ** t);
+      for (const name of names) {
+        const gradient = gradients.get(name);
+        if (!gradient) continue;
+        const g = scaled(gradient, scale);
+        const [w, m, v] = [weights.get(name)!, state.get(`m/${name}`)!, state.get(`v/${name}`)!];
+        m.assign(tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)));
+        v.assign(tf.add(tf.mul(v, beta2), tf.mul(tf.square(g), 1 - beta2)));
+        const kept = decays(specs.get(name)!) ? tf.mul(w, 1 - rate * weightDecay) : w;
+        const direction = tf.div(m, tf.add(tf.div(tf.sqrt(v), root), eps));
+        w.assign(tf.sub(kept, tf.mul(direction, stepSize)));
+      }
+    },
+  };
+}
+
+/** Stochastic gradient descent as in PyTorch: g += λ w, b = μ b + g, w -= lr (g + μ b) with Nesterov, else w -= lr b. */
+function sgd(
+  { momentum, nesterov, weightDecay }: Extract<OptimiserSpec, { kind: 'sgd' }>,
+  names: readonly string[],
+  weights: Weights,
+  specs: Specs,
+): Rule {
+  const state = momentum > 0 ? zerosLike('momentum', names, specs) : new Map<string, Variable>();
+  return {
+    state,
+    update(gradients, lr, scale) {
+      for (const name of names) {
+        const gradient = gradients.get(name);
+        if (!gradient) continue;
+        const w = weights.get(name)!;
+        let g = scaled(gradient, scale);
+        if (weightDecay > 0 && decays(specs.get(name)!)) g = tf.add(g, tf.mul(w, weightDecay));
+        const buffer = state.get(`momentum/${name}`);
+        if (buffer) {
+          buffer.assign(tf.add(tf.mul(buffer, momentum), g));
+          g = nesterov ? tf.add(g, tf.mul(buffer, momentum)) : buffer;
+        }
+        w.assign(tf.sub(w, tf.mul(g, lr)));
+      }
+    },
+  };
+}
+
+/**
+ * Muon (Jordan et al. 2024, github.com/KellerJordan/Muon): the momentum of a matrix, made nearly orthogonal, is the step.
+ * Matrices are stored [in, out] here, so the factor for tall ones is sqrt(max(1, out / in)).
+ */
+function muon(
+  { momentum, nesterov, newtonSchulzSteps, weightDecay }: Extract<OptimiserSpec, { kind: 'muon' }>,
+  names: readonly string[],
+  weights: Weights,
+  specs: Specs,
+): Rule {
+  const state = zerosLike('momentum', names, specs);
+  return {
+    state,
+    update(gradients, lr, scale) {
+      for (const name of names) {
+        const gradient = gradients.get(name);
+        if (!gradient) continue;
+        const [w, buffer] = [weights.get(name)!, state.get(`momentum/${name}`)!];
+        const g = scaled(gradient, scale);
+        buffer.assign(tf.add(tf.mul(buffer, momentum), tf.mul(g, 1 - momentum)));
+        const m = nesterov ? tf.add(tf.mul(g, 1 - momentum), tf.mul(buffer, momentum)) : buffer;
+        const [rows, columns] = w.shape as [number, number];
+        const step = tf.mul(orthogonal(m as Tensor2D, newtonSchulzSteps), lr * Math.sqrt(Math.max(1, columns / rows)));
+        const kept = decays(specs.get(name)!) ? tf.mul(w, 1 - lr * weightDecay) : w;
+        w.assign(tf.sub(kept, step));
+      }
+    },
+  };
+}
+
+/** Newton-Schulz with Jordan's quintic: brings all singular values near 1, the more so the more steps. */
+export function orthogonal(matrix: Tensor2D, steps: number): Tensor2D {
+  return tf.tidy(() => {
+    const [a, b, c] = [3.4445, -4.775, 2.0315];
+    const [rows, columns] = matrix.shape;
+    const wide = rows <= columns;
+    let X: Tensor2D = wide ? matrix : tf.transpose(matrix);
+    X = tf.div(X, tf.add(tf.sqrt(tf.sum(tf.square(X))), 1e-7));
+    for (let i = 0; i < steps; i++) {
+      const A = tf.matMul(X, X, false, true);
+      const B = tf.add(tf.mul(A, b), tf.mul(tf.matMul(A, A), c)) as Tensor2D;
+      X = tf.add(tf.mul(X, a), tf.matMul(B, X));
+    }
+    return wide ? X : tf.transpose(X);
+  });
+}
+
+/** Euclidean norm of all gradients together. */
+export function globalNorm(gradients: Gradients): Scalar {
+  return tf.tidy(() => {
+    const squares = [...gradients.values()].map((g) => tf.sum(tf.square(g)));
+    return tf.sqrt(tf.addN(squares)) as Scalar;
+  });
+}
+
+/** The factor that brings gradients of this norm down to `clip`: 1 where they are below. */
+export const clipScale = (norm: Scalar, clip: number): Scalar => tf.tidy(() => tf.div(clip, tf.maximum(norm, clip)));

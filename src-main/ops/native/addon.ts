@@ -1,0 +1,91 @@
+// Finds and loads the native addon that fits this processor.
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+
+/** What kernels/core/addon.cc exports. */
+export interface Addon {
+  isa: string;
+  /** Names of its kernels; the place in the list is the number by which `call` knows one. */
+  kernels(): string[];
+  /** Where `call` finds its numbers: integers first, then reals. */
+  numbers(shared: Float64Array): void;
+  call(
+    kernel: number,
+    inputs: number,
+    outputs: number,
+    ints: number,
+    floats: number,
+    ...arrays: (ArrayBufferView | undefined)[]
+  ): void;
+  /** Sets, if given, and tells the number of threads. */
+  threads(count?: number): number;
+  /** Fills scratch memory with NaN before each use (tests). */
+  poison(on: boolean): void;
+  /** Rounds the inputs of matrix products to bfloat16. */
+  bfloat16(on: boolean): void;
+  cpu(): { avx2: boolean; avx512: boolean };
+}
+export interface LoadedAddon {
+  addon: Addon;
+  /** Hash of the kernel sources. */
+  version: string;
+}
+
+const TITLES: Record<string, string> = { avx512: 'AVX-512', avx2: 'AVX2', neon: 'NEON', portable: 'portable' };
+/** The instruction set as people write it. */
+export const isaTitle = (isa: string): string => TITLES[isa] ?? isa;
+
+/** The nearest folder above this file whose package.json is ours. */
+function projectRoot(): string | undefined {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    const manifest = join(folder, 'package.json');
+    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'archlab') return folder;
+    if (folder === dirname(folder)) return undefined;
+  }
+}
+
+/** Folders in which the addons may lie: the checkout's, or beside the archive of the packaged app, whose inside the system can't load from. */
+function nativeFolders(): string[] {
+  const folders: string[] = [];
+  const root = projectRoot();
+  if (root) folders.push(join(root.replace(/app\.asar(?=$|[\\/])/, 'app.asar.unpacked'), 'out', 'native'));
+  const resources = (process as { resourcesPath?: string }).resourcesPath;
+  if (resources) folders.push(resolve(resources, 'app.asar.unpacked', 'out', 'native'));
+  return folders;
+}
+
+let loaded: LoadedAddon | { absent: string } | undefined;
+
+/** The addon, or a sentence on why there is none and what to do. ARCHLAB_ISA forces an instruction set. */
+export function loadAddon(): LoadedAddon | { absent: string } {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): LoadedAddon | { absent: string } {
+  const folder = nativeFolders().find((candidate) => existsSync(candidate));
+  const has = (isa: string) => folder !== undefined && existsSync(join(folder, `lab-${isa}.node`));
+  const base = process.arch === 'arm64' ? 'neon' : 'portable';
+  if (!folder || !has(base)) {
+    const note = folder && join(folder, 'absent.json');
+    if (note && existsSync(note)) return { absent: JSON.parse(readFileSync(note, 'utf8')).why };
+    return { absent: 'The native kernels are not built; run `npm run native` (it needs a C++ compiler).' };
+  }
+  const require = createRequire(join(folder, 'load.cjs'));
+  const open = (isa: string) => require(join(folder, `lab-${isa}.node`)) as Addon;
+  try {
+    const { avx2, avx512 } = open(base).cpu();
+    const able = [...(avx512 ? ['avx512'] : []), ...(avx2 ? ['avx2'] : []), base];
+    const forced = process.env.ARCHLAB_ISA;
+    if (forced && !able.includes(forced))
+      return {
+        absent: `ARCHLAB_ISA=${forced}: this processor runs ${able.join(', ')}; choose one of these or leave it unset.`,
+      };
+    const isa = forced || able.find(has)!;
+    const version = JSON.parse(readFileSync(join(folder, 'version.json'), 'utf8')).version as string;
+    return { addon: open(isa), version };
+  } catch (error) {
+    return { absent: `The native kernels do not load: ${(error as Error).message}; try \`npm run native\`.` };
+  }
+}

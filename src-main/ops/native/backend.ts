@@ -1,0 +1,111 @@
+// The TF.js backend `native`: TF.js's JavaScript CPU backend with pooled buffers and a door to the addon.
+import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
+import type { backend_util, DataType, TensorInfo } from '@tensorflow/tfjs-core';
+import type { Addon } from './addon';
+import { type Numbers, Pool } from './pool';
+
+type Values = backend_util.BackendValues;
+type DataId = TensorInfo['dataId'];
+const MAX_NUMBERS = 256;
+
+const bytesOf = (values: Values | undefined): number => (ArrayBuffer.isView(values) ? values.byteLength : 0);
+
+export class NativeBackend extends MathBackendCPU {
+  readonly pool = new Pool();
+  /** Bytes of all live buffers. */
+  liveBytes = 0;
+  private readonly numbers = new Float64Array(MAX_NUMBERS);
+  private readonly index: ReadonlyMap<string, number>;
+
+  constructor(readonly addon: Addon) {
+    super();
+    (this as unknown as { firstUse: boolean }).firstUse = false; // no advertisement on the console
+    addon.numbers(this.numbers);
+    this.index = new Map(addon.kernels().map((name, i) => [name, i]));
+  }
+
+  has(kernel: string): boolean {
+    return this.index.has(kernel);
+  }
+
+  override write(values: Values, shape: number[], dtype: DataType): DataId {
+    // A JavaScript kernel may hand on a view of its input (slice does); the pool could then give that memory to another tensor.
+    const safe = ArrayBuffer.isView(values) && this.pool.owns(values) ? (values as Float32Array).slice() : values;
+    this.liveBytes += bytesOf(safe);
+    return super.write(safe, shape, dtype);
+  }
+
+  override move(dataId: DataId, values: Values, shape: number[], dtype: DataType, refCount: number): void {
+    this.liveBytes += bytesOf(values);
+    super.move(dataId, values, shape, dtype, refCount);
+  }
+
+  /** A new tensor with arbitrary contents; its buffer goes back to the pool when the tensor is disposed. */
+  make(shape: number[], dtype: 'float32' | 'int32' | 'bool'): TensorInfo {
+    const size = shape.reduce((n, d) => n * d, 1);
+    const values =
+      dtype === 'float32'
+        ? this.pool.takeFloats(size)
+        : dtype === 'int32'
+          ? this.pool.takeInts(size)
+          : new Uint8Array(size);
+    this.liveBytes += values.byteLength;
+    return { dataId: super.write(values, shape, dtype), shape, dtype };
+  }
+
+  override disposeData(dataId: DataId, force = false): boolean {
+    if (!this.data.has(dataId)) return true;
+    const { values } = this.data.get(dataId);
+    const gone = super.disposeData(dataId, force);
+    if (gone && ArrayBuffer.isView(values)) {
+      this.liveBytes -= values.byteLength;
+      if (this.pool.owns(values)) this.pool.give(values as Numbers);
+    }
+    return gone;
+  }
+
+  /** A copy: the buffer itself may serve another tensor later. */
+  override readSync(dataId: DataId): Values {
+    const values = super.readSync(dataId);
+    return ArrayBuffer.isView(values) ? (values as Float32Array).slice() : values;
+  }
+
+  /** The tensor's own buffer: writes to it are seen by all that share it. */
+  array(info: TensorInfo): Float32Array | Int32Array | Uint8Array {
+    const entry = this.data.get(info.dataId);
+    const values = entry.values;
+    // TF.js keeps the array it was given, whose type may differ from the tensor's.
+    if (info.dtype === 'float32')
+      return values instanceof Float32Array ? values : this.replace(info, Float32Array.from(values as Int32Array));
+    if (info.dtype === 'int32')
+      return values instanceof Int32Array ? values : this.replace(info, Int32Array.from(values as Float32Array));
+    return values instanceof Uint8Array ? values : this.replace(info, Uint8Array.from(values as Float32Array));
+  }
+
+  /** Runs a native kernel. Shapes and types are the caller's business; absent inputs are undefined. */
+  run(
+    kernel: string,
+    inputs: readonly (TensorInfo | undefined)[],
+    outputs: readonly TensorInfo[],
+    ints: readonly number[],
+    floats: readonly number[] = [],
+  ): void {
+    const index = this.index.get(kernel);
+    if (index === undefined) throw new Error(`internal: the addon has no kernel ${kernel}`);
+    const { numbers } = this;
+    let n = 0;
+    for (const value of ints) numbers[n++] = value;
+    for (const value of floats) numbers[n++] = value;
+    const arrays: (Float32Array | Int32Array | Uint8Array | undefined)[] = [];
+    for (const info of inputs) arrays.push(info && this.array(info));
+    for (const info of outputs) arrays.push(this.array(info));
+    this.addon.call(index, inputs.length, outputs.length, ints.length, floats.length, ...arrays);
+  }
+
+  private replace<T extends Float32Array | Int32Array | Uint8Array>(info: TensorInfo, values: T): T {
+    const entry = this.data.get(info.dataId);
+    this.liveBytes += values.byteLength - bytesOf(entry.values);
+    entry.values = values;
+    return values;
+  }
+}

@@ -1,0 +1,38 @@
+// Bridges TF.js's WebGPU backend to today's Dawn in Node: a device of our own making, its errors loud, the backend registered.
+// Loaded only once `navigator.gpu` is there, since TF.js's kernels look for it when they load.
+import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu/dist/backend_webgpu';
+import '@tensorflow/tfjs-backend-webgpu/dist/register_all_kernels';
+import * as tf from '../tf';
+
+/** What kernels may use beyond WebGPU's guaranteed minimum: all that the adapter has. */
+const LIMITS = [
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeWorkgroupsPerDimension',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxBufferSize',
+] as const;
+
+/** Registers the backend `webgpu` on a device of this adapter. */
+export async function register(adapter: GPUAdapter): Promise<void> {
+  const device = await adapter.requestDevice({
+    requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
+  });
+  // A shader that does not compile or a lost device would otherwise only leave zeros behind.
+  device.onuncapturederror = ({ error }) => fail(`the GPU refused a command: ${error.message}`);
+  device.lost.then(({ reason, message }) => {
+    if (reason !== 'destroyed') fail(`the GPU was lost (${message.trim()}); start again from the newest checkpoint`);
+  });
+  // Small tensors stay on the GPU too: a result then comes from one kind of arithmetic.
+  tf.env().set('WEBGPU_CPU_FORWARD', false);
+  tf.registerBackend('webgpu', () => new WebGPUBackend(device, adapter.info));
+}
+
+/** Ends the process's present work with an error that no promise of ours can swallow. */
+function fail(message: string): void {
+  setImmediate(() => {
+    throw new Error(message);
+  });
+}

@@ -1,0 +1,64 @@
+// Opens the WebGPU device: Dawn (npm `webgpu`) in plain Node, and TF.js's WebGPU backend on top of it.
+import { cpus } from 'node:os';
+import '@tensorflow/tfjs-backend-webgpu/dist/flags_webgpu';
+import * as tf from '../tf';
+import { prepareSwiftShader } from './swiftshader';
+
+/** What came of opening the device: what it is, or why it is not there and what to do. */
+export type WebGpu = { detail: string } | { unavailable: string };
+
+const NO_ADAPTER =
+  'no adapter was found: WebGPU wants a graphics driver with Vulkan (Linux), Direct3D 12 (Windows) or Metal (macOS)';
+
+let opened: Promise<WebGpu> | undefined;
+
+/**
+ * Finds the adapter, registers TF.js's backend for it and makes it current; later calls only make it current.
+ * With ARCHLAB_SOFTWARE_GPU=1, SwiftShader serves where the machine has no adapter: right, and slow.
+ * Tensors of this backend are read with `await tensor.data()`: Node has no synchronous way.
+ */
+export async function openWebGpu(): Promise<WebGpu> {
+  opened ??= open();
+  const result = await opened;
+  if ('detail' in result) await tf.setBackend('webgpu');
+  return result;
+}
+
+async function open(): Promise<WebGpu> {
+  let dawn: typeof import('webgpu');
+  try {
+    dawn = await import('webgpu');
+  } catch (error) {
+    return { unavailable: `Dawn (npm package "webgpu") does not load on this machine: ${(error as Error).message}` };
+  }
+  const adapter = await findAdapter(dawn);
+  if ('unavailable' in adapter) return adapter;
+  const { register } = await import('./backend');
+  await register(adapter);
+  return { detail: describe(adapter.info) };
+}
+
+async function findAdapter({
+  create,
+  globals,
+}: typeof import('webgpu')): Promise<GPUAdapter | { unavailable: string }> {
+  Object.assign(globalThis, globals);
+  const request = async () => {
+    const gpu = create([]);
+    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    // TF.js looks for `navigator.gpu`; holding it there also keeps Dawn's instance alive.
+    if (adapter) Object.defineProperty(navigator, 'gpu', { value: gpu, configurable: true });
+    return adapter;
+  };
+  const adapter = await request();
+  if (adapter) return adapter;
+  if (process.env.ARCHLAB_SOFTWARE_GPU !== '1') return { unavailable: NO_ADAPTER };
+  const problem = prepareSwiftShader();
+  if (problem) return { unavailable: `${NO_ADAPTER}; and ${problem}` };
+  return (await request()) ?? { unavailable: `${NO_ADAPTER}; and SwiftShader, though loaded, offers none either` };
+}
+
+function describe({ vendor, architecture, device, description }: GPUAdapterInfo): string {
+  if (architecture === 'swiftshader') return `SwiftShader in software on ${cpus()[0]?.model.trim() ?? 'the CPU'}`;
+  return description || [vendor, architecture, device].filter(Boolean).join(' ') || 'unnamed adapter';
+}

@@ -1,0 +1,51 @@
+// The trash: a deleted run keeps its folder for 30 days and can come back; then it goes for good.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { purgeModels } from '../store/model';
+import type { Store } from '../store/open';
+import { forgetRun, getRun, listRuns, setDeleted, setName } from '../store/run';
+import { forgetText, removedTexts } from '../store/text';
+import { type LabPaths, removeRunFolder } from './folder';
+import type { Supervisor } from './supervisor';
+
+export const TRASH_DAYS = 30;
+const DAY_MS = 86_400_000;
+
+/** Stops the run if need be and hides it; its folder stays. */
+export function trashRun(store: Store, supervisor: Supervisor, id: string, at: number): void {
+  if (!getRun(store, id)) throw new Error(`There is no run ${JSON.stringify(id)} in this lab.`);
+  supervisor.stop(id);
+  supervisor.label(id, { deletedAt: at });
+  setDeleted(store, id, at);
+}
+
+export function restoreRun(store: Store, supervisor: Supervisor, id: string): void {
+  if (!getRun(store, id))
+    throw new Error(`Run ${JSON.stringify(id)} is no longer in the trash: it was removed after ${TRASH_DAYS} days.`);
+  supervisor.label(id, { deletedAt: null });
+  setDeleted(store, id, null);
+}
+
+export function renameRun(store: Store, supervisor: Supervisor, id: string, name: string): void {
+  if (!getRun(store, id)) throw new Error(`There is no run ${JSON.stringify(id)} in this lab.`);
+  supervisor.label(id, { name });
+  setName(store, id, name);
+}
+
+/** Removes for good what has been in the trash for too long; folders of runs at work wait. */
+export function emptyTrash(store: Store, paths: LabPaths, supervisor: Supervisor, now: number): string[] {
+  const before = now - TRASH_DAYS * DAY_MS;
+  const gone: string[] = [];
+  for (const { id, deletedAt } of listRuns(store, { deleted: true })) {
+    if (deletedAt === null || deletedAt >= before || supervisor.isAtWork(id)) continue;
+    removeRunFolder(paths, id);
+    forgetRun(store, id);
+    gone.push(id);
+  }
+  purgeModels(store, before);
+  for (const id of removedTexts(store, before)) {
+    for (const kind of ['txt', 'json']) rmSync(join(paths.texts, `${id}.${kind}`), { force: true });
+    forgetText(store, id);
+  }
+  return gone;
+}

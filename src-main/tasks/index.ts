@@ -1,0 +1,50 @@
+// The tasks of this build, found by their folders.
+import type { TaskCard } from '../spec/card';
+import { SpecError } from '../spec/error';
+import { checkOptions, complete, nearest } from '../spec/options';
+import type { AnyTask, TaskContext, TaskData } from './define';
+
+const definitions = import.meta.glob<AnyTask>('./*/task.ts', { eager: true, import: 'default' });
+const texts = import.meta.glob<string>('./*/card.md', { eager: true, query: '?raw', import: 'default' });
+
+/** Every task by its id. */
+export const tasks: ReadonlyMap<string, AnyTask> = new Map(
+  Object.values(definitions)
+    .sort((a, b) => a.id.localeCompare(b.id))
+    .map((task) => [task.id, task]),
+);
+
+/** What the window shows of each task. */
+export const taskCards: readonly TaskCard[] = [...tasks.values()].map((task) => {
+  const text = texts[`./${task.id}/card.md`] ?? '';
+  const { id, kind, title, options, presets, headline } = task;
+  return { id, kind, title, summary: summaryOf(text), text, options, presets, headline };
+});
+
+/** First sentence below the title of a card. */
+function summaryOf(text: string): string {
+  const body = text.replace(/^#.*$/m, '').trim();
+  return (/^[\s\S]*?[.!?](?=\s|$)/.exec(body)?.[0] ?? body).replace(/\s+/g, ' ');
+}
+
+/**
+ * Makes a task's data.
+ * @throws SpecError for an unknown task, options that do not fit, or a source that cannot be used.
+ */
+export function makeTask(id: string, options: Record<string, unknown>, context: TaskContext): TaskData {
+  const task = tasks.get(id);
+  if (!task) {
+    const known = [...tasks.keys()];
+    const near = nearest(id, known);
+    throw new SpecError([
+      {
+        path: 'run.task.id',
+        message: `unknown task ${JSON.stringify(id)}; known are ${known.join(', ')}`,
+        hint: near && `did you mean ${near}?`,
+      },
+    ]);
+  }
+  const problems = checkOptions(task.options, options, 'run.task.options');
+  if (problems.length) throw new SpecError(problems);
+  return task.make(complete(task.options, options), context);
+}
