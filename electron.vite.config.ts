@@ -18,6 +18,7 @@ export default defineConfig({
           serve: resolve('src-main/hosts/serve/main.ts'),
           cli: resolve('src-main/hosts/cli/main.ts'),
           worker: resolve('src-main/train/worker.ts'),
+          probe: resolve('src-main/rpc/probe.ts'),
         },
         output: { format: 'es', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
       },

@@ -1,8 +1,7 @@
 // npm run -s archlab -- COMMAND: the command line of the lab. Prepares what is missing or stale first; paths mean what they mean where it was typed.
-import { at, ensureAll, run, runNode } from './ensure.mjs';
+import { at, ensureAll, run, runNode, typedIn } from './ensure.mjs';
 
 run(async () => {
   await ensureAll();
-  const cwd = process.env.INIT_CWD ?? process.cwd();
-  return runNode(['--enable-source-maps', at('out', 'main', 'cli.js'), ...process.argv.slice(2)], { cwd });
+  return runNode(['--enable-source-maps', at('out', 'main', 'cli.js'), ...process.argv.slice(2)], { cwd: typedIn });
 });

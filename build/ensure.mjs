@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const at = (...parts) => join(root, ...parts);
+/** Where the user typed the command: what relative paths in it start from. */
+export const typedIn = process.env.INIT_CWD ?? process.cwd();
 export const windows = process.platform === 'win32';
 
 /** Node 24 out of node_modules; the same for scripts, tests and hosts, whatever the machine has. */
@@ -126,9 +128,10 @@ async function placeNode() {
 
 /** Compiles the native kernels where they are missing or stale; without a compiler that works, the lab runs on slower paths and says so. */
 async function compileNative() {
-  const { buildNative } = await import('./native.mjs');
+  const native = await import('./native.mjs');
+  if (native.isFresh()) return;
   try {
-    await buildNative({ say });
+    await native.build({ say });
   } catch (error) {
     say(`The native kernels do not compile here, so the cpu device is slow; the compiler said:\n${error.message}`);
   }
@@ -160,6 +163,9 @@ async function buildLab() {
   writeFileSync(stampFile, JSON.stringify({ hash }));
   say(`Built in ${seconds(started)}.`);
 }
+
+/** The native kernels alone, for those who build the rest themselves. */
+export const ensureNative = () => alone(compileNative);
 
 /** All of it: packages first, then kernels and sources side by side. */
 export async function ensureAll() {

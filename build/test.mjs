@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { checkAll } from './check.mjs';
-import { at, ensureAll, root, run, runNode, say } from './ensure.mjs';
+import { at, ensureAll, root, run, runNode, say, typedIn } from './ensure.mjs';
 
 const suites = [
   { name: 'unit tests, suites, kernels', config: 'test/vitest.config.ts' },
@@ -73,6 +73,6 @@ async function vitest({ config }, paths) {
 
 /** A path as it was typed, seen from the root, with forward slashes as vitest wants them. */
 function fromRoot(typed) {
-  const full = resolve(process.env.INIT_CWD ?? root, typed);
+  const full = resolve(typedIn, typed);
   return (existsSync(full) && !isAbsolute(relative(root, full)) ? relative(root, full) : typed).replaceAll('\\', '/');
 }

@@ -6,11 +6,12 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   root: resolve(import.meta.dirname, '..'),
   plugins: [vue()],
+  // TF.js must come through Vite as ES modules, once: see electron.vite.config.ts.
   resolve: { mainFields: ['module', 'jsnext:main', 'main'] },
+  ssr: { noExternal: [/@tensorflow\//], resolve: { mainFields: ['module', 'jsnext:main', 'main'] } },
   test: {
     include: ['src-main/**/*.test.ts', 'src-renderer/**/*.test.ts', 'kernels/**/*.test.ts', 'test/{suites,house}/**/*.test.ts'],
     environment: 'node',
-    // TF.js must come through Vite as ES modules, once: see electron.vite.config.ts.
     server: { deps: { inline: [/@tensorflow\//] } },
     pool: 'forks',
     maxWorkers: 2,

@@ -100,51 +100,106 @@ void OnlineSoftmax(int64_t keys, float* P, float* most, float* sum, float* facto
   }
 }
 
-// q [B, T, H, d], k [B, S, Hk, d], v [B, S, Hk, e] to o [B, T, H, e] and lse [B, H, T]. One task a (row, head, tile of queries).
+// Rows of `width` numbers from one place to another.
+void Copy(int64_t rows, int64_t width, Rows from, Out to) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < width; j += W) StoreUpTo(to.p + r * to.ld + j, LoadUpTo(from.p + r * from.ld + j, width - j), width - j);
+}
+
+// Keys and values of one (row, key head), the keys turned: side by side, as rows a power of two apart would fight for the same lines of L1.
+struct Memory {
+  Scratch keys, values;
+  explicit Memory(const Sizes& s) : keys(s.S * s.d), values(s.S * s.e) {}
+  void Fill(const Sizes& s, int64_t b, int64_t g, int64_t count, const float* k, const float* v) {
+    Turn(s, count, 0, 1.0f, 1.0f, {k + (b * s.S * s.Hk + g) * s.d, s.Hk * s.d}, {keys, s.d});
+    Copy(count, s.e, {v + (b * s.S * s.Hk + g) * s.e, s.Hk * s.e}, {values, s.e});
+  }
+};
+
+// Turns, scales and transposes the queries of a tile; missing rows are 0.
+void LoadQueries(const Sizes& s, int64_t rows, int64_t first, Rows q, float* qRows, float* qT) {
+  Turn(s, rows, first, s.scale, 1.0f, q, {qRows, s.d});
+  std::fill(qRows + rows * s.d, qRows + kTile * s.d, 0.0f);
+  Transpose(kTile, s.d, {qRows, s.d}, {qT, kTile});
+}
+
+// q [B, T, H, d], k [B, S, Hk, d], v [B, S, Hk, e] to o [B, T, H, e] and lse [B, H, T]. One task a (row, head, run of tiles of queries).
 void Attention(const Call& c) {
   const Sizes s(c);
   const float *q = c.In<float>(0), *k = c.In<float>(1), *v = c.In<float>(2);
   float *o = c.Out<float>(0), *lse = c.Out<float>(1);
-  const int64_t tiles = s.Tiles();
-  ParallelFor(s.B * s.H * tiles, 1, [&](int64_t begin, int64_t end) {
-    Scratch qRows(kTile * s.d), qT(kTile * s.d), kRows(s.cos ? kTile * s.d : 1), P(kTile * kTile), oRows(kTile * s.e);
-    Scratch most(kTile), sum(kTile), factor(kTile);
+  // Tiles of one head share its turned keys, but some 32 tasks are wanted.
+  const int64_t tiles = s.Tiles(), run = std::max<int64_t>(1, std::min(tiles, s.B * s.H * tiles / 32)), runs = (tiles + run - 1) / run;
+  ParallelFor(s.B * s.H * runs, 1, [&](int64_t begin, int64_t end) {
+    Memory memory(s);
+    Scratch qRows(kTile * s.d), qT(kTile * s.d), P(kTile * kTile), oRows(kTile * s.e), most(kTile), sum(kTile), factor(kTile);
     for (int64_t task = begin; task < end; ++task) {
-      // Heads of one key head stand next to each other, so their keys stay in cache; the last tile of queries comes first, as it is the longest.
-      const int64_t tile = tiles - 1 - task % tiles, h = task / tiles % s.H, b = task / tiles / s.H, g = h * s.Hk / s.H;
-      const int64_t q0 = tile * kTile, rows = std::min(kTile, s.T - q0);
-      Turn(s, rows, q0 + s.Shift(), s.scale, 1.0f, {q + ((b * s.T + q0) * s.H + h) * s.d, s.H * s.d}, {qRows, s.d});
-      std::fill(qRows + rows * s.d, qRows + kTile * s.d, 0.0f);
-      Transpose(kTile, s.d, {qRows, s.d}, {qT, kTile});
-      std::fill_n(most.data(), kTile, -std::numeric_limits<float>::infinity());
-      std::fill_n(sum.data(), kTile, 0.0f);
-      std::fill_n(oRows.data(), kTile * s.e, 0.0f);
-      const int64_t seen = s.causal ? std::min(s.S, q0 + rows + s.Shift()) : s.S;
-      for (int64_t k0 = 0; k0 < seen; k0 += kTile) {
-        const Pair t{rows, std::min(kTile, seen - k0), s.causal ? q0 + s.Shift() - k0 : kTile};
-        Rows keys{k + ((b * s.S + k0) * s.Hk + g) * s.d, s.Hk * s.d};
-        if (s.cos) {
-          Turn(s, t.keys, k0, 1.0f, 1.0f, keys, {kRows, s.d});
-          keys = {kRows, s.d};
+      // The last run of tiles comes first, as it is the longest.
+      const int64_t first = (runs - 1 - task % runs) * run, h = task / runs % s.H, b = task / runs / s.H;
+      const int64_t past = std::min(s.T, (first + run) * kTile);
+      memory.Fill(s, b, h * s.Hk / s.H, s.causal ? past + s.Shift() : s.S, k, v);
+      for (int64_t q0 = first * kTile; q0 < past; q0 += kTile) {
+        const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h;
+        LoadQueries(s, rows, q0 + s.Shift(), {q + at * s.d, s.H * s.d}, qRows, qT);
+        std::fill_n(most.data(), kTile, -std::numeric_limits<float>::infinity());
+        std::fill_n(sum.data(), kTile, 0.0f);
+        const int64_t seen = s.causal ? q0 + rows + s.Shift() : s.S;
+        for (int64_t k0 = 0; k0 < seen; k0 += kTile) {
+          const Pair t{rows, std::min(kTile, seen - k0), s.causal ? q0 + s.Shift() - k0 : kTile};
+          Scores(t, s.d, {memory.keys + k0 * s.d, s.d}, qT, P);
+          if (t.Masked()) MaskOut(t, -std::numeric_limits<float>::infinity(), P);
+          OnlineSoftmax(t.keys, P, most, sum, factor);
+          if (k0 > 0)
+            for (int64_t i = 0; i < rows; ++i)
+              for (int64_t j = 0; j < s.e; j += W)
+                StoreUpTo(oRows + i * s.e + j, LoadUpTo(oRows + i * s.e + j, s.e - j) * F(factor[i]), s.e - j);
+          Product(rows, s.e, {P, 1, kTile}, {memory.values + k0 * s.e, s.e}, {oRows, s.e}, k0 > 0,
+                  [&](int64_t, int64_t i1) { return Span{0, std::min(t.keys, i1 + t.reach), 0, s.e}; });
         }
-        Scores(t, s.d, keys, qT, P);
-        if (t.Masked()) MaskOut(t, -std::numeric_limits<float>::infinity(), P);
-        OnlineSoftmax(t.keys, P, most, sum, factor);
-        if (k0 > 0)
-          for (int64_t i = 0; i < rows; ++i)
-            for (int64_t j = 0; j < s.e; j += W)
-              StoreUpTo(oRows + i * s.e + j, LoadUpTo(oRows + i * s.e + j, s.e - j) * F(factor[i]), s.e - j);
-        Product(rows, s.e, {P, 1, kTile}, {v + ((b * s.S + k0) * s.Hk + g) * s.e, s.Hk * s.e}, {oRows, s.e}, true,
-                [&](int64_t, int64_t i1) { return Span{0, std::min(t.keys, i1 + t.reach), 0, s.e}; });
-      }
-      for (int64_t i = 0; i < rows; ++i) {
-        const F share(1.0f / sum[i]);
-        for (int64_t j = 0; j < s.e; j += W)
-          StoreUpTo(o + ((b * s.T + q0 + i) * s.H + h) * s.e + j, LoadUpTo(oRows + i * s.e + j, s.e - j) * share, s.e - j);
-        lse[(b * s.H + h) * s.T + q0 + i] = most[i] + std::log(sum[i]);
+        for (int64_t i = 0; i < rows; ++i) {
+          const F share(1.0f / sum[i]);
+          for (int64_t j = 0; j < s.e; j += W)
+            StoreUpTo(o + (at + i * s.H) * s.e + j, LoadUpTo(oRows + i * s.e + j, s.e - j) * share, s.e - j);
+          lse[(b * s.H + h) * s.T + q0 + i] = most[i] + std::log(sum[i]);
+        }
       }
     }
   });
+}
+
+// What the gradient of one (row, key head) works with.
+struct GradScratch {
+  Memory memory;
+  Scratch dKeys, dValues, qRows, qT, doRows, doT, P, dZ, dqRows, lse, delta;
+  explicit GradScratch(const Sizes& s)
+      : memory(s), dKeys(s.S * s.d), dValues(s.S * s.e), qRows(kTile * s.d), qT(kTile * s.d), doRows(kTile * s.e), doT(kTile * s.e),
+        P(kTile * kTile), dZ(kTile * kTile), dqRows(kTile * s.d), lse(kTile), delta(kTile) {}
+};
+
+// One tile of queries against one of keys: adds to dKeys and dValues, and to dqRows (or starts it where k0 is 0).
+void PairBackward(const Sizes& s, const Pair& t, int64_t k0, GradScratch& x) {
+  const Rows keys{x.memory.keys + k0 * s.d, s.d}, values{x.memory.values + k0 * s.e, s.e};
+  Scores(t, s.d, keys, x.qT, x.P);
+  Scores(t, s.e, values, x.doT, x.dZ);
+  for (int64_t key = 0; key < t.keys; ++key)
+    for (int64_t i = t.FirstQuery(key); i < kTile; i += W) {
+      float *p = x.P + key * kTile + i, *z = x.dZ + key * kTile + i;
+      const F e = Exp(Load(p) - Load(x.lse + i));
+      Store(p, e);
+      Store(z, e * (Load(z) - Load(x.delta + i)));
+    }
+  if (t.Masked()) {
+    MaskOut(t, 0.0f, x.P);
+    MaskOut(t, 0.0f, x.dZ);
+  }
+  // Keys s0 .. s1-1 are seen from query s0 - reach on; queries i0 .. i1-1 see keys up to i1 - 1 + reach.
+  const auto from = [&](int64_t width) {
+    return [=](int64_t s0, int64_t) { return Span{std::max<int64_t>(0, s0 - t.reach), t.rows, 0, width}; };
+  };
+  Product(t.keys, s.e, {x.P, kTile, 1}, {x.doRows, s.e}, {x.dValues + k0 * s.e, s.e}, true, from(s.e));
+  Product(t.keys, s.d, {x.dZ, kTile, 1}, {x.qRows, s.d}, {x.dKeys + k0 * s.d, s.d}, true, from(s.d));
+  Product(t.rows, s.d, {x.dZ, 1, kTile}, keys, {x.dqRows, s.d}, k0 > 0,
+          [&](int64_t, int64_t i1) { return Span{0, std::min(t.keys, i1 + t.reach), 0, s.d}; });
 }
 
 // With p the softmax:  dv[s] = Σ_i p do[i],  dz = p (do[i]·v[s] - do[i]·o[i]),  dq[i] = scale Σ_s dz k[s],  dk[s] = scale Σ_i dz q[i].
@@ -155,66 +210,31 @@ void AttentionGrad(const Call& c) {
   float *dq = c.Out<float>(0), *dk = c.Out<float>(1), *dv = c.Out<float>(2);
   const int64_t perKey = s.H / s.Hk;
   ParallelFor(s.B * s.Hk, 1, [&](int64_t begin, int64_t end) {
-    Scratch kRows(s.cos ? s.S * s.d : 1), qRows(kTile * s.d), qT(kTile * s.d), doT(kTile * s.e), P(kTile * kTile), dZ(kTile * kTile);
-    Scratch dqRows(kTile * s.d), rowLse(kTile), delta(kTile);
+    GradScratch x(s);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / s.Hk, g = task % s.Hk;
-      const Out dKeys{dk + (b * s.S * s.Hk + g) * s.d, s.Hk * s.d}, dValues{dv + (b * s.S * s.Hk + g) * s.e, s.Hk * s.e};
-      for (int64_t t = 0; t < s.S; ++t) {
-        std::fill_n(dKeys.p + t * dKeys.ld, s.d, 0.0f);
-        std::fill_n(dValues.p + t * dValues.ld, s.e, 0.0f);
-      }
-      Rows keys{k + (b * s.S * s.Hk + g) * s.d, s.Hk * s.d};
-      const Rows values{v + (b * s.S * s.Hk + g) * s.e, s.Hk * s.e};
-      if (s.cos) {
-        Turn(s, s.S, 0, 1.0f, 1.0f, keys, {kRows, s.d});
-        keys = {kRows, s.d};
-      }
+      x.memory.Fill(s, b, g, s.S, k, v);
+      std::fill_n(x.dKeys.data(), s.S * s.d, 0.0f);
+      std::fill_n(x.dValues.data(), s.S * s.e, 0.0f);
       for (int64_t h = g * perKey; h < (g + 1) * perKey; ++h)
         for (int64_t q0 = 0; q0 < s.T; q0 += kTile) {
           const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h;
-          const Rows dOut{dO + at * s.e, s.H * s.e};
-          Turn(s, rows, q0 + s.Shift(), s.scale, 1.0f, {q + at * s.d, s.H * s.d}, {qRows, s.d});
-          std::fill(qRows + rows * s.d, qRows + kTile * s.d, 0.0f);
-          Transpose(kTile, s.d, {qRows, s.d}, {qT, kTile});
-          std::fill_n(doT.data(), kTile * s.e, 0.0f);
-          Transpose(rows, s.e, dOut, {doT, kTile});
-          std::fill_n(rowLse.data(), kTile, 0.0f);
-          std::fill_n(delta.data(), kTile, 0.0f);
-          for (int64_t i = 0; i < rows; ++i) {
-            rowLse[i] = lse[(b * s.H + h) * s.T + q0 + i];
-            const float *os = o + (at + i * s.H) * s.e, *gs = dOut.p + i * dOut.ld;
-            delta[i] = SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(os + j, left) * LoadUpTo(gs + j, left); });
+          LoadQueries(s, rows, q0 + s.Shift(), {q + at * s.d, s.H * s.d}, x.qRows, x.qT);
+          Copy(rows, s.e, {dO + at * s.e, s.H * s.e}, {x.doRows, s.e});
+          std::fill(x.doRows + rows * s.e, x.doRows + kTile * s.e, 0.0f);
+          Transpose(kTile, s.e, {x.doRows, s.e}, {x.doT, kTile});
+          for (int64_t i = 0; i < kTile; ++i) {
+            const float *os = o + (at + i * s.H) * s.e, *gs = x.doRows + i * s.e;
+            x.lse[i] = i < rows ? lse[(b * s.H + h) * s.T + q0 + i] : 0.0f;
+            x.delta[i] = i < rows ? SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(os + j, left) * LoadUpTo(gs + j, left); }) : 0.0f;
           }
-          std::fill_n(dqRows.data(), kTile * s.d, 0.0f);
-          const int64_t seen = s.causal ? std::min(s.S, q0 + rows + s.Shift()) : s.S;
-          for (int64_t k0 = 0; k0 < seen; k0 += kTile) {
-            const Pair t{rows, std::min(kTile, seen - k0), s.causal ? q0 + s.Shift() - k0 : kTile};
-            const Rows tileKeys{keys.p + k0 * keys.ld, keys.ld}, tileValues{values.p + k0 * values.ld, values.ld};
-            Scores(t, s.d, tileKeys, qT, P);
-            Scores(t, s.e, tileValues, doT, dZ);
-            for (int64_t key = 0; key < t.keys; ++key)
-              for (int64_t i = t.FirstQuery(key); i < kTile; i += W) {
-                const F p = Exp(Load(P + key * kTile + i) - Load(rowLse + i));
-                Store(P + key * kTile + i, p);
-                Store(dZ + key * kTile + i, p * (Load(dZ + key * kTile + i) - Load(delta + i)));
-              }
-            if (t.Masked()) {
-              MaskOut(t, 0.0f, P);
-              MaskOut(t, 0.0f, dZ);
-            }
-            // Keys s0 .. s1-1 are seen from query s0 - reach on; queries i0 .. i1-1 see keys up to i1 - 1 + reach.
-            const auto seenFrom = [&](int64_t width) {
-              return [=](int64_t s0, int64_t) { return Span{std::max<int64_t>(0, s0 - t.reach), rows, 0, width}; };
-            };
-            Product(t.keys, s.e, {P, kTile, 1}, dOut, {dValues.p + k0 * dValues.ld, dValues.ld}, true, seenFrom(s.e));
-            Product(t.keys, s.d, {dZ, kTile, 1}, {qRows, s.d}, {dKeys.p + k0 * dKeys.ld, dKeys.ld}, true, seenFrom(s.d));
-            Product(rows, s.d, {dZ, 1, kTile}, tileKeys, {dqRows, s.d}, true,
-                    [&](int64_t, int64_t i1) { return Span{0, std::min(t.keys, i1 + t.reach), 0, s.d}; });
-          }
-          Turn(s, rows, q0 + s.Shift(), s.scale, -1.0f, {dqRows, s.d}, {dq + at * s.d, s.H * s.d});
+          const int64_t seen = s.causal ? q0 + rows + s.Shift() : s.S;
+          for (int64_t k0 = 0; k0 < seen; k0 += kTile)
+            PairBackward(s, {rows, std::min(kTile, seen - k0), s.causal ? q0 + s.Shift() - k0 : kTile}, k0, x);
+          Turn(s, rows, q0 + s.Shift(), s.scale, -1.0f, {x.dqRows, s.d}, {dq + at * s.d, s.H * s.d});
         }
-      if (s.cos) Turn(s, s.S, 0, 1.0f, -1.0f, {dKeys.p, dKeys.ld}, dKeys);
+      Turn(s, s.S, 0, 1.0f, -1.0f, {x.dKeys, s.d}, {dk + (b * s.S * s.Hk + g) * s.d, s.Hk * s.d});
+      Copy(s.S, s.e, {x.dValues, s.e}, {dv + (b * s.S * s.Hk + g) * s.e, s.Hk * s.e});
     }
   });
 }

@@ -24,19 +24,32 @@ LAB_INLINE F At(const Sizes& s, const float* x, const float* weight, const float
   return sum;
 }
 
+// One token, all channels; K taps where the number is known at compile time and all lie within the sequence, else s.K of them.
+template <int K>
+void Row(const Sizes& s, const float* x, const float* weight, const float* bias, int64_t t, float* y) {
+  for (int64_t j = 0; j < s.C; j += W) {
+    const int64_t left = s.C - j;
+    F u;
+    if (K > 0 && left >= W) {
+      u = bias ? Load(bias + j) : F(0.0f);
+      for (int k = 0; k < K; ++k) u = Fma(Load(weight + k * s.C + j), Load(x + (t + k - (K - 1)) * s.C + j), u);
+    } else {
+      u = At(s, x, weight, bias, t, j, left);
+    }
+    StoreUpTo(y + j, s.silu ? Silu(u) : u, left);
+  }
+}
+
 // x [B, T, C], weight [K, C], bias [C] to y [B, T, C].
 void CausalConv(const Call& c) {
   const Sizes s(c);
   const float *x = c.In<float>(0), *weight = c.In<float>(1), *bias = c.In<float>(2);
   float* y = c.Out<float>(0);
-  ParallelFor(s.B * s.T, std::max<int64_t>(1, Grain(s.C * s.K)), [&](int64_t begin, int64_t end) {
+  const auto row = s.K == 4 ? Row<4> : s.K == 3 ? Row<3> : s.K == 2 ? Row<2> : Row<0>;
+  ParallelFor(s.B * s.T, Grain(s.C * s.K), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t t = r % s.T;
-      const float* xs = x + (r - t) * s.C;
-      for (int64_t j = 0; j < s.C; j += W) {
-        const F u = At(s, xs, weight, bias, t, j, s.C - j);
-        StoreUpTo(y + r * s.C + j, s.silu ? Silu(u) : u, s.C - j);
-      }
+      (t < s.K - 1 ? Row<0> : row)(s, x + (r - t) * s.C, weight, bias, t, y + r * s.C);
     }
   });
 }

@@ -44,7 +44,7 @@ struct Registration {
 #define LAB_JOIN_(a, b) a##b
 #define LAB_JOIN(a, b) LAB_JOIN_(a, b)
 /// At namespace scope, after the function. Names are global: one registration each.
-#define LAB_KERNEL(name, function) static const ::lab::Registration LAB_JOIN(labKernel, __COUNTER__)(name, function)
+#define LAB_KERNEL(name, ...) static const ::lab::Registration LAB_JOIN(labKernel, __COUNTER__)(name, __VA_ARGS__)
 
 // ---------------------------------------------------------------- parallel loops
 

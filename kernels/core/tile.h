@@ -125,14 +125,36 @@ inline void Product(int64_t m, int64_t n, int64_t k, Factor a, Rows b, Out c, bo
   Product(m, n, a, b, c, add, [=](int64_t, int64_t) { return Span{0, k, 0, n}; });
 }
 
-/// to [columns, rows] = from [rows, columns] transposed. Blocks of 8 x 8 keep both sides in L1.
+/// Four rows of four numbers turned over.
+LAB_INLINE void Transpose4(const float* from, int64_t fromLd, float* to, int64_t toLd) {
+#if LAB_AVX512 || LAB_AVX2 || LAB_SSE2
+  __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + fromLd), c = _mm_loadu_ps(from + 2 * fromLd), d = _mm_loadu_ps(from + 3 * fromLd);
+  _MM_TRANSPOSE4_PS(a, b, c, d);
+  _mm_storeu_ps(to, a);
+  _mm_storeu_ps(to + toLd, b);
+  _mm_storeu_ps(to + 2 * toLd, c);
+  _mm_storeu_ps(to + 3 * toLd, d);
+#elif LAB_NEON
+  const float32x4x2_t ab = vtrnq_f32(vld1q_f32(from), vld1q_f32(from + fromLd));
+  const float32x4x2_t cd = vtrnq_f32(vld1q_f32(from + 2 * fromLd), vld1q_f32(from + 3 * fromLd));
+  vst1q_f32(to, vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0])));
+  vst1q_f32(to + toLd, vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1])));
+  vst1q_f32(to + 2 * toLd, vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0])));
+  vst1q_f32(to + 3 * toLd, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
+#else
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) to[j * toLd + i] = from[i * fromLd + j];
+#endif
+}
+
+/// to [columns, rows] = from [rows, columns] transposed.
 inline void Transpose(int64_t rows, int64_t columns, Rows from, Out to) {
-  for (int64_t i0 = 0; i0 < rows; i0 += 8)
-    for (int64_t j0 = 0; j0 < columns; j0 += 8) {
-      const int64_t i1 = i0 + 8 < rows ? i0 + 8 : rows, j1 = j0 + 8 < columns ? j0 + 8 : columns;
-      for (int64_t j = j0; j < j1; ++j)
-        for (int64_t i = i0; i < i1; ++i) to.p[j * to.ld + i] = from.p[i * from.ld + j];
-    }
+  const int64_t evenRows = rows / 4 * 4, evenColumns = columns / 4 * 4;
+  // Rows outside: they may lie a power of two apart, so that few fit into L1 together.
+  for (int64_t i = 0; i < evenRows; i += 4)
+    for (int64_t j = 0; j < evenColumns; j += 4) Transpose4(from.p + i * from.ld + j, from.ld, to.p + j * to.ld + i, to.ld);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = i < evenRows ? evenColumns : 0; j < columns; ++j) to.p[j * to.ld + i] = from.p[i * from.ld + j];
 }
 
 }  // namespace lab

@@ -57,8 +57,7 @@ const forward: Plain = (inputs, shapes) => {
     }
     if (t % 64 === 0)
       for (let p = 0; p < P; p++)
-        for (let n = 0; n < N; n++)
-          chunkStates[(((b * H + h) * chunks + t / 64) * N + n) * P + p] = before[p * N + n];
+        for (let n = 0; n < N; n++) chunkStates[(((b * H + h) * chunks + t / 64) * N + n) * P + p] = before[p * N + n];
   });
   return { y, finalState, chunkStates };
 };
@@ -77,8 +76,7 @@ const gradient: Plain = (inputs, shapes) => {
   const initialState = new Float64Array(batch * H * P * N);
   for (let r = 0; r < batch * H; r++)
     for (let p = 0; p < P; p++)
-      for (let n = 0; n < N; n++)
-        initialState[(r * P + p) * N + n] = inputs.chunkStates[(r * chunks * N + n) * P + p];
+      for (let n = 0; n < N; n++) initialState[(r * P + p) * N + n] = inputs.chunkStates[(r * chunks * N + n) * P + p];
   const states: { before: Float64Array; after: Float64Array }[] = [];
   run({ ...inputs, initialState }, shapes, (at) => states.push(at));
   for (let b = 0; b < batch; b++)

@@ -6,7 +6,7 @@ import { tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
 import { begin, type DecodeState, decodeStep } from './decode';
-import { causalProblems, planModel, weightsOf } from './plan';
+import { causalProblems, type PlannedBlock, planModel, weightsOf } from './plan';
 import { drawing } from './random';
 import { around, enter, leave, runPlanned, type Stack } from './stack';
 
@@ -147,7 +147,7 @@ const tooLong = (came: number, fits: number) =>
 /** The stream [B, T, D] through all blocks, whole sequences at once. */
 function runLayers(stack: Stack, x: Tensor3D, { training }: { training: boolean }): Tensor3D {
   return runPlanned(stack.layers, x, (planned, stream) => {
-    const context: LayerContext<unknown> = { options: planned.options, training };
+    const context: LayerContext<PlannedBlock['options']> = { options: planned.options, training };
     return around(stack, planned, stream, (u) => planned.block.layer.forward(u, stack.own(planned), context));
   });
 }

@@ -2,8 +2,8 @@
 import { catalogue } from '../blocks';
 import type { StateSpec } from '../blocks/define';
 import type { Inspection, NodeFacts } from '../rpc/contract';
-import { type Problem, SpecError } from '../spec/error';
-import { isParallel, isRepeat, type ModelSpec, type Node, type Norm, parseModel } from '../spec/model';
+import { checkModel, isParallel, isRepeat, type ModelSpec, modelSchema, type Node, type Norm } from '../spec/model';
+import { problemsOf } from '../spec/zod';
 import { causalProblems, type Plan, type PlannedBlock, planModel, weightsAround, weightsOfBlock } from './plan';
 
 export interface Context {
@@ -18,11 +18,15 @@ const numbersIn = (specs: Iterable<{ shape: readonly number[] }>): number =>
 
 /** Bytes of a block's float32 state a sequence after T tokens. */
 export function stateBytes(state: Record<string, StateSpec> | undefined, T: number): number {
-  return Object.values(state ?? {}).reduce((sum, { shape }) => sum + 4 * sizeOf(shape.map((d) => (d === 'T' ? T : d))), 0);
+  return Object.values(state ?? {}).reduce(
+    (sum, { shape }) => sum + 4 * sizeOf(shape.map((d) => (d === 'T' ? T : d))),
+    0,
+  );
 }
 
 /** Numbers that a norm keeps for its backward pass: its input, and one or two a token. */
-const normKeeps = (norm: Norm, D: number, T: number): number => ({ none: 0, rms: T * (D + 1), layer: T * (D + 2) })[norm];
+const normKeeps = (norm: Norm, D: number, T: number): number =>
+  ({ none: 0, rms: T * (D + 1), layer: T * (D + 2) })[norm];
 
 interface Costs {
   parameters: number;
@@ -91,8 +95,7 @@ function paths(nodes: readonly Node[], path: string): string[] {
   return nodes.flatMap((node, i) => {
     const at = `${path}[${i}]`;
     if (isRepeat(node)) return [at, ...paths(node.layers, `${at}.layers`)];
-    if (isParallel(node))
-      return [at, ...node.parallel.flatMap((branch, b) => paths(branch, `${at}.parallel[${b}]`))];
+    if (isParallel(node)) return [at, ...node.parallel.flatMap((branch, b) => paths(branch, `${at}.parallel[${b}]`))];
     return [at];
   });
 }
@@ -108,21 +111,20 @@ const EMPTY: Inspection['total'] = {
 
 /**
  * What the builder shows of a model: every problem, and the cost of each node and of the whole. Never throws for a wrong model.
- * A node inside a repeat counts all copies that come of it. Backward FLOPs are left out; `total.embeddingParameters` are those
+ * A node inside a repeat counts all copies that come of it; a block with a problem counts nothing. Backward FLOPs are left out; `total.embeddingParameters` are those
  * of the token and position tables.
  */
 export function inspect(model: unknown, context: Context): Inspection {
-  let spec: ModelSpec;
-  let plan: Plan;
-  try {
-    spec = parseModel(model, catalogue);
-    plan = planModel(spec);
-  } catch (error) {
-    if (error instanceof SpecError) return { problems: [...error.problems], nodes: [], total: EMPTY };
-    throw error;
-  }
+  const shaped = modelSchema.safeParse(model);
+  if (!shaped.success) return { problems: problemsOf(shaped.error, 'model', model), nodes: [], total: EMPTY };
+  const spec: ModelSpec = shaped.data;
+  const problems = checkModel(spec, catalogue);
+  // Too many blocks, or none: a problem of the whole stack.
+  if (problems.some(({ path }) => path === 'model.layers')) return { problems, nodes: [], total: EMPTY };
+  const wrong = problems.map(({ path }) => path);
+  const plan = planModel(spec, { skip: (at) => wrong.some((path) => path.startsWith(`${at}.`)) });
+  problems.push(...causalProblems(plan));
   const T = context.tokens;
-  const problems: Problem[] = causalProblems(plan);
   const { around, total } = costOf(plan, context);
   const each = plan.blocks.map((block) => ({ path: block.path, cost: costOfBlock(block, spec.width, T) }));
   const nodes = paths(spec.layers, 'model.layers').map((path): NodeFacts => {

@@ -1,5 +1,5 @@
 // Decoding token by token: the state of every block between tokens, and one step through the stack.
-import type { Tensor, Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { State } from '../blocks/define';
 import { tf } from '../ops';
 import { SpecError } from '../spec/error';
@@ -16,8 +16,7 @@ export interface DecodeState {
 
 /** The state before the first token. */
 export function begin(stack: Stack, batch: number, causal: boolean): DecodeState {
-  if (!Number.isInteger(batch) || batch < 1)
-    throw new SpecError(`decoding wants at least one sequence, not ${batch}`);
+  if (!Number.isInteger(batch) || batch < 1) throw new SpecError(`decoding wants at least one sequence, not ${batch}`);
   if (!causal) throw new SpecError('a model with blocks that look at later tokens can not be decoded token by token');
   const layers = stack.blocks.map(({ block, options, path }): State => {
     if (!block.layer.step) throw new SpecError(`${block.id} can not be decoded token by token`, path);

@@ -2,16 +2,12 @@
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { WeightSpec } from '../blocks/define';
-import * as tf from '../ops/tf';
+import { tf, useDevice } from '../ops';
 import type { OptimiserSpec } from '../spec/run';
 import { clipScale, globalNorm, makeOptimiser, orthogonal } from './optimiser';
 
-beforeAll(async () => {
-  await tf.setBackend('cpu');
-});
-const before = { tensors: 0 };
 afterEach(() => {
-  expect(tf.memory().numTensors).toBe(before.tensors);
+  expect(tf.memory().numTensors).toBe(0);
 });
 
 /** Weights of four kinds: a vector, an embedding, a tall and a wide matrix of a block. */
@@ -98,7 +94,12 @@ function newtonSchulz(matrix: number[][], steps: number): number[][] {
 // Weights are near 1 and move by about lr an update: float32 rounding of 12 updates stays below 12 * 2^-24, with room for the steps' own rounding.
 const TOLERANCE = 3e-6;
 
-describe('optimisers', () => {
+// On the cpu device the fused kernels serve, on the reference device TF.js operations.
+describe.each(['cpu', 'reference'] as const)('optimisers on %s', (device) => {
+  beforeAll(async () => {
+    await useDevice(device, { threads: 2 });
+  });
+
   it('AdamW', async () => {
     const spec = { kind: 'adamw', lr: 0.05, beta1: 0.9, beta2: 0.95, eps: 1e-6, weightDecay: 0.1 } as const;
     await follow(spec, adamLoop(spec), TOLERANCE);
@@ -233,7 +234,11 @@ describe('optimisers', () => {
   });
 });
 
-describe('clipping', () => {
+describe.each(['cpu', 'reference'] as const)('clipping on %s', (device) => {
+  beforeAll(async () => {
+    await useDevice(device);
+  });
+
   it('brings the norm of all gradients together down to the limit, and leaves small ones as they are', () => {
     const gradients = new Map<string, Tensor>([
       ['a', tf.tensor1d([3, 0])],

@@ -1,7 +1,7 @@
 // Optimisers: one update of all weights from their gradients. Their state is plain and saved by name.
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
 import type { WeightSpec } from '../blocks/define';
-import * as tf from '../ops/tf';
+import { hasKernel, runKernel, tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { OptimiserSpec } from '../spec/run';
 import type { PlainTensor } from './safetensors';
@@ -133,14 +133,24 @@ function adamw(settings: AdamWSettings, names: readonly string[], weights: Weigh
       const rate = lr * lrScale;
       const stepSize = rate / (1 - beta1 ** t);
       const root = Math.sqrt(1 - beta2 ** t);
+      const fused = hasKernel('AdamW');
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
-        const g = scaled(gradient, scale);
         const [w, m, v] = [weights.get(name)!, state.get(`m/${name}`)!, state.get(`v/${name}`)!];
+        const decay = decays(specs.get(name)!) ? weightDecay : 0;
+        if (fused) {
+          const attrs = { lr: rate, beta1, beta2, eps, weightDecay: decay, updates: t };
+          const next = runKernel('AdamW', { weight: w, gradient, first: m, second: v, scale }, attrs);
+          w.assign(next.weight);
+          m.assign(next.first);
+          v.assign(next.second);
+          continue;
+        }
+        const g = scaled(gradient, scale);
         m.assign(tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)));
         v.assign(tf.add(tf.mul(v, beta2), tf.mul(tf.square(g), 1 - beta2)));
-        const kept = decays(specs.get(name)!) ? tf.mul(w, 1 - rate * weightDecay) : w;
+        const kept = decay ? tf.mul(w, 1 - rate * decay) : w;
         const direction = tf.div(m, tf.add(tf.div(tf.sqrt(v), root), eps));
         w.assign(tf.sub(kept, tf.mul(direction, stepSize)));
       }
@@ -159,13 +169,22 @@ function sgd(
   return {
     state,
     update(gradients, lr, scale) {
+      const fused = hasKernel('Sgd');
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
         const w = weights.get(name)!;
-        let g = scaled(gradient, scale);
-        if (weightDecay > 0 && decays(specs.get(name)!)) g = tf.add(g, tf.mul(w, weightDecay));
         const buffer = state.get(`momentum/${name}`);
+        const decay = decays(specs.get(name)!) ? weightDecay : 0;
+        if (fused) {
+          const attrs = { lr, momentum, nesterov, weightDecay: decay };
+          const next = runKernel('Sgd', { weight: w, gradient, buffer, scale }, attrs);
+          w.assign(next.weight);
+          if (buffer) buffer.assign(next.buffer);
+          continue;
+        }
+        let g = scaled(gradient, scale);
+        if (decay) g = tf.add(g, tf.mul(w, decay));
         if (buffer) {
           buffer.assign(tf.add(tf.mul(buffer, momentum), g));
           g = nesterov ? tf.add(g, tf.mul(buffer, momentum)) : buffer;
@@ -226,7 +245,10 @@ export function orthogonal(matrix: Tensor2D, steps: number): Tensor2D {
 /** Euclidean norm of all gradients together. */
 export function globalNorm(gradients: Gradients): Scalar {
   return tf.tidy(() => {
-    const squares = [...gradients.values()].map((g) => tf.sum(tf.square(g)));
+    const fused = hasKernel('SquareSum');
+    const squares = [...gradients.values()].map((x) =>
+      fused ? runKernel('SquareSum', { x }, {}).sum : tf.sum(tf.square(x)),
+    );
     return tf.sqrt(tf.addN(squares)) as Scalar;
   });
 }

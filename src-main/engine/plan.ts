@@ -34,10 +34,10 @@ export interface Plan {
 }
 
 /**
- * Plans a checked model.
+ * Plans a checked model; `skip` leaves out block nodes by their path.
  * @throws SpecError for an unknown block; everything else is for `parseModel` to have found.
  */
-export function planModel(spec: ModelSpec): Plan {
+export function planModel(spec: ModelSpec, { skip }: { skip?(path: string): boolean } = {}): Plan {
   const list: PlannedBlock[] = [];
   const place = (nodes: readonly Node[], path: string): Planned[] =>
     nodes.flatMap((node, i): Planned[] => {
@@ -47,6 +47,7 @@ export function planModel(spec: ModelSpec): Plan {
         const branches = node.parallel.map((branch, b) => place(branch, `${at}.parallel[${b}]`));
         return [{ kind: 'parallel', path: at, branches, combine: node.combine }];
       }
+      if (skip?.(at)) return [];
       const block = isBlock(node) ? blocks.get(node.block) : undefined;
       if (!block)
         throw new SpecError(
@@ -98,9 +99,10 @@ function normWeights(norm: Norm, name: string, D: number): [string, WeightSpec][
 /** The weights of one planned block with its norm, by full name. */
 export function weightsOfBlock({ index, block, options, norm }: PlannedBlock, D: number): Map<string, WeightSpec> {
   const prefix = `layers.${index}`;
-  const own = Object.entries(block.weights(options, D)).map(
-    ([name, spec]): [string, WeightSpec] => [`${prefix}.${name}`, spec],
-  );
+  const own = Object.entries(block.weights(options, D)).map(([name, spec]): [string, WeightSpec] => [
+    `${prefix}.${name}`,
+    spec,
+  ]);
   return new Map([...normWeights(norm, `${prefix}.norm`, D), ...own]);
 }
 

@@ -34,7 +34,7 @@ function sinusoids(start: number, T: number, D: number): Tensor {
 /** ids [B, T] at positions from `start` to the stream [B, T, D]. */
 export function enter(stack: Stack, ids: Tensor2D, start: number): Tensor3D {
   const { positions, width: D } = stack.spec;
-  const T = ids.shape[1];
+  const [, T] = ids.shape;
   const x = embed(stack.weight('embedding'), ids);
   if (positions === 'none') return x as Tensor3D;
   const rows =
@@ -49,7 +49,7 @@ export function leave(stack: Stack, x: Tensor): Tensor {
   const logits = head.tied
     ? tf.matMul(rows, stack.weight('embedding') as Tensor2D, false, true)
     : tf.matMul(rows, stack.weight('head') as Tensor2D);
-  return tf.reshape(logits, [...x.shape.slice(0, -1), logits.shape[1]]);
+  return tf.reshape(logits, [...x.shape.slice(0, -1), -1]);
 }
 
 function normed(stack: Stack, norm: Norm, name: string, x: Tensor): Tensor {

@@ -4,6 +4,10 @@ import * as tf from './tf';
 
 it('differentiates through one registry', async () => {
   await tf.setBackend('cpu');
-  const dx = tf.tidy(() => tf.grad((x) => tf.sum(tf.square(x)))(tf.tensor1d([1, 2, 3])).arraySync());
+  const dx = tf.tidy(() =>
+    tf
+      .grad((x) => tf.sum(tf.square(x)))(tf.tensor1d([1, 2, 3]))
+      .arraySync(),
+  );
   expect(dx).toEqual([2, 4, 6]);
 });

@@ -121,7 +121,10 @@ export class Supervisor {
   resume(id: string): void {
     const run = this.#known(id);
     const atWork = this.#atWork.get(id);
-    if (atWork && !isOver(run.status)) return atWork.worker.send({ kind: 'resume' });
+    if (atWork && !isOver(run.status)) {
+      atWork.worker.send({ kind: 'resume' });
+      return;
+    }
     if (run.status === 'queued') return;
     if (!isResumable(run.status)) throw new Error(`${run.name} is ${run.status}: there is nothing to resume.`);
     if (this.#livesElsewhere(id)) throw new Error(elsewhere(run, this.#owner(id)));
@@ -146,7 +149,8 @@ export class Supervisor {
       const why =
         run.seq > 0 ? 'Taken out of the queue before it went on.' : 'Taken out of the queue before it started.';
       setStatus(store, id, 'stopped', { why, endedAt: now() });
-      return this.#tell([id]);
+      this.#tell([id]);
+      return;
     }
     const atWork = this.#atWork.get(id);
     if (!atWork) {

@@ -22,7 +22,7 @@ export interface BenchDocument {
   history: history.History<Snapshot>;
 }
 
-export const emptyModel = (name: string): ModelSpec => ({
+const emptyModel = (name: string): ModelSpec => ({
   format: MODEL_FORMAT,
   name,
   width: 128,
@@ -216,6 +216,7 @@ export const useBench = defineStore('bench', () => {
     ready,
     keepsDrafts,
     announcement,
+    fresh: emptyModel,
     open,
     openHere,
     close,

@@ -113,7 +113,10 @@ describe('edits', () => {
   });
 
   it('groups, branches, ungroups and duplicates', () => {
-    expect(result(doc.group(nested(), doc.rangeAt([0], 2), 3))).toEqual({ text: '(a (b c)×2)×3 [d | e f]', at: '0 +1' });
+    expect(result(doc.group(nested(), doc.rangeAt([0], 2), 3))).toEqual({
+      text: '(a (b c)×2)×3 [d | e f]',
+      at: '0 +1',
+    });
     expect(result(doc.branch(nested(), doc.rangeAt([0])))).toEqual({ text: '[a | a] (b c)×2 [d | e f]', at: '0 +1' });
     expect(result(doc.ungroup(nested(), [1]))).toEqual({ text: 'a b c [d | e f]', at: '1 +2' });
     expect(result(doc.ungroup(nested(), [2]))).toEqual({ text: 'a (b c)×2 d e f', at: '2 +3' });

@@ -19,6 +19,16 @@ export interface Edit {
   select: Range | null;
 }
 
+const known = new Map<string, Path>();
+/** The one array for a path, so that what is drawn from it is drawn anew only when the path is another. */
+export function stablePath(path: Path): Path {
+  const key = path.join('.');
+  const before = known.get(key);
+  if (before) return before;
+  known.set(key, path);
+  return path;
+}
+
 export const samePath = (a: Path, b: Path): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
 const startsWith = (path: Path, head: Path): boolean =>
   head.length <= path.length && head.every((x, i) => x === path[i]);

@@ -87,7 +87,15 @@ export const useInspections = defineStore('inspections', () => {
   watch(() => bench.task, previewSoon, { immediate: true });
   onReturn(() => void askPreview());
 
-  const facts = computed(() => new Map<string, NodeFacts>((inspection.value?.nodes ?? []).map((n) => [n.path, n])));
+  /** Facts by path; those that did not change stay the objects that they were, so that only the others are drawn anew. */
+  const facts = computed<Map<string, NodeFacts>>((before) => {
+    const now = new Map<string, NodeFacts>();
+    for (const node of inspection.value?.nodes ?? []) {
+      const old = before?.get(node.path);
+      now.set(node.path, old && JSON.stringify(old) === JSON.stringify(node) ? old : node);
+    }
+    return now;
+  });
   const problems = computed(() => (inspection.value?.problems ?? []).map((p) => ({ ...p, ...locate(p.path) })));
   /** Problems of one node itself, or of the model's own settings for `[]`. */
   const problemsAt = (path: Path): (Problem & { field: string })[] =>

@@ -24,7 +24,10 @@ export function aggregate(seeds: readonly Points[]): Band {
       const value = points.value[i]!;
       if (!Number.isFinite(value)) continue;
       let cell = at.get(points.step[i]!);
-      if (!cell) at.set(points.step[i]!, (cell = { n: 0, mean: 0, squares: 0, tokens: 0, seconds: 0 }));
+      if (!cell) {
+        cell = { n: 0, mean: 0, squares: 0, tokens: 0, seconds: 0 };
+        at.set(points.step[i]!, cell);
+      }
       cell.n += 1;
       const delta = value - cell.mean;
       cell.mean += delta / cell.n;

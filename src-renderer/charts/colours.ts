@@ -47,7 +47,7 @@ export const COLOURS = PALETTE.light.length;
 /** The mark of a slot: the first twelve differ in colour, every four in dash, and no two of the first 48 are alike. */
 export const markOf = (slot: number): Mark => ({
   colour: slot % COLOURS,
-  dash: DASHES[(Math.floor(slot / 4) + Math.floor(slot / COLOURS) * 3) % DASHES.length]!,
+  dash: DASHES[Math.floor(slot / 4) % DASHES.length]!,
 });
 
 export const colourOf = (mark: Mark, theme: Theme): string => PALETTE[theme][mark.colour]!;

@@ -4,4 +4,13 @@ import { GridComponent, LegendComponent, MarkLineComponent, TitleComponent } fro
 import { use } from 'echarts/core';
 import { CanvasRenderer, SVGRenderer } from 'echarts/renderers';
 
-use([CanvasRenderer, SVGRenderer, LineChart, CustomChart, GridComponent, MarkLineComponent, TitleComponent, LegendComponent]);
+use([
+  CanvasRenderer,
+  SVGRenderer,
+  LineChart,
+  CustomChart,
+  GridComponent,
+  MarkLineComponent,
+  TitleComponent,
+  LegendComponent,
+]);

@@ -33,7 +33,8 @@ const SCALES = ['', 'k', 'M', 'G', 'T'];
 /** A tick of a count or a value, as short as it can be: 0.5, 12, 1.2 k, 3 M, 1E-5. */
 export function tick(value: number, locale: string): string {
   const size = Math.abs(value);
-  if (size !== 0 && size < 1e-3) return formatted(value, locale, { notation: 'scientific', maximumSignificantDigits: 2 });
+  if (size !== 0 && size < 1e-3)
+    return formatted(value, locale, { notation: 'scientific', maximumSignificantDigits: 2 });
   let scale = 0;
   let shown = value;
   while (Math.abs(shown) >= 1000 && scale < SCALES.length - 1) {

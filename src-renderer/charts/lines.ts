@@ -35,26 +35,36 @@ const bands = new WeakMap<Points, { rest: readonly Points[]; band: Band }>();
 function smoothOnce(owner: object, column: string, values: ArrayLike<number>, smoothing: Smoothing): Float64Array {
   const key = `${column}|${smoothing.kind}|${smoothing.strength}|${values.length}`;
   let kept = smoothed.get(owner);
-  if (!kept) smoothed.set(owner, (kept = new Map()));
+  if (!kept) {
+    kept = new Map();
+    smoothed.set(owner, kept);
+  }
   let out = kept.get(key);
   if (!out) {
     // One strength at a time is on screen; older ones would only pile up while the slider moves.
     if (kept.size > 8) kept.clear();
-    kept.set(key, (out = smooth(values, smoothing)));
+    out = smooth(values, smoothing);
+    kept.set(key, out);
   }
   return out;
 }
 
 function bandOnce(seeds: readonly Points[]): Band {
   const kept = bands.get(seeds[0]!);
-  if (kept && kept.rest.length === seeds.length && kept.rest.every((points, i) => points === seeds[i])) return kept.band;
+  if (kept && kept.rest.length === seeds.length && kept.rest.every((points, i) => points === seeds[i]))
+    return kept.band;
   const band = aggregate(seeds);
   bands.set(seeds[0]!, { rest: [...seeds], band });
   return band;
 }
 
 /** The lines of one metric, an entry a line, in the order of the entries; those without points are left out. */
-export function metricLines(entries: readonly Entry[], name: string, pointsOf: PointsOf, settings: LineSettings): Line[] {
+export function metricLines(
+  entries: readonly Entry[],
+  name: string,
+  pointsOf: PointsOf,
+  settings: LineSettings,
+): Line[] {
   return entries.flatMap((entry) => {
     const seeds = entry.runs.flatMap((run) => pointsOf(run, name) ?? []).filter((points) => points.step.length > 0);
     if (seeds.length === 0) return [];
@@ -87,7 +97,12 @@ export function metricLines(entries: readonly Entry[], name: string, pointsOf: P
       x: band[settings.axis],
       y,
       raw: bare ? undefined : band.mean,
-      band: { low: Float64Array.from(y, (m, i) => m - std[i]!), high: Float64Array.from(y, (m, i) => m + std[i]!), std, n: band.n },
+      band: {
+        low: Float64Array.from(y, (m, i) => m - std[i]!),
+        high: Float64Array.from(y, (m, i) => m + std[i]!),
+        std,
+        n: band.n,
+      },
     };
   });
 }

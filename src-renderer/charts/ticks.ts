@@ -9,7 +9,8 @@ const nice = (rough: number): number => {
 function multiples(step: number, [low, high]: Range): number[] {
   const ticks: number[] = [];
   // Counted in whole steps, so that no error adds up; the slack keeps a tick that lies on the edge.
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) ticks.push(Number((k * step).toPrecision(12)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++)
+    ticks.push(Number((k * step).toPrecision(12)));
   return ticks;
 }
 

@@ -36,7 +36,7 @@ export const useMetrics = defineStore('metrics', () => {
   /** Reads that are on their way, so that none is sent twice. */
   const loading = new Map<string, Promise<void>>();
   const stale = new Set<string>();
-  let flushing: ReturnType<typeof setTimeout> | undefined;
+  let waiting = false;
   let busy = false;
 
   const take = (key: string, points: Points, cursor: number) => {
@@ -119,8 +119,11 @@ export const useMetrics = defineStore('metrics', () => {
   };
 
   async function flush(): Promise<void> {
-    flushing = undefined;
-    if (busy) return schedule();
+    waiting = false;
+    if (busy) {
+      schedule();
+      return;
+    }
     const runs = [...stale].filter((run) => [...wanted.values()].some((want) => want.runs.includes(run)));
     stale.clear();
     if (runs.length === 0) return;
@@ -135,7 +138,9 @@ export const useMetrics = defineStore('metrics', () => {
     }
   }
   function schedule(): void {
-    flushing ??= setTimeout(() => void flush(), FLUSH_MS);
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => void flush(), FLUSH_MS);
   }
 
   onNotice((notice) => {

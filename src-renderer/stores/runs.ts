@@ -41,7 +41,7 @@ export const useRuns = defineStore('runs', () => {
   const details = shallowReactive(new Map<string, RunDetail>());
   const hopes = shallowReactive(new Map<string, { status: RunStatus; until: number }>());
   const hidden = shallowReactive(new Set<string>());
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let waiting = false;
   let reading: Promise<void> | undefined;
   let again = false;
 
@@ -92,9 +92,11 @@ export const useRuns = defineStore('runs', () => {
   }
   // A long list costs more to send, so it is asked for less often.
   const soon = () => {
-    timer ??= setTimeout(
+    if (waiting) return;
+    waiting = true;
+    setTimeout(
       () => {
-        timer = undefined;
+        waiting = false;
         void refresh();
       },
       Math.min(2000, REFRESH_MS + fromMain.value.length),
@@ -234,8 +236,22 @@ export const useRuns = defineStore('runs', () => {
   }
 
   return {
-    rows, byId, queue, details, loaded, error,
-    load: refresh, detail, watchDetail, act, remove, restore, move, moveBefore, rename, example,
+    rows,
+    byId,
+    queue,
+    details,
+    loaded,
+    error,
+    load: refresh,
+    detail,
+    watchDetail,
+    act,
+    remove,
+    restore,
+    move,
+    moveBefore,
+    rename,
+    example,
     csv: (ids: readonly string[]) => rpc.runs.csv({ ids: [...ids] }),
     events: (id: string, after: number, limit: number) => rpc.runs.events({ id, after, limit }),
   };

@@ -5,7 +5,7 @@ import { useI18n } from 'vue-i18n';
 /** Gives the word of a unit, e.g. of `million`. */
 export type UnitWord = (unit: string) => string;
 
-const THIN = '\u202f'; // narrow no-break space between a number and its unit
+const GAP = '\u00a0'; // no-break space between a number and its unit
 
 /** Three significant digits without trailing zeros, as the locale writes them. */
 export function significant(value: number, locale: string, digits = 3): string {
@@ -23,7 +23,7 @@ function scaled(value: number, base: number, units: readonly string[], locale: s
     scale++;
   }
   const text = significant(shown, locale);
-  return units[scale] ? `${text}${THIN}${word(units[scale])}` : text;
+  return units[scale] ? `${text}${GAP}${word(units[scale])}` : text;
 }
 
 /** 1234567 as `1.23 M`. */
@@ -41,7 +41,7 @@ export const flops = (value: number, locale: string, word: UnitWord): string =>
 /** Seconds in the two units that matter: `450 ms`, `12.3 s`, `3 min 4 s`, `2 h 5 min`. */
 export function duration(seconds: number, locale: string, word: UnitWord): string {
   if (!Number.isFinite(seconds)) return '–';
-  const join = (value: number, unit: string) => `${significant(value, locale)}${THIN}${word(unit)}`;
+  const join = (value: number, unit: string) => `${significant(value, locale)}${GAP}${word(unit)}`;
   if (seconds < 1) return join(Math.round(seconds * 1000), 'millisecond');
   if (seconds < 59.5) return join(seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds), 'second');
   const whole = Math.round(seconds);

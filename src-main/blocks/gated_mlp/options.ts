@@ -16,5 +16,7 @@ export const options = {
 export type GatedMlpOptions = ValuesOf<typeof options>;
 
 /** Hidden width F. */
-export const hiddenWidth = ({ hidden, multiple, roundTo }: Omit<GatedMlpOptions, 'activation'>, width: number): number =>
-  hidden || roundUp(multiple * width, roundTo);
+export const hiddenWidth = (
+  { hidden, multiple, roundTo }: Omit<GatedMlpOptions, 'activation'>,
+  width: number,
+): number => hidden || roundUp(multiple * width, roundTo);

@@ -2,7 +2,11 @@
 import { bool, float, int, interval, type ValuesOf } from '../../spec/options';
 
 export const options = {
-  dState: int(64, { min: 1, max: 1024, help: 'State width N of a head; recall grows with it. The paper’s models use 128.' }),
+  dState: int(64, {
+    min: 1,
+    max: 1024,
+    help: 'State width N of a head; recall grows with it. The paper’s models use 128.',
+  }),
   dConv: int(4, { min: 1, max: 16, help: 'Taps K of the short causal convolution.' }),
   expand: int(2, { min: 1, max: 8, help: 'Inner width as a multiple of the model width.' }),
   headDim: int(64, { min: 1, max: 1024, help: 'Channels P of a head; divides the inner width.' }),

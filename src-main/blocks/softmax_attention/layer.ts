@@ -7,7 +7,7 @@ import { rmsNorm } from '../parts/norm';
 import { rotaryTables, rotate } from '../parts/rotary';
 import { attend } from './fused';
 import { type AttentionOptions, sizes } from './options';
-import { attendCached, attendSharpened } from './reference';
+import { attend as attendAndSee, attendCached, attendSharpened } from './reference';
 
 /** Queries [B, T, H, d], keys and values [B, T, Hk, d] of x [B, T, D], normed if asked, not yet turned. */
 function project(x: Tensor3D, w: Weights, options: AttentionOptions) {
@@ -28,8 +28,9 @@ export const layer: Layer<AttentionOptions> = {
     const { q, k, v, H, d } = project(x, w, options);
     const heads = { q, k, v, ...rotaryTables(0, T, d, rotary(options)) };
     const attributes = { causal: options.causal, scale: 1 / Math.sqrt(d) };
-    const o =
-      options.adaptiveTemperature && !training ? attendSharpened(heads, attributes, extra) : attend(heads, attributes);
+    const sharpen = options.adaptiveTemperature && !training;
+    if (extra && !sharpen) attendAndSee(heads, attributes, extra); // the kernel keeps no map
+    const o = sharpen ? attendSharpened(heads, attributes, extra) : attend(heads, attributes);
     return linear(tf.reshape(o, [B, T, H * d]), w.w_o) as Tensor3D;
   },
 

@@ -44,9 +44,10 @@ export interface Attributes {
 type Normalise = (scores: Tensor3D, hide: (scores: Tensor) => Tensor) => Tensor;
 const plain: Normalise = (scores, hide) => tf.softmax(hide(scores));
 
-export type Saw = (name: 'entropy' | 'beta', value: Tensor) => void;
+/** Takes the attention map [B, H, T, S], and of an adaptive temperature each row's entropy and inverse temperature [B, H, T]. */
+export type Saw = (name: 'attn' | 'entropy' | 'beta', value: Tensor) => void;
 const sharpened =
-  ([B, H, T]: [number, number, number], saw?: Saw): Normalise =>
+  ([B, H, T]: readonly number[], saw?: Saw): Normalise =>
   (scores, hide) => {
     const p = tf.softmax(hide(scores));
     const entropy = tf.neg(tf.sum(tf.mul(p, tf.log(tf.add(p, 1e-9))), -1, true)); // [B·H, T, 1]
@@ -57,7 +58,12 @@ const sharpened =
     return tf.softmax(hide(tf.mul(scores, beta)));
   };
 
-function attendBy(normalise: Normalise, { q, k, v, cos, sin }: Heads, { causal, scale }: Attributes): Tensor4D {
+function attendBy(
+  normalise: Normalise,
+  { q, k, v, cos, sin }: Heads,
+  { causal, scale }: Attributes,
+  saw?: Saw,
+): Tensor4D {
   const [B, T, H, d] = q.shape;
   const [, S, Hk, e] = v.shape;
   const share = H / Hk; // query heads that read one key head: neighbours
@@ -65,27 +71,30 @@ function attendBy(normalise: Normalise, { q, k, v, cos, sin }: Heads, { causal, 
   const turnedQ = cos && sin ? rotate(q, last(cos), last(sin)) : q;
   const turnedK = cos && sin ? rotate(k, cos, sin) : k;
   // Queries of one key head stand below each other, so that one product serves them all.
-  const rows = tf.reshape(
-    tf.transpose(tf.reshape(turnedQ, [B, T, Hk, share, d]), [0, 2, 3, 1, 4]),
-    [B * Hk, share * T, d],
-  ) as Tensor3D;
+  const rows = tf.reshape(tf.transpose(tf.reshape(turnedQ, [B, T, Hk, share, d]), [0, 2, 3, 1, 4]), [
+    B * Hk,
+    share * T,
+    d,
+  ]) as Tensor3D;
   const keys = tf.reshape(tf.transpose(turnedK, [0, 2, 1, 3]), [B * Hk, S, d]) as Tensor3D;
   const values = tf.reshape(tf.transpose(v, [0, 2, 1, 3]), [B * Hk, S, e]) as Tensor3D;
   const scores = tf.reshape(tf.mul(tf.matMul(rows, keys, false, true), scale), [B * H, T, S]) as Tensor3D;
   const mask = causal ? causalMask(T, S) : undefined;
   const a = normalise(scores, (z) => (mask ? tf.add(z, mask) : z)); // [B·H, T, S]
+  saw?.('attn', tf.reshape(a, [B, H, T, S]));
   const o = tf.matMul(tf.reshape(a, [B * Hk, share * T, S]) as Tensor3D, values); // [B·Hk, share·T, e]
   const heads = tf.transpose(tf.reshape(o, [B, Hk, share, T, e]), [0, 3, 1, 2, 4]);
   return tf.reshape(heads, [B, T, H, e]) as Tensor4D;
 }
 
 /** o [B, T, H, d] with the plain softmax. Query head h reads key head floor(h·Hk/H); query t stands at position t + S − T. */
-export const attend = (heads: Heads, attributes: Attributes): Tensor4D => attendBy(plain, heads, attributes);
+export const attend = (heads: Heads, attributes: Attributes, saw?: Saw): Tensor4D =>
+  attendBy(plain, heads, attributes, saw);
 
-/** The same with rows sharpened from their own entropy (arXiv 2410.01104); `saw` takes entropy and inverse temperature [B, H, T]. */
+/** The same with rows sharpened from their own entropy (arXiv 2410.01104). */
 export function attendSharpened(heads: Heads, attributes: Attributes, saw?: Saw): Tensor4D {
   const [B, T, H] = heads.q.shape;
-  return attendBy(sharpened([B, H, T], saw), heads, attributes);
+  return attendBy(sharpened([B, H, T], saw), heads, attributes, saw);
 }
 
 /** One query a head, q [B, H, d] already turned, against caches k and v [B, Hk, n, d] to o [B, H, d]. */

@@ -31,7 +31,7 @@ export function step(
   { x, dt, A, B, C, D }: { x: Tensor; dt: Tensor; A: Tensor; B: Tensor; C: Tensor; D?: Tensor },
 ): { y: Tensor3D; S: Tensor4D } {
   const [b, H, P, N] = S.shape;
-  const G = B.shape[1];
+  const [, G] = B.shape as [number, number, number];
   const r = H / G;
   const keep = tf.reshape(tf.exp(tf.mul(dt, A)), [b, G, r, 1, 1]);
   const scaled = tf.reshape(tf.mul(x, tf.expandDims(dt, 2)), [b, G, r, P, 1]);
@@ -72,7 +72,10 @@ const square = (Q: number, value: (s: number, l: number) => number): Tensor =>
  */
 function decays(a: Tensor): Tensor3D {
   const [R, Q] = a.shape;
-  const later = tf.mul(tf.reshape(a, [R, 1, Q]), square(Q, (s, k) => Number(k > s))); // [R, s, k]
+  const later = tf.mul(
+    tf.reshape(a, [R, 1, Q]),
+    square(Q, (s, k) => Number(k > s)),
+  ); // [R, s, k]
   const hidden = square(Q, (s, l) => (l < s ? HIDDEN : 0));
   return tf.exp(tf.add(tf.cumsum(later, 2), hidden)) as Tensor3D;
 }
@@ -84,6 +87,10 @@ function chunks(u: Tensor, n: number, Q: number): Tensor {
   const whole = missing ? tf.concat([u, tf.zeros([b, missing, ...rest])], 1) : u;
   return tf.reshape(whole, [b * n, Q, ...rest]);
 }
+/** u [b, n, …] as n tensors [b, …]. TF.js can't differentiate an unstack of one. */
+const perChunk = (u: Tensor): Tensor[] =>
+  u.shape[1] === 1 ? [tf.reshape(u, [u.shape[0], ...u.shape.slice(2)])] : tf.unstack(u, 1);
+/** Exchanges axes 1 and 2. */
 const swap = (u: Tensor): Tensor => tf.transpose(u, [0, 2, 1, ...u.shape.slice(3).map((_, i) => i + 3)]);
 
 /** Chunks of Q tokens: a quadratic form within each, the recurrence between them. The result does not depend on Q. */
@@ -110,8 +117,8 @@ export function chunked({ x, dt, A, B, C, D, initialState }: Scan, { chunk = 64 
   const byToken = (u: Tensor) => tf.reshape(swap(tf.reshape(u, [R, H, Q])), [R, Q, H, 1]);
   const tail = byToken(tf.exp(tf.cumsum(a, 1, true, true)));
   const tailed = tf.reshape(swap(tf.reshape(tf.mul(scaled, tail), [R, Q, G, r * P])), [R * G, Q, r * P]) as Tensor3D;
-  const added = tf.unstack(tf.reshape(tf.matMul(tailed, Bc, true), [b, n, H, P * N]), 1);
-  const kept = tf.unstack(tf.reshape(tf.exp(tf.sum(a, 1)), [b, n, H, 1]), 1);
+  const added = perChunk(tf.reshape(tf.matMul(tailed, Bc, true), [b, n, H, P * N]));
+  const kept = perChunk(tf.reshape(tf.exp(tf.sum(a, 1)), [b, n, H, 1]));
 
   // Between chunks: the recurrence on whole states.
   let S: Tensor = initialState ? tf.reshape(initialState, [b, H, P * N]) : tf.zeros([b, H, P * N]);

@@ -1,4 +1,5 @@
 // Runs the worker of one run folder to its end, and passes on what its log says.
+import { openLog } from '../../log/append';
 import { readEvents } from '../../log/read';
 import { deathOf } from '../../runs/standing';
 import { builtScript, startWorker } from '../../runs/worker';
@@ -55,7 +56,7 @@ export function follow(options: {
         look();
         const step = last?.step ?? 0;
         if (last?.kind === 'ended') done({ status: last.status, why: last.why, step });
-        else done({ ...deathOf(code, signal, lastLines), step });
+        else done(lastWord(folder, step, deathOf(code, signal, lastLines)));
       },
     });
     const deaf = interrupt.listen((times) => {
@@ -64,6 +65,18 @@ export function follow(options: {
       else worker.signal('SIGKILL');
     });
   });
+}
+
+/** Says in the log what a worker that died could not say itself. */
+function lastWord(
+  folder: string,
+  step: number,
+  death: Pick<End & { status: 'failed' | 'interrupted' }, 'status' | 'why'>,
+): End {
+  const log = openLog(folder);
+  log.append({ kind: 'ended', step, ...death });
+  log.close();
+  return { ...death, step };
 }
 
 /** Where the log ends now; a torn last line is not counted. */

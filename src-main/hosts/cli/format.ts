@@ -1,4 +1,5 @@
 // Numbers and tables as a terminal shows them.
+import { mean, sampleStandardDeviation } from 'simple-statistics';
 
 /** `1234567` as `1.23 M`; `unit` follows the scale. */
 export function short(value: number | null | undefined, unit = ''): string {
@@ -34,17 +35,16 @@ export function duration(seconds: number): string {
 /** Mean ± standard deviation of a sample, with its size; a single value is marked as one. */
 export function spread(values: readonly number[], digits = 4): string {
   if (values.length === 0) return '-';
-  const { mean, std } = moments(values);
-  return std === null ? `${mean.toFixed(digits)} (1)` : `${mean.toFixed(digits)} ± ${std.toFixed(digits)} (${values.length})`;
+  const { mean: middle, std } = moments(values);
+  const around = std === null ? '' : ` ± ${std.toFixed(digits)}`;
+  return `${middle.toFixed(digits)}${around} (${values.length})`;
 }
 
 /** Mean and sample standard deviation (n - 1); null for a single value. */
-export function moments(values: readonly number[]): { mean: number; std: number | null } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (values.length < 2) return { mean, std: null };
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, std: Math.sqrt(squares / (values.length - 1)) };
-}
+export const moments = (values: readonly number[]): { mean: number; std: number | null } => ({
+  mean: mean([...values]),
+  std: values.length < 2 ? null : sampleStandardDeviation([...values]),
+});
 
 /** Rows below their titles, columns aligned: text to the left, columns whose title starts with `>` to the right. */
 export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {

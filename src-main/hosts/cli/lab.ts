@@ -1,19 +1,41 @@
 // The runs of a lab folder, read from the folders themselves into a store in memory: the same answers whether a lab is open on it or not.
+import type { Implementation, RunRow } from '../../rpc/contract';
+import type { Lab } from '../../rpc/lab';
+import { runs } from '../../rpc/runs';
 import { catchUp, importFolders } from '../../runs/catch-up';
-import { labFolder, labPaths, type LabPaths } from '../../runs/folder';
-import { openStore, type Store } from '../../store/open';
+import { type LabPaths, labFolder, labPaths, readHeartbeat, runFolder } from '../../runs/folder';
+import { exists, startOf } from '../../runs/process';
+import { isAtWork } from '../../runs/standing';
+import { isOver, type RunStatus } from '../../spec/event';
+import { openStore } from '../../store/open';
 import { say } from './command';
+import { VERSION } from './version';
 
-export interface Index {
+export interface Reading extends Disposable {
   paths: LabPaths;
-  store: Store;
-  [Symbol.dispose](): void;
+  /** As the window asks; nothing that would change a run. */
+  runs: Pick<Implementation['runs'], 'list' | 'csv'>;
 }
 
-/** Reads every run of the lab; broken folders are said and passed over. */
-export function readLab(folder?: string): Index {
+/** Reads the runs of the lab, all of them or the named ones; broken folders are said and passed over. */
+export function readLab(folder: string | undefined, ids?: readonly string[]): Reading {
   const paths = labPaths(labFolder(folder));
   const { store } = openStore(':memory:');
-  for (const id of importFolders(store, paths, say)) catchUp(store, paths, id);
-  return { paths, store, [Symbol.dispose]: () => store.close() };
+  for (const id of importFolders(store, paths, say)) if (!ids || ids.includes(id)) catchUp(store, paths, id);
+  const lab = { paths, store, host: 'cli', version: VERSION, tell() {}, now: Date.now } satisfies Partial<Lab>;
+  return { paths, runs: runs(lab as Partial<Lab> as Lab), [Symbol.dispose]: () => store.close() };
+}
+
+/** True while a worker, whoever started it, writes to this run folder. */
+export function workerOf(folder: string): number | undefined {
+  const heartbeat = readHeartbeat(folder);
+  if (!heartbeat) return undefined;
+  const owner = { exists: exists(heartbeat.pid), start: startOf(heartbeat.pid) };
+  return isAtWork(heartbeat, owner, Date.now()) ? heartbeat.pid : undefined;
+}
+
+/** How a run stands now: one that its log leaves at work, and at which no process is, was interrupted. */
+export function statusOf(paths: LabPaths, { id, status, seq }: RunRow): RunStatus {
+  if (seq === 0) return 'queued';
+  return isOver(status) || workerOf(runFolder(paths, id)) ? status : 'interrupted';
 }

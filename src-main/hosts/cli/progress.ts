@@ -1,8 +1,8 @@
 // Progress of one run on stderr: a bar with loss and time left in a terminal, a line now and then elsewhere.
 import { Presets, SingleBar } from 'cli-progress';
 import type { RunEvent } from '../../spec/event';
-import { duration } from './format';
 import { say } from './command';
+import { duration } from './format';
 
 export interface Progress {
   see(event: RunEvent): void;
@@ -13,7 +13,11 @@ export interface Progress {
 const LINE_EVERY_MS = 5000;
 
 /** Shows a run of `steps` steps under a name. */
-export function showProgress(name: string, steps: number, { terminal = process.stderr.isTTY, now = Date.now } = {}): Progress {
+export function showProgress(
+  name: string,
+  steps: number,
+  { terminal = process.stderr.isTTY, now = Date.now } = {},
+): Progress {
   const view = watch(steps);
   return terminal ? bar(name, steps, view) : lines(name, steps, view, now);
 }

@@ -3,6 +3,7 @@ import type { KernelFunc, NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core
 import * as tf from '../tf';
 import type { LoadedAddon } from './addon';
 import { NativeBackend } from './backend';
+import { registerFused } from './fused';
 
 /** Inputs by name, the op's attributes and the backend; undefined hands the call on to TF.js's JavaScript kernel. */
 export type Override = (
@@ -26,6 +27,7 @@ export function registerNative({ addon }: LoadedAddon): NativeBackend {
   tf.copyRegisteredKernels('cpu', 'native');
   for (const { overrides } of Object.values(families))
     for (const [kernelName, override] of Object.entries(overrides)) put(kernelName, override);
+  registerFused(made);
   backend = made;
   return made;
 }
@@ -37,7 +39,11 @@ function put(kernelName: string, override: Override): void {
   const plain = tf.getKernel(kernelName, 'cpu');
   if (plain) tf.unregisterKernel(kernelName, 'native');
   const kernelFunc: KernelFunc = ({ inputs, attrs, backend }) => {
-    const done = override(backend as NativeBackend, inputs as Record<string, TensorInfo>, (attrs ?? {}) as NamedAttrMap);
+    const done = override(
+      backend as NativeBackend,
+      inputs as Record<string, TensorInfo>,
+      (attrs ?? {}) as NamedAttrMap,
+    );
     if (done) return done;
     if (!plain) throw new Error(`${kernelName}: these types or shapes are not supported on this device`);
     return plain.kernelFunc({ inputs, attrs, backend });

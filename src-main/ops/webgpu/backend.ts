@@ -1,8 +1,8 @@
 // Bridges TF.js's WebGPU backend to today's Dawn in Node: a device of our own making, its errors loud, the backend registered.
 // Loaded only once `navigator.gpu` is there, since TF.js's kernels look for it when they load.
-import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu/dist/backend_webgpu';
 import '@tensorflow/tfjs-backend-webgpu/dist/register_all_kernels';
 import * as tf from '../tf';
+import { RepairedBackend, repairKernels } from './repairs';
 
 /** What kernels may use beyond WebGPU's guaranteed minimum: all that the adapter has. */
 const LIMITS = [
@@ -27,7 +27,8 @@ export async function register(adapter: GPUAdapter): Promise<void> {
   });
   // Small tensors stay on the GPU too: a result then comes from one kind of arithmetic.
   tf.env().set('WEBGPU_CPU_FORWARD', false);
-  tf.registerBackend('webgpu', () => new WebGPUBackend(device, adapter.info));
+  repairKernels();
+  tf.registerBackend('webgpu', () => new RepairedBackend(device, adapter.info));
 }
 
 /** Ends the process's present work with an error that no promise of ours can swallow. */

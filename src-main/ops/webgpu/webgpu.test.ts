@@ -27,6 +27,26 @@ it.runIf(opens)('multiplies and differentiates on the GPU as on the CPU', async 
   for (const [i, value] of gpu.entries()) expect(value).toBeCloseTo(cpu[i], 5);
 });
 
+it.runIf(opens)('sums backwards over axes of different lengths', async () => {
+  await openWebGpu();
+  for (const length of [4, 3, 7]) {
+    const sums = tf.tidy(() => tf.cumsum(tf.ones([2, length]), 1, false, true));
+    const row = Array.from({ length }, (_, i) => length - i);
+    expect([...(await sums.data())]).toEqual([...row, ...row]);
+  }
+});
+
+it.runIf(opens)('reverses axes of tensors of rank five, without leaving any behind', async () => {
+  await openWebGpu();
+  const numbers = Float32Array.from({ length: 24 }, (_, i) => i);
+  const x = tf.tensor(numbers, [2, 1, 3, 2, 2]);
+  const before = tf.memory().numTensors;
+  const y = tf.reverse(x, [0, -1]);
+  expect(tf.memory().numTensors).toBe(before + 1);
+  const at = (i: number) => (i < 12 ? i + 12 : i - 12) + (i % 2 === 0 ? 1 : -1);
+  expect([...(await y.data())]).toEqual([...numbers].map((_, i) => at(i)));
+});
+
 it('reads the regular files of a tar archive, and refuses a torn one', () => {
   const block = (name: string, data: string, kind = '0') => {
     const header = Buffer.alloc(512);

@@ -13,6 +13,8 @@ export function linesCsv(lines: readonly Line[], axis: string): string {
   const rows = [`line,${axis},value,raw,std,n`];
   for (const { label, x, y, raw, band } of lines)
     for (let i = 0; i < x.length; i++)
-      rows.push([field(label), cell(x[i]), cell(y[i]), cell((raw ?? y)[i]), cell(band?.std[i]), cell(band?.n[i])].join(','));
+      rows.push(
+        [field(label), cell(x[i]), cell(y[i]), cell((raw ?? y)[i]), cell(band?.std[i]), cell(band?.n[i])].join(','),
+      );
   return `${rows.join('\n')}\n`;
 }

@@ -2,7 +2,7 @@
 import '../echarts';
 import { type EChartsCoreOption, init } from 'echarts/core';
 import { DASH_LENGTHS, type Theme } from '../colours';
-import { backgroundOf, type Line, type Look, lineOption, type Level, MARGIN, type View } from './option';
+import { backgroundOf, type Level, type Line, type Look, lineOption, MARGIN, type View } from './option';
 
 export interface Caption {
   title: string;
@@ -12,7 +12,13 @@ const SIZE = { width: 960, height: 540 };
 const LEGEND_ROW = 22;
 
 /** The chart's option with room for a title above and a legend below. */
-export function exportOption(lines: readonly Line[], levels: readonly Level[], view: View, look: Look, caption: Caption): EChartsCoreOption {
+export function exportOption(
+  lines: readonly Line[],
+  levels: readonly Level[],
+  view: View,
+  look: Look,
+  caption: Caption,
+): EChartsCoreOption {
   const option = lineOption(lines, levels, { ...view, focus: null }, look);
   const text = look.theme === 'dark' ? '#e3e8ee' : '#1b2129';
   const font = 'system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif';
@@ -35,7 +41,13 @@ export function exportOption(lines: readonly Line[], levels: readonly Level[], v
       selectedMode: false,
     },
     grid: { left: MARGIN.left + 12, right: 24, top: 48, bottom: 52 + rows * LEGEND_ROW, outerBoundsMode: 'none' },
-    xAxis: { ...(option.xAxis as object), name: caption.axis, nameLocation: 'middle', nameGap: 26, nameTextStyle: { color: text } },
+    xAxis: {
+      ...(option.xAxis as object),
+      name: caption.axis,
+      nameLocation: 'middle',
+      nameGap: 26,
+      nameTextStyle: { color: text },
+    },
   };
 }
 
@@ -58,7 +70,11 @@ export async function pngOf(option: EChartsCoreOption, theme: Theme): Promise<Bl
     chart.setOption(option);
     const canvas = chart.renderToCanvas({ pixelRatio: 2, backgroundColor: backgroundOf(theme) });
     return await new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('The picture could not be made: the browser gave no data.'))), 'image/png'),
+      canvas.toBlob(
+        (blob) =>
+          blob ? resolve(blob) : reject(new Error('The picture could not be made: the browser gave no data.')),
+        'image/png',
+      ),
     );
   } finally {
     chart.dispose();

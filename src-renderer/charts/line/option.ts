@@ -61,10 +61,7 @@ export interface Picture {
 /** First and past-the-last index of the points within the range, one more on either side so that lines reach the edges. */
 function windowOf(line: Line, range: Range | null): [number, number] {
   if (!range) return [0, line.x.length];
-  return [
-    Math.max(0, lowerBound(line.x, range[0]) - 1),
-    Math.min(line.x.length, lowerBound(line.x, range[1]) + 1),
-  ];
+  return [Math.max(0, lowerBound(line.x, range[0]) - 1), Math.min(line.x.length, lowerBound(line.x, range[1]) + 1)];
 }
 
 /** Decides both ranges from what the view lets be seen. */
@@ -90,7 +87,15 @@ export function pictureOf(lines: readonly Line[], { range, log, ignoreOutliers }
   }
   const empty = seen.length === 0;
   const x: Range = range ?? (left <= right ? [left, right > left ? right : left + 1] : [0, 1]);
-  return { x, y: empty ? (log ? [0.1, 1] : [0, 1]) : around(seen, log, ignoreOutliers), log, dropped, shown, raw, empty };
+  return {
+    x,
+    y: empty ? (log ? [0.1, 1] : [0, 1]) : around(seen, log, ignoreOutliers),
+    log,
+    dropped,
+    shown,
+    raw,
+    empty,
+  };
 }
 
 /** The extent of the values with a little air; without the outermost hundredth on either side if outliers are ignored. */
@@ -151,10 +156,22 @@ const INK = {
 } as const;
 export const backgroundOf = (theme: Theme): string => INK[theme].panel;
 
-const BASE = { type: 'line', dimensions: ['x', 'y'], silent: true, animation: false, symbol: 'none', triggerLineEvent: false } as const;
+const BASE = {
+  type: 'line',
+  dimensions: ['x', 'y'],
+  silent: true,
+  animation: false,
+  symbol: 'none',
+  triggerLineEvent: false,
+} as const;
 
 /** The ECharts option of the lines under a view. */
-export function lineOption(lines: readonly Line[], levels: readonly Level[], view: View, look: Look): EChartsCoreOption {
+export function lineOption(
+  lines: readonly Line[],
+  levels: readonly Level[],
+  view: View,
+  look: Look,
+): EChartsCoreOption {
   const picture = pictureOf(lines, view);
   const ink = INK[look.theme];
   const series = lines.flatMap((line) => seriesOf(line, picture, view, look));

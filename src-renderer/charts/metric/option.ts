@@ -7,7 +7,12 @@ export function drawing(name: string): { markers: boolean; exact: boolean } {
   return { markers: /^(accuracy|loss)\/validation/.test(name), exact: name === 'lr' };
 }
 
-export function linesOfMetric(entries: readonly Entry[], name: string, pointsOf: PointsOf, settings: LineSettings): Line[] {
+export function linesOfMetric(
+  entries: readonly Entry[],
+  name: string,
+  pointsOf: PointsOf,
+  settings: LineSettings,
+): Line[] {
   const { markers, exact } = drawing(name);
   const smoothing = exact ? { kind: 'none' as const, strength: 0 } : settings.smoothing;
   return metricLines(entries, name, pointsOf, { ...settings, smoothing, markers });

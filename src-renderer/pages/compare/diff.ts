@@ -21,7 +21,8 @@ export function flatten(value: unknown, path = ''): Map<string, string> {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return new Map([[path, text(value)]]);
   const leaves = new Map<string, string>();
   for (const [key, child] of Object.entries(value))
-    if (child !== undefined) for (const [at, leaf] of flatten(child, path ? `${path}.${key}` : key)) leaves.set(at, leaf);
+    if (child !== undefined)
+      for (const [at, leaf] of flatten(child, path ? `${path}.${key}` : key)) leaves.set(at, leaf);
   return leaves;
 }
 
@@ -57,7 +58,10 @@ function slotsOf(stacks: readonly (readonly Node[] | null)[]): Slot[] {
   let slots: Slot[] = [];
   for (const [run, stack] of stacks.entries()) {
     const nodes = stack ?? [];
-    slots = align(slots.map(({ title }) => title), nodes.map(titleOf)).map(([at, mine]) => {
+    slots = align(
+      slots.map(({ title }) => title),
+      nodes.map(titleOf),
+    ).map(([at, mine]) => {
       const slot: Slot = at === null ? { title: titleOf(nodes[mine!]!), nodes: Array(run).fill(null) } : slots[at]!;
       return { title: slot.title, nodes: [...slot.nodes, mine === null ? null : nodes[mine]!] };
     });
@@ -91,11 +95,24 @@ function stackRows(stacks: readonly (readonly Node[] | null)[], at: string, opti
       if (differ(having)) rows.push({ path: `${path} · ${key}`, values, kind: 'changed' });
     }
     if (nodes.some((node) => node && isRepeat(node)))
-      rows.push(...stackRows(nodes.map((node) => (node && isRepeat(node) ? node.layers : null)), `${path} · layers`, optionsOf));
+      rows.push(
+        ...stackRows(
+          nodes.map((node) => (node && isRepeat(node) ? node.layers : null)),
+          `${path} · layers`,
+          optionsOf,
+        ),
+      );
     if (nodes.some((node) => node && isParallel(node))) {
       const branches = nodes.map((node) => (node && isParallel(node) ? node.parallel : null));
       const most = Math.max(...branches.map((list) => list?.length ?? 0));
-      for (let b = 0; b < most; b++) rows.push(...stackRows(branches.map((list) => list?.[b] ?? null), `${path} · branch ${b}`, optionsOf));
+      for (let b = 0; b < most; b++)
+        rows.push(
+          ...stackRows(
+            branches.map((list) => list?.[b] ?? null),
+            `${path} · branch ${b}`,
+            optionsOf,
+          ),
+        );
     }
     return rows;
   });
@@ -108,7 +125,11 @@ export function diffSpecs(specs: readonly RunSpec[], optionsOf: OptionsOf = () =
     const { layers: _layers, name: _model, ...shape } = model;
     return flatten({ model: shape, ...spec });
   });
-  const rows = stackRows(specs.map(({ model }) => model.layers), 'model.layers', optionsOf);
+  const rows = stackRows(
+    specs.map(({ model }) => model.layers),
+    'model.layers',
+    optionsOf,
+  );
   for (const path of new Set(rest.flatMap((map) => [...map.keys()]))) {
     const values = rest.map((map) => map.get(path) ?? null);
     if (differ(values)) rows.push({ path, values, kind: kindOf(values) });
@@ -116,13 +137,13 @@ export function diffSpecs(specs: readonly RunSpec[], optionsOf: OptionsOf = () =
   return rows;
 }
 
-/** The first few differences of a run from another, in one line: `optimiser.lr 0.001 → 0.003, + mamba2`. */
+/** The first few differences of a run from another, in one line: `lr 0.001 › 0.003, + mamba2`. */
 export function oneLine(rows: readonly DiffRow[], limit = 3): string {
   const said = rows.slice(0, limit).map(({ path, values, kind }) => {
     const name = path.split('.').at(-1)!;
     if (kind === 'added') return `+ ${values[1]}`.concat(values[1] && name.includes(values[1]) ? '' : ` (${name})`);
     if (kind === 'removed') return `− ${values[0]}`.concat(values[0] && name.includes(values[0]) ? '' : ` (${name})`);
-    return `${name} ${values[0]} → ${values[1]}`;
+    return `${name} ${values[0]} › ${values[1]}`;
   });
   return said.join(', ') + (rows.length > limit ? ` … +${rows.length - limit}` : '');
 }

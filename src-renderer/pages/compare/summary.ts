@@ -36,9 +36,14 @@ const median = (values: number[]): number => {
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 };
-const distinct = (values: readonly (string | number | null)[]) => [...new Set(values.filter((value) => value !== null))].join(', ');
+const distinct = (values: readonly (string | number | null)[]) =>
+  [...new Set(values.filter((value) => value !== null))].join(', ');
 
-export function summarise(entries: readonly Entry[], rowOf: (run: string) => RunRow | undefined, specOf: (run: string) => RunSpec | undefined): SummaryRow[] {
+export function summarise(
+  entries: readonly Entry[],
+  rowOf: (run: string) => RunRow | undefined,
+  specOf: (run: string) => RunSpec | undefined,
+): SummaryRow[] {
   return entries.flatMap((entry): SummaryRow[] => {
     const rows = entry.runs.flatMap((run) => rowOf(run) ?? []);
     const first = rows[0];
@@ -79,7 +84,11 @@ export function summarise(entries: readonly Entry[], rowOf: (run: string) => Run
 }
 
 /** The best value of a column, if at least two rows have one. */
-export function bestOf(rows: readonly SummaryRow[], pick: (row: SummaryRow) => number | null | undefined, better: 'lower' | 'higher'): number | null {
+export function bestOf(
+  rows: readonly SummaryRow[],
+  pick: (row: SummaryRow) => number | null | undefined,
+  better: 'lower' | 'higher',
+): number | null {
   const values = rows.flatMap((row) => {
     const value = pick(row);
     return typeof value === 'number' && Number.isFinite(value) ? [value] : [];

@@ -84,7 +84,13 @@ function equals(value: Value, wanted: string, sign: string): boolean {
     typeof value === 'number'
       ? value === Number(wanted)
       : sign === ':' || sign === '!='
-        ? String(value ?? '').toLowerCase().includes(wanted.toLowerCase())
-        : String(value ?? '').toLowerCase() === wanted.toLowerCase() || String(value ?? '').toLowerCase().split(/[\s+×]+/).includes(wanted.toLowerCase());
+        ? String(value ?? '')
+            .toLowerCase()
+            .includes(wanted.toLowerCase())
+        : String(value ?? '').toLowerCase() === wanted.toLowerCase() ||
+          String(value ?? '')
+            .toLowerCase()
+            .split(/[\s+×]+/)
+            .includes(wanted.toLowerCase());
   return sign === '!=' ? !same : same;
 }

@@ -1,0 +1,207 @@
+// For tests of kernels: calls the native addons directly, one per instruction set of this machine, and compares them with the plain loops.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import { expect } from 'vitest';
+import { type Arrays, type Attrs, type Kernel, type Plain, type Shapes, sizeOf } from './kernel';
+
+type NativeArray = Float32Array | Float64Array | Int32Array;
+
+/** What kernels/core/addon.cc exports. */
+interface Addon {
+  isa: string;
+  kernels(): string[];
+  numbers(shared: Float64Array): void;
+  call(kernel: number, inputs: number, outputs: number, ints: number, floats: number, ...arrays: unknown[]): void;
+  threads(count?: number): number;
+  poison(on: boolean): void;
+  cpu(): { avx2: boolean; avx512: boolean };
+}
+
+export interface Native {
+  isa: string;
+  threads(count: number): void;
+  /** The call as it stands: arrays in, arrays out. */
+  raw(
+    kernel: string,
+    inputs: readonly (NativeArray | undefined)[],
+    outputs: readonly NativeArray[],
+    ints: readonly number[],
+    floats: readonly number[],
+  ): void;
+  /** Rounds the inputs to the kernel's types, fills the outputs with NaN, calls, and gives the outputs. */
+  run(kernel: Kernel, inputs: Arrays, shapes: Shapes, attrs: Attrs): Arrays;
+}
+
+function open(isa: string): Native | undefined {
+  const file = resolve(import.meta.dirname, `../../out/native/lab-${isa}.node`);
+  if (!existsSync(file)) return undefined;
+  const addon = createRequire(import.meta.url)(file) as Addon;
+  const names = addon.kernels();
+  const numbers = new Float64Array(256);
+  addon.numbers(numbers);
+  addon.poison(true);
+  const native: Native = {
+    isa,
+    threads: (count) => void addon.threads(count),
+    raw(kernel, inputs, outputs, ints, floats) {
+      const index = names.indexOf(kernel);
+      if (index < 0) throw new Error(`lab-${isa}.node has no kernel ${kernel}; run \`npm run native\``);
+      numbers.set(ints);
+      numbers.set(floats, ints.length);
+      addon.call(index, inputs.length, outputs.length, ints.length, floats.length, ...inputs, ...outputs);
+    },
+    run(kernel, inputs, shapes, attrs) {
+      const refusal = kernel.refuses?.(shapes, attrs);
+      if (refusal) throw new Error(`${kernel.name}: ${refusal}`);
+      const given = kernel.inputs.map((entry) => {
+        const name = entry.replace('?', '');
+        const value = inputs[name];
+        if (!value) {
+          if (entry.endsWith('?')) return undefined;
+          throw new Error(`${kernel.name}: no input ${name}`);
+        }
+        return kernel.dtypes?.[name] === 'int32' ? Int32Array.from(value) : Float32Array.from(value);
+      });
+      const outputs = Object.entries(kernel.outputs(shapes, attrs));
+      const arrays = outputs.map(([, shape]) => new Float32Array(sizeOf(shape)).fill(Number.NaN));
+      native.raw(kernel.name, given, arrays, kernel.ints(shapes, attrs), kernel.floats?.(attrs) ?? []);
+      return Object.fromEntries(outputs.map(([name], i) => [name, Float64Array.from(arrays[i])]));
+    },
+  };
+  return native;
+}
+
+/** The addons that run on this machine. At least one must: a test over none would prove nothing. */
+export function natives(): Native[] {
+  const found = ['portable', 'neon'].flatMap((isa) => open(isa) ?? []);
+  if (found.length === 0) throw new Error('out/native holds no addon; run `npm run native`');
+  const { avx2, avx512 } = (
+    createRequire(import.meta.url)(resolve(import.meta.dirname, `../../out/native/lab-${found[0].isa}.node`)) as Addon
+  ).cpu();
+  return [
+    ...found,
+    ...[avx2 && 'avx2', avx512 && 'avx512'].flatMap((isa) => (typeof isa === 'string' ? (open(isa) ?? []) : [])),
+  ];
+}
+
+/** Numbers in (0, 1) from a seed, the same everywhere (splitmix32). */
+export function uniform(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let z = state;
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    return (((z ^ (z >>> 15)) >>> 0) + 0.5) / 4294967296;
+  };
+}
+
+/** `size` float32 numbers in (-1, 1), as float64. */
+export function draw(size: number, seed: number): Float64Array {
+  const next = uniform(seed);
+  return Float64Array.from({ length: size }, () => Math.fround(2 * next() - 1));
+}
+
+/** max |a - b| / max(floor, max |b|); NaN on either side counts as infinite. */
+export function relativeError(a: Float64Array, b: Float64Array, floor = 1e-6): number {
+  expect(a.length).toBe(b.length);
+  let most = 0;
+  let worst = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = Math.abs(a[i] - b[i]);
+    if (a[i] === b[i]) continue;
+    if (!Number.isFinite(difference)) return Number.POSITIVE_INFINITY;
+    worst = Math.max(worst, difference);
+  }
+  for (const value of b) most = Math.max(most, Math.abs(value));
+  return worst / Math.max(floor, most);
+}
+
+export interface Check {
+  forward: Kernel;
+  gradient?: Kernel;
+  plain: Record<string, Plain>;
+  shapes: Shapes;
+  attrs?: Attrs;
+  /** Inputs that are not just numbers in (-1, 1). */
+  inputs?: Arrays;
+  seed?: number;
+  /** Errors are relative to this where an output is smaller: the size of the terms, where they cancel (default 1e-6). */
+  floor?: number;
+}
+
+function prepare({ forward, gradient, plain, shapes, attrs = {}, inputs = {}, seed = 1 }: Check) {
+  const given: Arrays = { ...inputs };
+  Object.entries(shapes).forEach(([name, shape], i) => {
+    given[name] ??= draw(sizeOf(shape), seed * 100 + i);
+  });
+  const outputs = plain[forward.name](given, shapes, attrs);
+  const rule = forward.gradient;
+  const outputShapes = forward.outputs(shapes, attrs);
+  const cotangents: Arrays = {};
+  rule?.cotangents.forEach((name, i) => {
+    cotangents[`d${name}`] = draw(sizeOf(outputShapes[name]), seed * 100 + 50 + i);
+  });
+  const gradientShapes: Record<string, readonly number[]> = { ...shapes, ...outputShapes };
+  for (const name of rule?.cotangents ?? []) gradientShapes[`d${name}`] = outputShapes[name];
+  /** What the gradient kernel is fed, from the forward's inputs and outputs. */
+  const feed = (from: Arrays): Arrays => ({
+    ...Object.fromEntries(rule!.inputs.filter((name) => given[name]).map((name) => [name, given[name]])),
+    ...Object.fromEntries(rule!.outputs.map((name) => [name, from[name]])),
+    ...cotangents,
+  });
+  return { given, outputs, cotangents, gradientShapes, feed, rule, gradient, attrs };
+}
+
+/**
+ * Runs the kernel (and its gradient, fed by its own outputs) on NaN-filled outputs and expects every output to agree with the plain loops within
+ * `tolerance`, relative to the largest entry. Gives the errors by name, for the curious.
+ */
+export function expectAgreement(native: Native, check: Check, tolerance: number): Record<string, number> {
+  const { given, outputs, gradientShapes, feed, rule, gradient, attrs } = prepare(check);
+  const own = native.run(check.forward, given, check.shapes, attrs);
+  const errors: Record<string, number> = {};
+  for (const [name, value] of Object.entries(own)) errors[name] = relativeError(value, outputs[name], check.floor);
+  if (rule && gradient) {
+    const slopes = check.plain[gradient.name](feed(outputs), gradientShapes, attrs);
+    const ownSlopes = native.run(gradient, feed(own), gradientShapes, attrs);
+    for (const name of rule.of) expect(ownSlopes, `outputs of ${gradient.name}`).toHaveProperty(`d${name}`);
+    for (const [name, value] of Object.entries(ownSlopes))
+      errors[name] = relativeError(value, slopes[name], check.floor);
+  }
+  for (const [name, error] of Object.entries(errors))
+    expect(error, `${check.forward.name} on ${native.isa}: ${name}`).toBeLessThanOrEqual(tolerance);
+  return errors;
+}
+
+/**
+ * Expects the plain gradient to be the slope of the plain forward: central differences of Σ cotangent · output at a few entries of each input.
+ * In float64 a step of 1e-5 leaves about 1e-9 of the largest slope, so 1e-6 is generous and still catches any wrong term.
+ */
+export function expectSlopes(check: Check): void {
+  const { given, outputs, cotangents, gradientShapes, feed, rule, attrs } = prepare(check);
+  const { plain, forward, shapes } = check;
+  const slopes = plain[rule!.kernel](feed(outputs), gradientShapes, attrs);
+  const scalar = (inputs: Arrays): number => {
+    const at = plain[forward.name](inputs, shapes, attrs);
+    return rule!.cotangents.reduce(
+      (sum, name) => sum + at[name].reduce((s, value, i) => s + value * cotangents[`d${name}`][i], 0),
+      0,
+    );
+  };
+  const step = 1e-5;
+  for (const name of rule!.of.filter((input) => given[input])) {
+    const next = uniform(7);
+    const most = slopes[`d${name}`].reduce((a, b) => Math.max(a, Math.abs(b)), 1e-3);
+    for (let probe = 0; probe < Math.min(8, given[name].length); probe++) {
+      const i = Math.floor(next() * given[name].length);
+      const moved = (by: number) => ({
+        ...given,
+        [name]: given[name].map((value, j) => (j === i ? value + by : value)),
+      });
+      const slope = (scalar(moved(step)) - scalar(moved(-step))) / (2 * step);
+      expect(Math.abs(slope - slopes[`d${name}`][i]) / most, `d${name}[${i}]`).toBeLessThan(1e-6);
+    }
+  }
+}

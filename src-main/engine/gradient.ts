@@ -1,0 +1,84 @@
+// Loss and gradients of one training step, worked off in parts and joined in a fixed order.
+import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
+import { tf } from '../ops';
+import type { Model } from './build';
+
+/** Some rows of a batch, row-major `[size, tokens]`. */
+export interface Part {
+  size: number;
+  tokens: number;
+  inputs: Int32Array;
+  targets: Int32Array;
+  /** 1 where graded; null if every position is. */
+  mask: Uint8Array | null;
+}
+
+/** Graded positions of a part. */
+export const gradedOf = ({ mask, inputs }: Part): number =>
+  mask ? mask.reduce((sum, one) => sum + one, 0) : inputs.length;
+
+/** A part on the device. The caller tidies. */
+export function tensorsOf({ size, tokens, inputs, targets, mask }: Part): [Tensor2D, Tensor2D, Tensor2D | undefined] {
+  return [
+    tf.tensor2d(inputs, [size, tokens], 'int32'),
+    tf.tensor2d(targets, [size, tokens], 'int32'),
+    mask ? tf.tensor2d(Float32Array.from(mask), [size, tokens]) : undefined,
+  ];
+}
+
+export interface LossAndGradients {
+  /** Mean nats over the graded tokens of all parts. */
+  loss: Scalar;
+  /** By weight name; a weight that the loss does not reach has none. The caller disposes of them, and of the loss. */
+  gradients: Map<string, Tensor>;
+}
+
+/**
+ * Loss and gradients of all parts together. Each part weighs by its graded tokens, so cutting a batch into parts changes
+ * nothing but rounding.
+ */
+export function gradientsOf(model: Model, parts: readonly Part[], labelSmoothing: number): LossAndGradients {
+  const graded = parts.map(gradedOf);
+  const total = graded.reduce((a, b) => a + b, 0);
+  if (total === 0) throw new Error('internal: a training batch without a graded token');
+  let sum: LossAndGradients | undefined;
+  for (const [i, part] of parts.entries()) {
+    const one = partGradients(model, part, labelSmoothing, graded[i] / total);
+    sum = sum ? added(sum, one) : one;
+  }
+  return sum!;
+}
+
+function partGradients(model: Model, part: Part, labelSmoothing: number, share: number): LossAndGradients {
+  const { value, grads } = tf.tidy(() => {
+    const [inputs, targets, mask] = tensorsOf(part);
+    return tf.variableGrads(
+      () => {
+        const loss = model.loss(inputs, targets, mask, { labelSmoothing, training: true });
+        return share === 1 ? loss : (tf.mul(loss, share) as Scalar);
+      },
+      [...model.weights.values()] as Variable[],
+    );
+  });
+  const gradients = new Map<string, Tensor>();
+  for (const [name, variable] of model.weights) {
+    const gradient = grads[variable.name];
+    if (gradient) gradients.set(name, gradient);
+  }
+  return { loss: value, gradients };
+}
+
+function added(a: LossAndGradients, b: LossAndGradients): LossAndGradients {
+  const join = (x: Tensor | undefined, y: Tensor | undefined): Tensor => {
+    if (!x || !y) return (x ?? y)!;
+    const sum = tf.add(x, y);
+    x.dispose();
+    y.dispose();
+    return sum;
+  };
+  const names = new Set([...a.gradients.keys(), ...b.gradients.keys()]);
+  return {
+    loss: join(a.loss, b.loss) as Scalar,
+    gradients: new Map([...names].map((name) => [name, join(a.gradients.get(name), b.gradients.get(name))])),
+  };
+}

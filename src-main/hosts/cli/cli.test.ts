@@ -1,0 +1,123 @@
+// The command line's own decisions: what is compared, how it is summed up, how progress and failures read.
+import { describe, expect, it } from 'vitest';
+import type { RunRow } from '../../rpc/contract';
+import { readDrafts } from '../../rpc/runs';
+import { SpecError } from '../../spec/error';
+import type { RunEvent } from '../../spec/event';
+import { CommandError, verdict } from './command';
+import { type CompareOptions, draft, judge, outcomeTable } from './compare';
+import { bytes, duration, moments, short, spread, table } from './format';
+import { watch } from './progress';
+
+const options: CompareOptions = {
+  blocks: 'softmax_attention',
+  task: 'text',
+  steps: 40,
+  seeds: 2,
+  width: 32,
+  layers: 3,
+  batch: 4,
+  lr: 1e-3,
+  tokens: 64,
+  device: 'cpu',
+};
+
+describe('compare', () => {
+  it('makes specs that the lab takes, alike but for block and seed', () => {
+    const [a, b] = readDrafts([draft('softmax_attention', 1, 'cpu', options), draft('mamba2', 2, 'cpu', options)], '.');
+    expect(a.model.layers).toEqual([{ repeat: 3, layers: [{ block: 'softmax_attention' }, { block: 'gated_mlp' }] }]);
+    expect([a.seed, b.seed, a.budget.steps, a.task.options.tokens]).toEqual([1, 2, 40, 64]);
+    const rest = ({ model: _m, seed: _s, name: _n, ...others }: typeof a) => others;
+    expect(rest(a)).toEqual(rest(b));
+  });
+
+  it('refuses a length for a task that sets its own, and an unknown task', () => {
+    expect(() => draft('mamba2', 1, 'cpu', { ...options, task: 'mqar' })).toThrow('leave --tokens out');
+    expect(() => draft('mamba2', 1, 'cpu', { ...options, task: 'txt' })).toThrow(
+      '--task: txt is not a task; known are',
+    );
+  });
+
+  it('joins the seeds of a block', () => {
+    const row = (id: string, loss: number, median: number) =>
+      ({
+        id,
+        last: { 'loss/validation': loss },
+        tokensPerSecond: { median, low: median - 100, high: median + 100 },
+        parameters: 123_456,
+        stateBytes: 2048,
+      }) as unknown as RunRow;
+    const outcomes = judge(
+      [
+        { block: 'a', row: row('one', 2, 1000) },
+        { block: 'a', row: row('two', 4, 3000) },
+        { block: 'b', row: row('three', 1, 500) },
+      ],
+      ['loss/validation'],
+    );
+    expect(outcomes[0]).toMatchObject({
+      runs: ['one', 'two'],
+      tokensPerSecond: { median: 2000, low: 900, high: 3100 },
+    });
+    expect(outcomeTable(outcomes).split('\n')).toEqual([
+      'block  loss/validation (n)  tokens/s [low - high]  parameters    state',
+      '-----  -------------------  ---------------------  ----------  -------',
+      'a      3.0000 ± 1.4142 (2)  2.00 k [900 - 3.10 k]       123 k  2.0 KiB',
+      'b               1.0000 (1)        500 [400 - 600]       123 k  2.0 KiB',
+    ]);
+  });
+});
+
+describe('progress', () => {
+  it('takes the pace after the first reading and counts down', () => {
+    const view = watch(100);
+    const metric = (step: number, seconds: number): RunEvent => ({
+      seq: step,
+      at: 0,
+      kind: 'metric',
+      step,
+      tokens: 0,
+      seconds,
+      values: { 'loss/train': 5 / step },
+    });
+    view.see(metric(10, 100)); // a slow warm-up
+    expect(view.left).toBe('-');
+    view.see(metric(20, 110));
+    expect([view.step, view.loss, view.left]).toEqual([20, '0.250', '1 min 20 s']);
+  });
+});
+
+describe('numbers', () => {
+  it('are short and carry their units', () => {
+    expect([short(0), short(999), short(1234), short(2.5e6), short(7e9, 'FLOP'), short(null)]).toEqual([
+      '0',
+      '999',
+      '1.23 k',
+      '2.50 M',
+      '7.00 GFLOP',
+      '-',
+    ]);
+    expect([bytes(0), bytes(1536), bytes(5 * 2 ** 40), bytes(null)]).toEqual(['0 B', '1.5 KiB', '5120.0 GiB', '-']);
+    expect([duration(0.4), duration(95), duration(7260)]).toEqual(['0 s', '1 min 35 s', '2 h 1 min']);
+  });
+  it('of one seed have no spread', () => {
+    expect(moments([2])).toEqual({ mean: 2, std: null });
+    expect([spread([2]), spread([])]).toEqual(['2.0000 (1)', '-']);
+  });
+  it('stand in aligned columns', () => {
+    expect(table(['a', '>bb'], [['xyz', '1']])).toBe('a    bb\n---  --\nxyz   1');
+  });
+});
+
+describe('failures', () => {
+  it('are sentences with the right code, and a fault of our own shows where it is', () => {
+    expect(verdict(new CommandError('no such run'))).toEqual({ text: 'no such run', code: 1 });
+    expect(verdict(new CommandError('what?', 2)).code).toBe(2);
+    expect(verdict(new SpecError('is missing', 'run.model'))).toEqual({ text: 'run.model: is missing', code: 2 });
+    expect(verdict(Object.assign(new Error('no space left'), { code: 'ENOSPC' }))).toEqual({
+      text: 'no space left',
+      code: 1,
+    });
+    expect(verdict(new Error('internal: odd')).text).toMatch(/internal: odd\n\s+at /);
+  });
+});

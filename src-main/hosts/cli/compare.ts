@@ -1,0 +1,188 @@
+// archlab compare: a small model for each block, the same data and budget, several seeds; ends with a table of what each costs and learns.
+
+import { median } from 'simple-statistics';
+import { catalogue } from '../../blocks';
+import type { RunRow } from '../../rpc/contract';
+import { readDrafts } from '../../rpc/runs';
+import { createRunFolder, runFolder as folderOf, labFolder, labPaths } from '../../runs/folder';
+import { MODEL_FORMAT } from '../../spec/model';
+import { nearest } from '../../spec/options';
+import { type DeviceId, RUN_FORMAT, type RunDraft } from '../../spec/run';
+import { tasks } from '../../tasks';
+import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
+import { bytes, moments, short, spread, table } from './format';
+import { readLab } from './lab';
+import { parseDevice, runFolder } from './train';
+
+export interface CompareOptions {
+  blocks: string;
+  task: string;
+  steps: number;
+  seeds: number;
+  width: number;
+  layers: number;
+  batch: number;
+  lr: number;
+  tokens?: number;
+  threads?: number;
+  device: string;
+  folder?: string;
+  json?: boolean;
+}
+
+/** What one block cost and learned, over its seeds. */
+export interface Outcome {
+  block: string;
+  runs: string[];
+  /** Last value of each metric that the table shows, a seed each. */
+  metrics: Record<string, number[]>;
+  tokensPerSecond: { median: number; low: number; high: number } | null;
+  parameters: number | null;
+  stateBytes: number | null;
+}
+
+/** Trains every block with every seed, one run after the other, so that each has the machine to itself while it is timed. */
+export async function compare(options: CompareOptions): Promise<ExitCode> {
+  const paths = labPaths(labFolder(options.folder));
+  const blocks = chosenBlocks(options.blocks);
+  const device = parseDevice(options.device);
+  const wanted = blocks.flatMap((block) => Array.from({ length: options.seeds }, (_, i) => ({ block, seed: i + 1 })));
+  const specs = readDrafts(
+    wanted.map(({ block, seed }) => draft(block, seed, device, options)),
+    paths.folder,
+  );
+  using interrupt = new Interrupt();
+  const made: { block: string; id: string }[] = [];
+  let failed = 0;
+  for (const [i, { block }] of wanted.entries()) {
+    const spec = specs[i];
+    if (interrupt.times > 0) break;
+    const id = createRunFolder(paths, spec);
+    const folder = folderOf(paths, id);
+    const name = `${block}, seed ${spec.seed} of ${options.seeds}`;
+    const { end } = await runFolder({ folder, spec, lab: paths.folder, threads: options.threads, interrupt, name });
+    if (end.status === 'finished') made.push({ block, id });
+    else {
+      failed += 1;
+      say(`${name}: ${end.why}`);
+    }
+  }
+  const headline = tasks.get(options.task)!.headline.metric;
+  using lab = readLab(
+    paths.folder,
+    made.map(({ id }) => id),
+  );
+  const rows = new Map((await lab.runs.list({})).map((row) => [row.id, row]));
+  const outcomes = judge(
+    made.map(({ block, id }) => ({ block, row: rows.get(id)! })),
+    [...new Set(['loss/validation', headline])],
+  );
+  if (options.json)
+    answerJson({ task: options.task, steps: options.steps, seeds: options.seeds, device, blocks: outcomes.map(plain) });
+  else
+    answer(
+      outcomes.length
+        ? `\n${outcomeTable(outcomes)}\nThe runs are in ${paths.runs}; the window shows them.`
+        : 'No run finished.',
+    );
+  return failed > 0 || interrupt.times > 0 ? 1 : 0;
+}
+
+function chosenBlocks(list: string): string[] {
+  const blocks = list.split(',').map((name) => name.trim());
+  const mixers = [...catalogue].filter(([, { role }]) => role === 'mixer').map(([id]) => id);
+  for (const block of blocks)
+    if (!mixers.includes(block)) {
+      const near = nearest(block, mixers);
+      const hint = near ? `; did you mean ${near}?` : '';
+      throw new CommandError(
+        `--blocks: ${block || 'nothing'} is not a block that mixes tokens; known are ${mixers.join(', ')}${hint}`,
+        2,
+      );
+    }
+  return [...new Set(blocks)];
+}
+
+/** The run of one block and seed: `layers` times the block and a gated MLP, on the task's first preset. */
+export function draft(block: string, seed: number, device: DeviceId, options: CompareOptions): RunDraft {
+  const task = tasks.get(options.task);
+  if (!task)
+    throw new CommandError(`--task: ${options.task} is not a task; known are ${[...tasks.keys()].join(', ')}`, 2);
+  if (options.tokens !== undefined && !('tokens' in task.options))
+    throw new CommandError(
+      `--tokens: the lengths of the task ${options.task} are set by its own options; leave --tokens out`,
+      2,
+    );
+  return {
+    format: RUN_FORMAT,
+    name: `${block}, seed ${seed}`,
+    model: {
+      format: MODEL_FORMAT,
+      name: block,
+      width: options.width,
+      positions: 'none',
+      layers: [{ repeat: options.layers, layers: [{ block }, { block: 'gated_mlp' }] }],
+      finalNorm: 'rms',
+      head: { tied: true },
+    },
+    task: { id: options.task, options: options.tokens === undefined ? {} : { tokens: options.tokens } },
+    optimiser: { kind: 'adamw', lr: options.lr },
+    schedule: { kind: 'cosine', warmup: Math.min(20, Math.floor(options.steps / 10)), final: 0.1, decay: 0.2 },
+    budget: { steps: options.steps },
+    batch: { size: options.batch },
+    device,
+    seed,
+    evaluation: { every: Math.max(1, Math.floor(options.steps / 4)), batches: 4 },
+    samples: { every: 0 },
+    checkpoint: { every: 0 },
+  };
+}
+
+/** Brings the runs of each block together. */
+export function judge(runs: readonly { block: string; row: RunRow }[], metrics: readonly string[]): Outcome[] {
+  return [...Map.groupBy(runs, ({ block }) => block)].map(([block, group]) => {
+    const rows = group.map(({ row }) => row);
+    const speeds = rows.map(({ tokensPerSecond }) => tokensPerSecond).filter((speed) => speed !== null);
+    return {
+      block,
+      runs: rows.map(({ id }) => id),
+      metrics: Object.fromEntries(
+        metrics.map((name) => [name, rows.map(({ last }) => last[name]).filter((value) => typeof value === 'number')]),
+      ),
+      tokensPerSecond: speeds.length
+        ? {
+            median: median(speeds.map((speed) => speed.median)),
+            low: Math.min(...speeds.map(({ low }) => low)),
+            high: Math.max(...speeds.map(({ high }) => high)),
+          }
+        : null,
+      parameters: rows[0].parameters,
+      stateBytes: rows[0].stateBytes,
+    };
+  });
+}
+
+/** An outcome with its statistics, for --json. */
+const plain = ({ metrics, ...rest }: Outcome) => ({
+  ...rest,
+  metrics: Object.fromEntries(
+    Object.entries(metrics).map(([name, values]) => [name, { ...moments(values), n: values.length, values }]),
+  ),
+});
+
+/** The table that a comparison ends with. */
+export function outcomeTable(outcomes: readonly Outcome[]): string {
+  const metrics = Object.keys(outcomes[0].metrics);
+  const speed = ({ tokensPerSecond: speed }: Outcome) =>
+    speed ? `${short(speed.median)} [${short(speed.low)} - ${short(speed.high)}]` : '-';
+  return table(
+    ['block', ...metrics.map((name) => `>${name} (n)`), '>tokens/s [low - high]', '>parameters', '>state'],
+    outcomes.map((outcome) => [
+      outcome.block,
+      ...metrics.map((name) => spread(outcome.metrics[name])),
+      speed(outcome),
+      short(outcome.parameters),
+      bytes(outcome.stateBytes),
+    ]),
+  );
+}

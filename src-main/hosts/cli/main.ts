@@ -1,0 +1,121 @@
+// The command line of the lab: reads the arguments, runs one command, ends with 0 (done), 1 (failed) or 2 (asked wrongly).
+import { spawn } from 'node:child_process';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { builtScript } from '../../runs/worker';
+import { type ExitCode, verdict } from './command';
+import { compare } from './compare';
+import { doctor } from './doctor';
+import { exportRun } from './export';
+import { list } from './list';
+import { parity } from './parity';
+import { train } from './train';
+import { VERSION } from './version';
+
+const whole = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It wants a whole number from 1 on.');
+  return value;
+};
+const positive = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It wants a number above 0.');
+  return value;
+};
+
+/** The whole command line; `ended` takes the exit code of the command that ran. */
+function commands(ended: (code: ExitCode) => void): Command {
+  const program = new Command('archlab')
+    .description('A lab for neural architectures: train, compare and check them from the terminal.')
+    .version(VERSION)
+    .showHelpAfterError('(archlab --help lists the commands and their options)')
+    .exitOverride();
+  const folder = ['--folder <dir>', "lab folder (default: ARCHLAB_HOME, else the platform's data folder)"] as const;
+  const json = ['--json', 'print the answer as JSON'] as const;
+  const device = ['--device <id>', 'cpu, webgpu, tensorflow or reference'] as const;
+  const threads = ['--threads <n>', 'worker threads (default: all cores)', whole] as const;
+
+  program
+    .command('train')
+    .description('train one run in a folder of its own')
+    .argument('[spec]', 'JSON file with the run spec; left out with --resume')
+    .requiredOption('--out <dir>', 'folder of the run')
+    .option('--resume', 'go on with the interrupted run in --out')
+    .option(...device)
+    .option('--seed <n>', 'seed instead of the one in the spec', whole)
+    .option(...threads)
+    .option('--folder <dir>', 'lab folder with your own texts')
+    .option(...json)
+    .action(async (file, options) => ended(await train(file, options)));
+  program
+    .command('compare')
+    .description('train a small model with each block on the same data, and print what each costs and learns')
+    .requiredOption('--blocks <list>', 'blocks with commas between, e.g. softmax_attention,mamba2')
+    .option('--task <id>', 'what they learn', 'text')
+    .option('--steps <n>', 'updates of each run', whole, 200)
+    .option('--seeds <n>', 'runs of each block, with seeds 1 to n', whole, 1)
+    .option('--width <n>', 'width D of the stream', whole, 64)
+    .option('--layers <n>', 'how often block and gated MLP are repeated', whole, 2)
+    .option('--batch <n>', 'sequences a step', whole, 16)
+    .option('--tokens <n>', 'context length', whole)
+    .option('--lr <x>', 'peak learning rate of AdamW', positive, 3e-3)
+    .option(...device, 'cpu')
+    .option(...threads)
+    .option(...folder)
+    .option(...json)
+    .action(async (options) => ended(await compare(options)));
+  program
+    .command('list')
+    .description('list the runs of the lab')
+    .option(...folder)
+    .option(...json)
+    .action(async (options) => ended(await list(options)));
+  program
+    .command('export')
+    .description('write a run into one file')
+    .argument('<run>', 'id of the run, as list shows it')
+    .requiredOption('--out <file>', 'file to write, or - for stdout')
+    .option('--format <kind>', "csv (all points) or json (spec and events); default: by the file's ending")
+    .option(...folder)
+    .action(async (run, options) => ended(await exportRun(run, options)));
+  program
+    .command('parity')
+    .description('check blocks against golden cases')
+    .argument('<dir>', 'folder with golden cases, at any depth')
+    .option(...device, 'cpu')
+    .option('--reference', 'check the reference compositions instead of the fused kernels')
+    .option(...json)
+    .action(async (dir, options) => ended(await parity(dir, options)));
+  program
+    .command('doctor')
+    .description('show what this machine offers, with a computation on each device')
+    .option(...folder)
+    .option(...json)
+    .action(async (options) => ended(await doctor(options)));
+  program
+    .command('serve')
+    .description('serve the lab to a browser on this machine')
+    .allowUnknownOption()
+    .argument('[options...]', 'as of npm start -- --serve')
+    .action((_, __, command: Command) => {
+      const child = spawn(process.execPath, [builtScript('serve.js'), ...command.args], { stdio: 'inherit' });
+      process.on('SIGINT', () => {}).on('SIGTERM', () => child.kill('SIGTERM'));
+      child.on('exit', (code) => ended(code === 0 ? 0 : 1));
+    });
+  return program;
+}
+
+/** Ends the process once stdout is written; Dawn and worker pools would keep it alive. */
+function exit(code: ExitCode): void {
+  process.stdout.write('', () => process.exit(code));
+}
+
+try {
+  await commands(exit).parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) exit(error.exitCode === 0 ? 0 : 2);
+  else {
+    const { text, code } = verdict(error);
+    process.stderr.write(`${text}\n`);
+    exit(code);
+  }
+}

@@ -1,0 +1,4 @@
+// The version of this build.
+import { version } from '../../../package.json';
+
+export const VERSION = version;

@@ -1,0 +1,30 @@
+// The RPC over Electron's IPC: requests are taken from the window's own main frame only.
+import { type IpcMainEvent, ipcMain, type WebContents } from 'electron';
+import type { Message, Notice, Reply } from '../../rpc/contract';
+import { ASK, TELL } from './channels';
+import { isOurs } from './harden';
+
+export interface IpcOptions {
+  contents: WebContents;
+  home: string;
+  answer(request: unknown): Promise<Reply>;
+  listen(listener: (notice: Notice) => void): () => void;
+}
+
+/** Connects one window; returns how to disconnect it. */
+export function connectWindow({ contents, home, answer, listen }: IpcOptions): () => void {
+  const say = (message: Message) => {
+    if (!contents.isDestroyed()) contents.send(TELL, message);
+  };
+  const ask = (event: IpcMainEvent, request: unknown) => {
+    const frame = event.senderFrame;
+    if (event.sender !== contents || !frame || frame !== contents.mainFrame || !isOurs(frame.url, home)) return;
+    void answer(request).then(say);
+  };
+  ipcMain.on(ASK, ask);
+  const deafen = listen((notice) => say({ notice }));
+  return () => {
+    ipcMain.off(ASK, ask);
+    deafen();
+  };
+}

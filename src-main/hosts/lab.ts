@@ -1,0 +1,63 @@
+// What every host needs: a lab folder opened, its RPC, its notices, and one way to close it all.
+import { version as ownVersion } from '../../package.json';
+import type { AppInfo, Reply } from '../rpc/contract';
+import { createRpc } from '../rpc/index';
+import { Notices } from '../rpc/notices';
+import { type OpenRuns, type OpenRunsOptions, openRuns } from '../runs/open';
+import { builtScript } from '../runs/worker';
+
+export interface OpenLab {
+  folder: string;
+  runs: OpenRuns;
+  notices: Notices;
+  /** Answers a request of any shape; never throws. */
+  answer(request: unknown): Promise<Reply>;
+  /** Tells a second instance where the window is. */
+  setAddress(address: string): void;
+  close(): Promise<void>;
+}
+
+export interface OpenLabOptions extends Omit<OpenRunsOptions, 'host' | 'changed' | 'measured'> {
+  host: AppInfo['host'];
+  /** The script that devices are tested in; default: the built one. */
+  probe?: string;
+  version?: string;
+}
+
+/**
+ * Opens the lab in a folder, making it where it is missing.
+ * @throws FolderInUse when another process has it; the system's errors when the disk refuses (`inWords` makes them sentences).
+ */
+export function openLab({ host, probe, version = ownVersion, ...options }: OpenLabOptions): OpenLab {
+  const notices = new Notices();
+  const runs = openRuns({
+    ...options,
+    host,
+    changed: (ids) => notices.tell({ kind: 'runs', ids }),
+    measured: (run, seq) => notices.tell({ kind: 'metrics', run, seq }),
+  });
+  const answer = createRpc(
+    {
+      paths: runs.paths,
+      store: runs.store,
+      supervisor: runs.supervisor,
+      host,
+      version,
+      probe: () => probe ?? builtScript('probe.js'),
+      tell: (notice) => notices.tell(notice),
+      now: Date.now,
+    },
+    options.complain,
+  );
+  return {
+    folder: options.folder,
+    runs,
+    notices,
+    answer,
+    setAddress: (address) => runs.lock.setAddress(address),
+    async close() {
+      notices.close();
+      await runs.close();
+    },
+  };
+}

@@ -1,0 +1,4 @@
+// Entry of the Electron host: opens the lab and shows its window.
+import { startElectron } from './hosts/electron/main';
+
+startElectron();

@@ -1,0 +1,26 @@
+// Counts of what is alive, for leak tests and the load display.
+import { nativeBackend } from './native/register';
+import * as tf from './tf';
+
+export interface MemoryFacts {
+  /** Tensors alive on the current device. */
+  tensors: number;
+  /** Bytes of their buffers. */
+  bytes: number;
+  /** Bytes kept for the next tensors (native kernels only). */
+  pooledBytes: number;
+}
+
+export function memoryFacts(): MemoryFacts {
+  const { numTensors, numBytes } = tf.memory();
+  const native = tf.getBackend() === 'native' ? nativeBackend() : undefined;
+  return { tensors: numTensors, bytes: native?.liveBytes ?? numBytes, pooledBytes: native?.pool.freeBytes ?? 0 };
+}
+
+/** Test mode of the native kernels: fresh outputs and scratch memory hold NaN, so that whatever is read before it is written shows. */
+export function poisonBuffers(on: boolean): void {
+  const native = nativeBackend();
+  if (!native) return;
+  native.pool.poison = on;
+  native.addon.poison(on);
+}

@@ -1,0 +1,4 @@
+// The overridden ops, compiled for the instruction set portable.
+import { testOverrides } from './cases';
+
+testOverrides('portable');

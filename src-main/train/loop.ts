@@ -1,0 +1,187 @@
+// The training loop: updates until the budget is spent or someone says so. It says RunEvents and knows no process, file or clock of its own.
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Model } from '../engine/build';
+import { evaluate } from '../engine/evaluate';
+import { gradientsOf } from '../engine/gradient';
+import { clipScale, globalNorm, type Optimiser } from '../engine/optimiser';
+import { lrAt } from '../engine/schedule';
+import { tf } from '../ops';
+import type { RunEventBody } from '../spec/event';
+import type { RunSpec } from '../spec/run';
+import type { Batch, TaskData } from '../tasks/define';
+import type { Control } from './control';
+import { isDue, type Progress, reportEvery, spent } from './pace';
+
+export interface TrainOptions {
+  spec: RunSpec;
+  model: Model;
+  optimiser: Optimiser;
+  data: TaskData;
+  /** Where the run stands: zeros, or what a checkpoint says. */
+  start: Progress;
+  control: Control;
+  emit(event: RunEventBody): void;
+  /** Saves a checkpoint. It reports its own failures; training goes on. */
+  save(progress: Progress, final: boolean): Promise<void>;
+  /** Text for the `sample` event; absent where the task draws no samples. */
+  sample?(step: number): Promise<{ prompt: string; text: string } | undefined>;
+  /** Called between updates, so that the host can look after its own: heartbeat, load. */
+  tick?(progress: Progress): void;
+  /** Milliseconds. */
+  now?(): number;
+}
+
+export type Outcome =
+  | { status: 'finished' | 'stopped' | 'interrupted'; why: string; progress: Progress }
+  /** The numbers are lost; the newest checkpoint is from before. */
+  | { status: 'failed'; why: string; progress: Progress };
+
+const WHY = {
+  stop: { status: 'stopped', why: 'Stopped on request.' },
+  interrupt: { status: 'interrupted', why: 'The lab that looked after this run went away.' },
+} as const;
+
+/** Lets messages and timers through: a step on the CPU keeps the thread to itself. */
+const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/**
+ * Trains from `start` until the budget is spent, the control ends it, or the loss stops being a number.
+ * Same device, threads and seed: the same numbers bit for bit, also when it goes on from a checkpoint.
+ */
+export async function train(options: TrainOptions): Promise<Outcome> {
+  const { spec, data, control, emit, save, tick = () => {}, now = () => performance.now() } = options;
+  const { budget, batch, evaluation, samples, checkpoint } = spec;
+  let progress = options.start;
+  let pausing = false;
+  let evaluatedAt = -1;
+  let savedAt = -1;
+  const pace = { stepMs: Number.POSITIVE_INFINITY };
+  const partSize = batch.size / batch.accumulation;
+
+  const report = async () => {
+    const count = Math.ceil(evaluation.batches / data.round) * data.round;
+    const { step, tokens, seconds } = progress;
+    const values = await evaluate(options.model, validation(data, count, partSize));
+    emit({ kind: 'evaluation', step, tokens, seconds, values: finite(values) });
+    evaluatedAt = step;
+  };
+  const show = async () => {
+    const shown = await options.sample?.(progress.step);
+    if (shown) emit({ kind: 'sample', step: progress.step, ...shown, temperature: samples.temperature });
+  };
+  const keep = async (final: boolean) => {
+    await save(progress, final);
+    savedAt = progress.step;
+  };
+
+  emit({ kind: 'state', step: progress.step, status: 'running' });
+  for (;;) {
+    await breathe();
+    tick(progress);
+    if (control.ending) {
+      // Only a stopped run's checkpoint is a result; an interrupted run goes on from its own.
+      if (savedAt !== progress.step || control.ending === 'stop') await keep(control.ending === 'stop');
+      return { ...WHY[control.ending], progress };
+    }
+    const why = spent(budget, progress);
+    if (why) {
+      if (progress.step > options.start.step || options.start.step === 0) {
+        if (evaluatedAt !== progress.step) await report();
+        if (!isDue(samples.every, progress.step)) await show();
+      }
+      await keep(true);
+      return { status: 'finished', why, progress };
+    }
+    if (control.paused) {
+      if (!pausing) {
+        if (savedAt !== progress.step) await keep(false);
+        emit({ kind: 'state', step: progress.step, status: 'paused' });
+      }
+      pausing = true;
+      if (!control.takeStep()) {
+        await control.changed(1000);
+        continue;
+      }
+    } else if (pausing) {
+      emit({ kind: 'state', step: progress.step, status: 'running' });
+      pausing = false;
+    }
+
+    const began = now();
+    const lr = lrAt(spec.schedule, spec.optimiser.lr, budget.steps, progress.step);
+    const parts = Array.from({ length: batch.accumulation }, (_, i) =>
+      data.batch('train', progress.step * batch.accumulation + i, partSize),
+    );
+    const { loss, norm } = await update(options, parts, lr);
+    if (!Number.isFinite(loss) || !Number.isFinite(norm)) return { status: 'failed', why: diverged(), progress };
+    const stepMs = now() - began;
+    const tokens = parts.reduce((sum, { inputs }) => sum + inputs.length, 0);
+    progress = {
+      step: progress.step + 1,
+      tokens: progress.tokens + tokens,
+      seconds: progress.seconds + stepMs / 1000,
+    };
+    pace.stepMs = Math.min(pace.stepMs, stepMs);
+    const { step } = progress;
+    if (isDue(reportEvery(budget.steps, pace.stepMs), step) || step === budget.steps) {
+      const values = {
+        'loss/train': loss,
+        lr,
+        grad_norm: norm,
+        step_ms: stepMs,
+        tokens_per_s: tokens / (stepMs / 1000),
+      };
+      emit({ kind: 'metric', ...progress, values: finite(values) });
+    }
+    if (isDue(evaluation.every, step)) await report();
+    if (isDue(samples.every, step)) await show();
+    if (isDue(checkpoint.every, step) && !spent(budget, progress)) await keep(false);
+
+    function diverged(): string {
+      const { clip } = spec;
+      const tries = [
+        `a lower learning rate (this step's was ${Number(lr.toPrecision(3))}; try ${Number((spec.optimiser.lr / 3).toPrecision(2))} at the peak)`,
+        `a longer warm-up (now ${spec.schedule.warmup} steps)`,
+        clip === null ? 'clipping the gradient norm at 1' : `clipping below ${clip}`,
+      ];
+      const what = Number.isFinite(loss) ? `the gradient norm is ${norm}` : `the loss is ${loss}`;
+      return `Training broke down at step ${progress.step + 1}: ${what}. Try ${tries.join(', or ')}. The weights before it are in the newest checkpoint.`;
+    }
+  }
+}
+
+/** One update; the weights stay as they are if the loss or the norm is not a number. */
+async function update(
+  { spec, model, optimiser }: TrainOptions,
+  parts: Batch[],
+  lr: number,
+): Promise<{ loss: number; norm: number }> {
+  const { loss, gradients } = gradientsOf(model, parts, spec.objective.labelSmoothing);
+  const held: Tensor[] = [loss, ...gradients.values()];
+  try {
+    const norm = globalNorm(gradients);
+    held.push(norm);
+    const both = tf.tidy(() => tf.stack([loss, norm]));
+    held.push(both);
+    const [lossValue, normValue] = await both.data();
+    if (Number.isFinite(lossValue) && Number.isFinite(normValue)) {
+      const scale = spec.clip === null ? undefined : clipScale(norm, spec.clip);
+      if (scale) held.push(scale);
+      optimiser.update(gradients, lr, scale);
+    }
+    return { loss: lossValue, norm: normValue };
+  } finally {
+    for (const tensor of held) tensor.dispose();
+  }
+}
+
+/** The first `count` validation batches, with a breath before each. */
+async function* validation(data: TaskData, count: number, size: number): AsyncGenerator<Batch> {
+  for (let i = 0; i < count; i++) {
+    await breathe();
+    yield data.batch('validation', i, size);
+  }
+}
+
+const finite = (values: Record<string, number>): Record<string, number | null> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number.isFinite(value) ? value : null]));

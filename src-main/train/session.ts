@@ -1,0 +1,258 @@
+// One stretch of work on a run, from the start or the newest checkpoint to its `ended` event.
+import { buildModel, type Model } from '../engine/build';
+import { type CheckpointFs, saveCheckpoint } from '../engine/checkpoint';
+import { inspect, stepFlops } from '../engine/cost';
+import { generate } from '../engine/generate';
+import { makeOptimiser } from '../engine/optimiser';
+import { type LogFs, openLog, type RunLog } from '../log/append';
+import { fallbacks, useDevice } from '../ops';
+import { SpecError } from '../spec/error';
+import type { RunEventBody } from '../spec/event';
+import type { RunSpec } from '../spec/run';
+import { makeTask } from '../tasks';
+import type { TaskData } from '../tasks/define';
+import type { Control } from './control';
+import { loadMeter } from './load';
+import { type Outcome, train } from './loop';
+import type { Progress } from './pace';
+import { findCheckpoint, restore, tensorsToSave } from './restore';
+import { readRunSpec } from './spec';
+
+export interface SessionOptions {
+  folder: string;
+  /** The lab folder; undefined for a run outside of one. */
+  lab: string | undefined;
+  /** Threads that the supervisor gives, where the spec leaves it open. */
+  threads: number | undefined;
+  version: string;
+  control: Control;
+  /** After events reached the log. */
+  wrote?(seq: number): void;
+  /** After each update. */
+  stepped?(step: number): void;
+  logFs?: LogFs;
+  checkpointFs?: CheckpointFs;
+  /** How long the end waits for room on a full disk. */
+  patienceMs?: number;
+}
+
+const RETRY_MS = 2000;
+/** A result is worth waiting for; whoever asked to stop is not kept as long. */
+const PATIENCE_MS = 10 * 60_000;
+const PATIENCE_ENDING_MS = 10_000;
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/**
+ * Works on a run and logs it. Whatever goes wrong with the run becomes its `ended` event.
+ * @returns false if events could not be written before patience ran out.
+ * @throws Error of node:fs if the log can't be opened.
+ */
+export async function work(options: SessionOptions): Promise<boolean> {
+  const { folder, control, wrote, logFs: fs } = options;
+  const log = openLog(folder, { fs, wrote });
+  const patience = () => options.patienceMs ?? (control.ending ? PATIENCE_ENDING_MS : PATIENCE_MS);
+  let step = 0;
+  const emit = (event: RunEventBody) => {
+    step = event.step;
+    log.append(event);
+  };
+  try {
+    const { status, why } = await attempt({ ...options, patience }, log, emit);
+    emit({ kind: 'ended', step, status, why });
+  } catch (error) {
+    emit({ kind: 'ended', step, status: 'failed', why: explain(error) });
+  }
+  for (const end = Date.now() + patience(); !log.flush() && Date.now() < end; )
+    await pause(Math.min(RETRY_MS, patience()));
+  return log.close();
+}
+
+/** A SpecError is a sentence already; anything else is a fault of ours or the machine's, told with its origin. */
+function explain(error: unknown): string {
+  if (error instanceof SpecError) return error.message;
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  const origin = code
+    ? ''
+    : ` (${(error.stack ?? '')
+        .split('\n')
+        .slice(1, 3)
+        .map((line) => line.trim())
+        .join(', ')})`;
+  return `${error.message}${origin}`;
+}
+
+async function attempt(
+  options: SessionOptions & { patience(): number },
+  log: RunLog,
+  emit: (event: RunEventBody) => void,
+): Promise<Outcome> {
+  const { folder, lab, control, version } = options;
+  const spec = readRunSpec(folder);
+  const earlier = log.lastSeq > 0;
+  const { checkpoint, warnings, forked } = findCheckpoint(folder, spec);
+  const step = checkpoint?.step ?? 0;
+  emit({ kind: 'started', step, pid: process.pid, version, resumed: earlier });
+  const warn = (warning: { code: string; message: string }) => emit({ kind: 'warning', step, ...warning });
+  warnings.forEach(warn);
+  if (earlier && !checkpoint)
+    warn({ code: 'no_checkpoint', message: 'There is no whole checkpoint to go on from: the run starts anew.' });
+
+  const threads = spec.threads ?? options.threads;
+  const device = await useDevice(spec.device, { threads, precision: spec.precision });
+  const data = makeTask(spec.task.id, spec.task.options, { seed: spec.seed, lab });
+  const context = { tokens: data.tokens, vocabulary: data.vocabulary };
+  const model = buildModel(spec.model, { ...context, seed: spec.seed });
+  const optimiser = makeOptimiser(spec.optimiser, model.weights, model.specs);
+  try {
+    if (checkpoint) {
+      const said = restore(checkpoint, model, optimiser, forked);
+      if (said) warn(said);
+      if (!forked && checkpoint.data !== data.fingerprint)
+        warn({
+          code: 'other_data',
+          message: 'The data is not what the checkpoint was trained on: the source has changed since.',
+        });
+      const [was, is] = [checkpoint, { device: device.id, threads: device.threads, precision: spec.precision }];
+      if (!forked && (was.device !== is.device || was.threads !== is.threads || was.precision !== is.precision))
+        warn({
+          code: 'not_bit_exact',
+          message: `The checkpoint is of ${was.device} with ${was.threads} threads in ${was.precision}, this is ${is.device} with ${is.threads} in ${is.precision}: the run goes on, but not bit for bit as it would have.`,
+        });
+    }
+    const first = data.batch('train', step * spec.batch.accumulation, spec.batch.size / spec.batch.accumulation);
+    emit({
+      kind: 'built',
+      step,
+      facts: {
+        parameters: model.parameters,
+        stepFlops: stepFlops(spec.model, { ...context, tokens: first.tokens, batch: spec.batch.size }),
+        stateBytes: inspect(spec.model, context).total.stateBytes,
+        tokensPerStep: first.tokens * spec.batch.size,
+        device: device.id,
+        deviceDetail: device.detail,
+        threads: device.threads,
+        precision: spec.precision,
+        kernelVersion: device.kernelVersion,
+        fallbacks: fallbacks(),
+      },
+    });
+    const meter = loadMeter();
+    let known = fallbacks().length;
+    const outcome = await train({
+      spec,
+      model,
+      optimiser,
+      data,
+      control,
+      emit,
+      start: { step, tokens: checkpoint?.tokens ?? 0, seconds: checkpoint?.seconds ?? 0 },
+      save: (progress, final) => save(progress, final),
+      sample: sampler(spec, model, data, control, warn),
+      tick(progress) {
+        options.stepped?.(progress.step);
+        const load = control.paused ? undefined : meter(progress.step);
+        if (load) emit(load);
+        // Which calls fall back is known once they were made.
+        const all = fallbacks();
+        if (all.length > known)
+          emit({
+            kind: 'warning',
+            step: progress.step,
+            code: 'fallback',
+            message: `No fused kernel, so TF.js operations serve: ${all.slice(known).join('; ')}.`,
+          });
+        known = all.length;
+      },
+    });
+    const redraws = data.redraws?.() ?? 0;
+    if (redraws)
+      emit({
+        kind: 'warning',
+        step: outcome.progress.step,
+        code: 'redrawn_rows',
+        message: `${redraws} training rows were drawn anew, because the test rows hold them.`,
+      });
+    return outcome;
+  } finally {
+    optimiser.dispose();
+    model.dispose();
+  }
+
+  async function save({ step, tokens, seconds }: Progress, final: boolean): Promise<void> {
+    const tensors = [];
+    for await (const entry of tensorsToSave(model, optimiser)) tensors.push(entry);
+    const facts = {
+      step,
+      tokens,
+      seconds,
+      cursor: step * spec.batch.accumulation,
+      seed: spec.seed,
+      data: data.fingerprint,
+      final,
+      device: device.id,
+      threads: device.threads,
+      precision: spec.precision,
+    };
+    let told = false;
+    const end = Date.now() + options.patience();
+    for (;;)
+      try {
+        const { file, sizeBytes } = saveCheckpoint(folder, facts, tensors, {
+          keep: spec.checkpoint.keep,
+          fs: options.checkpointFs,
+        });
+        emit({ kind: 'checkpoint', step, file, sizeBytes, final });
+        return;
+      } catch (error) {
+        const reason = (error as Error).message;
+        if (!told)
+          emit({
+            kind: 'warning',
+            step,
+            code: 'checkpoint_failed',
+            message: `The checkpoint of step ${step} could not be written (${reason}). Free some space in ${folder}; ${final ? 'the run waits for it' : 'training goes on, and older checkpoints are as they were'}.`,
+          });
+        told = true;
+        if (!final) return;
+        if (Date.now() >= end)
+          throw new SpecError(
+            `The last checkpoint could not be written (${reason}). Free some space and resume: the run goes on from an older one.`,
+            folder,
+          );
+        await pause(Math.min(RETRY_MS, options.patience()));
+      }
+  }
+}
+
+/** Draws the text of `sample` events, from the run's prompt or the task's; a model that can't decode says so once. */
+function sampler(
+  { samples, seed }: RunSpec,
+  model: Model,
+  data: TaskData,
+  control: Control,
+  warn: (warning: { code: string; message: string }) => void,
+): ((step: number) => Promise<{ prompt: string; text: string } | undefined>) | undefined {
+  const prompt = samples.prompt ? data.encode(samples.prompt) : data.prompt;
+  if (!prompt) return undefined;
+  let able = true;
+  return async (step) => {
+    if (!able) return undefined;
+    try {
+      const ids = await generate(model, {
+        prompt,
+        length: samples.length,
+        temperature: samples.temperature,
+        seed: (seed + step) >>> 0,
+        onToken: () => !control.ending,
+      });
+      return { prompt: data.decode(prompt), text: data.decode(ids) };
+    } catch (error) {
+      if (!(error instanceof SpecError)) throw error;
+      able = false;
+      warn({ code: 'no_samples', message: `No samples are drawn: ${error.message}.` });
+      return undefined;
+    }
+  };
+}

@@ -1,0 +1,111 @@
+// From the choices of the Train dialog to run drafts and to what they will cost: pure, so that it can be tested.
+import type { Inspection } from '../../../src-main/rpc/contract';
+import type { ModelSpec } from '../../../src-main/spec/model';
+import { type DeviceId, RUN_FORMAT, type RunDraft, type RunSpec } from '../../../src-main/spec/run';
+
+export const OPTIMISERS = ['adamw', 'muon', 'sgd'] as const;
+export type OptimiserKind = (typeof OPTIMISERS)[number];
+export const SCHEDULES = ['cosine', 'wsd', 'linear', 'constant'] as const;
+
+/** What all runs of one start share. */
+export interface TrainSettings {
+  steps: number;
+  batch: number;
+  accumulation: number;
+  optimiser: OptimiserKind;
+  lr: number;
+  weightDecay: number;
+  schedule: (typeof SCHEDULES)[number];
+  warmup: number;
+  clip: number | null;
+  seeds: number;
+  firstSeed: number;
+  device: DeviceId;
+  precision: RunSpec['precision'];
+  every: number;
+}
+
+/** Learning rate and weight decay that each optimiser begins with. */
+export const USUAL: Record<OptimiserKind, { lr: number; weightDecay: number }> = {
+  adamw: { lr: 2e-3, weightDecay: 0.1 },
+  muon: { lr: 0.02, weightDecay: 0.1 },
+  sgd: { lr: 0.1, weightDecay: 0 },
+};
+
+export const settingsAtFirst: TrainSettings = {
+  steps: 300,
+  batch: 16,
+  accumulation: 1,
+  optimiser: 'adamw',
+  ...USUAL.adamw,
+  schedule: 'cosine',
+  warmup: 20,
+  clip: 1,
+  seeds: 1,
+  firstSeed: 1,
+  device: 'cpu',
+  precision: 'float32',
+  every: 50,
+};
+
+/** One run per model and seed: first all models with the first seed, so that a comparison is whole as early as can be. */
+export function draftsOf(
+  models: readonly ModelSpec[],
+  task: { id: string; options: Record<string, unknown> },
+  settings: TrainSettings,
+  nameOf: (model: ModelSpec, seed: number) => string,
+): RunDraft[] {
+  const { steps, batch, accumulation, optimiser, lr, weightDecay, schedule, warmup, clip, device, precision, every } =
+    settings;
+  const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
+  return seeds.flatMap((seed) =>
+    models.map(
+      (model): RunDraft => ({
+        format: RUN_FORMAT,
+        name: nameOf(model, seed).slice(0, 200),
+        model,
+        task: { id: task.id, options: task.options },
+        optimiser: { kind: optimiser, lr, weightDecay },
+        schedule: { kind: schedule, warmup: Math.min(warmup, steps) },
+        budget: { steps },
+        batch: { size: batch, accumulation },
+        clip,
+        device,
+        precision,
+        seed,
+        evaluation: { every },
+      }),
+    ),
+  );
+}
+
+/** Numbers of optimiser state kept a parameter. */
+const STATE: Record<OptimiserKind, number> = { adamw: 2, muon: 1, sgd: 1 };
+const FLOAT = 4;
+
+export interface Estimate {
+  tokens: number;
+  /** Forward and backward: the backward pass costs about twice the forward. */
+  flops: number;
+  /** Weights, gradients, optimiser state and activations of one part of the batch. */
+  memoryBytes: number;
+  /** Null until the device was measured. */
+  seconds: number | null;
+}
+
+/** What one run of a model will cost. `gflops`: the measured rate of matrix products on the device. */
+export function estimate(
+  { total }: Pick<Inspection, 'total'>,
+  tokens: number,
+  { steps, batch, accumulation, optimiser }: Pick<TrainSettings, 'steps' | 'batch' | 'accumulation' | 'optimiser'>,
+  gflops: number | null,
+): Estimate {
+  const seen = steps * batch * tokens;
+  const flops = 3 * total.flopsPerToken * seen;
+  return {
+    tokens: seen,
+    flops,
+    memoryBytes: total.parameters * FLOAT * (2 + STATE[optimiser]) + total.savedBytes * Math.ceil(batch / accumulation),
+    seconds: gflops ? flops / (gflops * 1e9) : null,
+  };
+}

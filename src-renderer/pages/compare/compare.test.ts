@@ -1,0 +1,164 @@
+// Grouping by seeds, the differences of specs, the summary.
+import { describe, expect, it } from 'vitest';
+import type { RunRow } from '../../../src-main/rpc/contract';
+import type { Node } from '../../../src-main/spec/model';
+import { type RunDraft, type RunSpec, runSchema } from '../../../src-main/spec/run';
+import { markOf } from '../../charts/colours';
+import { align, diffSpecs, oneLine } from './diff';
+import { commonName, groupBySeeds } from './groups';
+import { bestOf, summarise } from './summary';
+
+function spec(
+  rest: Partial<RunDraft> = {},
+  layers: Node[] = [{ block: 'softmax_attention', options: { heads: 4 } }, { block: 'gated_mlp' }],
+): RunSpec {
+  return runSchema.parse({
+    format: 'archlab.run/1',
+    model: { format: 'archlab.model/1', width: 64, layers },
+    task: { id: 'text', options: { tokens: 128 } },
+    budget: { steps: 100 },
+    ...rest,
+  });
+}
+
+describe('seeds', () => {
+  it('group what differs in seed and name alone', () => {
+    const specs: Record<string, RunSpec> = {
+      a: spec({ seed: 1, name: 'x' }),
+      b: spec({ seed: 2, name: 'y' }),
+      c: spec({ seed: 1, budget: { steps: 200 } }),
+    };
+    expect(groupBySeeds(['a', 'b', 'c', 'd'], (id) => specs[id])).toEqual([
+      { key: 'a', runs: ['a', 'b'] },
+      { key: 'c', runs: ['c'] },
+      { key: 'd', runs: ['d'] },
+    ]);
+  });
+  it('have a common name', () => {
+    expect(commonName(['mamba2 · seed 1', 'mamba2 · seed 2'])).toBe('mamba2');
+    expect(commonName(['mamba2-s1', 'mamba2-s12'])).toBe('mamba2');
+    expect(commonName(['mamba2 (seed 1)', 'mamba2 (seed 2)'])).toBe('mamba2');
+    expect(commonName(['left', 'right'])).toBe('left');
+    expect(commonName(['GPT 4'])).toBe('GPT 4');
+  });
+});
+
+it('lines lists up on a longest common subsequence', () => {
+  expect(align(['a', 'b', 'c'], ['a', 'c', 'd'])).toEqual([
+    [0, 0],
+    [1, null],
+    [2, 1],
+    [null, 2],
+  ]);
+  expect(align([], ['x'])).toEqual([[null, 0]]);
+});
+
+describe('differences', () => {
+  it('are none between equal specs, whatever the order of keys or the name', () => {
+    expect(diffSpecs([spec({ name: 'a' }), spec({ name: 'b' })])).toEqual([]);
+    expect(diffSpecs([spec()])).toEqual([]);
+  });
+  it('flatten nested keys', () => {
+    expect(diffSpecs([spec(), spec({ optimiser: { kind: 'adamw', lr: 0.003 }, seed: 7 })])).toEqual([
+      { path: 'optimiser.lr', values: ['0.001', '0.003'], kind: 'changed' },
+      { path: 'seed', values: ['1', '7'], kind: 'changed' },
+    ]);
+  });
+  it('tell a key that only one has', () => {
+    const rows = diffSpecs([spec(), spec({ optimiser: { kind: 'sgd' } })]);
+    expect(rows).toContainEqual({ path: 'optimiser.momentum', values: [null, '0.9'], kind: 'added' });
+    expect(rows).toContainEqual({ path: 'optimiser.beta1', values: ['0.9', null], kind: 'removed' });
+  });
+  it('line blocks up before they compare options', () => {
+    const more = spec({}, [
+      { block: 'mamba2' },
+      { block: 'softmax_attention', options: { heads: 8 } },
+      { block: 'gated_mlp' },
+    ]);
+    expect(diffSpecs([spec(), more])).toEqual([
+      { path: 'model.layers[0] mamba2', values: [null, 'mamba2'], kind: 'added' },
+      { path: 'model.layers[1] softmax_attention · heads', values: ['4', '8'], kind: 'changed' },
+    ]);
+  });
+  it('look into repeats and branches', () => {
+    const a = spec({}, [
+      { repeat: 2, layers: [{ block: 'mamba2' }] },
+      { parallel: [[{ block: 'mamba2' }], [{ block: 'gated_mlp' }]], combine: 'sum' },
+    ]);
+    const b = spec({}, [
+      { repeat: 4, layers: [{ block: 'mamba2', norm: 'layer' }] },
+      { parallel: [[{ block: 'mamba2' }], [{ block: 'softmax_attention' }]], combine: 'sum' },
+    ]);
+    expect(diffSpecs([a, b]).map(({ path, values, kind }) => [path, values.join(' | '), kind])).toEqual([
+      ['model.layers[0] repeat · times', '2 | 4', 'changed'],
+      ['model.layers[0] repeat · layers[0] mamba2 · norm', 'rms | layer', 'changed'],
+      ['model.layers[1] parallel · branch 1[0] gated_mlp', 'gated_mlp | ', 'removed'],
+      ['model.layers[1] parallel · branch 1[1] softmax_attention', ' | softmax_attention', 'added'],
+    ]);
+  });
+  it('take a default that is said aloud for the same', () => {
+    const optionsOf = () => ({ heads: { kind: 'int' as const, default: 4, min: 1, max: 64, help: '' } });
+    expect(diffSpecs([spec(), spec({}, [{ block: 'softmax_attention' }, { block: 'gated_mlp' }])], optionsOf)).toEqual(
+      [],
+    );
+  });
+  it('compare three at once', () => {
+    const rows = diffSpecs([spec(), spec({ seed: 2 }), spec({ seed: 3 })]);
+    expect(rows).toEqual([{ path: 'seed', values: ['1', '2', '3'], kind: 'changed' }]);
+  });
+  it('fit one line', () => {
+    expect(oneLine(diffSpecs([spec(), spec({ optimiser: { kind: 'adamw', lr: 0.003 } })]))).toBe('lr 0.001 › 0.003');
+  });
+});
+
+describe('summary', () => {
+  const row = (id: string, rest: Partial<RunRow>): RunRow =>
+    ({
+      id,
+      blocks: 'mamba2',
+      last: {},
+      best: {},
+      tokensPerSecond: null,
+      device: 'cpu',
+      deviceDetail: 'avx2',
+      threads: 2,
+      step: 5,
+      steps: 10,
+      parameters: 10,
+      stateBytes: 20,
+      stepFlops: 30,
+      ...rest,
+    }) as RunRow;
+  const rows = [
+    row('a', {
+      last: { 'loss/validation': 2 },
+      best: { 'loss/validation': 1.5 },
+      tokensPerSecond: { median: 100, low: 90, high: 110 },
+    }),
+    row('b', {
+      last: { 'loss/validation': 4 },
+      best: { 'loss/validation': 2.5 },
+      tokensPerSecond: { median: 200, low: 150, high: 210 },
+    }),
+    row('c', { last: { 'loss/train': 3 }, best: { 'loss/train': 2.9 } }),
+  ];
+  const entry = (runs: string[]) => ({ key: runs[0]!, label: '', mark: markOf(0), runs, grouped: runs.length > 1 });
+  const made = summarise(
+    [entry(['a', 'b']), entry(['c']), entry(['gone'])],
+    (id) => rows.find((r) => r.id === id),
+    () => spec(),
+  );
+
+  it('gives mean and spread over seeds, and falls back to training loss', () => {
+    expect(made).toHaveLength(2);
+    expect(made[0]!.final).toEqual({ mean: 3, std: Math.SQRT2, n: 2 });
+    expect(made[0]!.speed).toEqual({ median: 150, low: 90, high: 210 });
+    expect(made[0]!.device).toBe('cpu (avx2)');
+    expect(made[1]!.fromTraining).toBe(true);
+    expect(made[1]!.best!.mean).toBe(2.9);
+  });
+  it('names a best only among several', () => {
+    expect(bestOf(made, (r) => r.best?.mean, 'lower')).toBe(2);
+    expect(bestOf(made, (r) => r.speed?.median, 'higher')).toBeNull();
+  });
+});
