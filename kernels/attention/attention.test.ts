@@ -78,6 +78,10 @@ describe.each(natives())('Attention on $isa', (native) => {
     expectAgreement(native, setting(2, 67, 5, 2, 2, 12, 12, false, false), tolerance);
   });
 
+  it('does nothing for an empty batch', () => {
+    expectAgreement(native, setting(0, 3, 3, 2, 1, 4, 4, true, true), tolerance);
+  });
+
   it('does not look at later tokens', () => {
     const { shapes, inputs, attrs } = setting(1, 70, 70, 1, 1, 4, 4, true, false);
     const v = draw(70 * 4, 3);

@@ -25,6 +25,10 @@ describe.each(natives())('CausalConv on $isa', (native) => {
     }
   });
 
+  it('gives a zero gradient of the weights for an empty batch', () => {
+    expectAgreement(native, { ...kernel, shapes: { x: [0, 5, 3], weight: [4, 3], bias: [3] } }, tolerance);
+  });
+
   it('does not look at later tokens', () => {
     const shapes = { x: [1, 5, 1], weight: [3, 1] };
     const weight = Float64Array.of(100, 10, 1);

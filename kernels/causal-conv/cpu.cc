@@ -14,7 +14,8 @@ struct Sizes {
   explicit Sizes(const Call& c) : B(c.n[0]), T(c.n[1]), C(c.n[2]), K(c.n[3]), silu(c.n[4] != 0) {}
 };
 
-constexpr int64_t kRows = 64;  // tokens a task
+constexpr int64_t kRows = 64;  // tokens of a block in the gradient
+constexpr int kMostTaps = 16;  // as kernel.ts allows
 
 // Σ_k weight[k] · x[t + k - (K-1)] + bias for the vector of channels at j; x points at token 0 of the sequence.
 LAB_INLINE F At(const Sizes& s, const float* x, const float* weight, const float* bias, int64_t t, int64_t j, int64_t left) {
@@ -54,50 +55,65 @@ void CausalConv(const Call& c) {
   });
 }
 
-// One task: a block of tokens of one sequence, all channels. It rebuilds du for its tokens and the K - 1 after them, which its dx needs.
+// One block of tokens t0 .. t1-1 of one sequence and one vector of channels at j: dx, and sums of dweight [K, C] and dbias [C] in `sums`. It rebuilds
+// du for its tokens and the K - 1 after them, which its dx needs. x, dy, dx: rows of the sequence. `held`: room for kRows + 2 (K - 1) rows of x,
+// gathered once since rows lie far apart; du: for kRows + K - 1.
+template <int K>
+void Block(const Sizes& s, const float* x, const float* weight, const float* bias, const float* dy, int64_t t0, int64_t t1, int64_t j, float* dx,
+           float* sums, float* held, float* du) {
+  const int64_t taps = K > 0 ? K : s.K, left = s.C - j, before = taps - 1;
+  F w[kMostTaps];
+  for (int64_t k = 0; k < taps; ++k) w[k] = LoadUpTo(weight + k * s.C + j, left);
+  const F b = bias ? LoadUpTo(bias + j, left) : F(0.0f);
+  for (int64_t t = t0 - before; t < t1 + before; ++t)
+    Store(held + (t - t0 + before) * W, t >= 0 && t < s.T ? LoadUpTo(x + t * s.C + j, left) : F(0.0f));
+  for (int64_t t = t0; t < t1 + before; ++t) {
+    F g(0.0f);
+    if (t < s.T) {
+      g = LoadUpTo(dy + t * s.C + j, left);
+      if (s.silu) {
+        F u = b;
+        for (int64_t k = 0; k < taps; ++k) u = Fma(w[k], Load(held + (t - t0 + k) * W), u);
+        const F open = Sigmoid(u);
+        g *= Fma(u * open, F(1.0f) - open, open);
+      }
+    }
+    Store(du + (t - t0) * W, g);
+  }
+  F dw[kMostTaps], db(0.0f);
+  for (int64_t k = 0; k < taps; ++k) dw[k] = F(0.0f);
+  for (int64_t t = 0; t < t1 - t0; ++t) {
+    const F g = Load(du + t * W);
+    F d(0.0f);
+    for (int64_t k = 0; k < taps; ++k) {
+      d = Fma(w[k], Load(du + (t + before - k) * W), d);
+      dw[k] = Fma(g, Load(held + (t + k) * W), dw[k]);
+    }
+    db += g;
+    StoreUpTo(dx + (t0 + t) * s.C + j, d, left);
+  }
+  for (int64_t k = 0; k < taps; ++k) StoreUpTo(sums + k * s.C + j, LoadUpTo(sums + k * s.C + j, left) + dw[k], left);
+  StoreUpTo(sums + taps * s.C + j, LoadUpTo(sums + taps * s.C + j, left) + db, left);
+}
+
+// One task: some blocks of tokens, all channels.
 void CausalConvGrad(const Call& c) {
   const Sizes s(c);
   const float *x = c.In<float>(0), *weight = c.In<float>(1), *bias = c.In<float>(2), *dy = c.In<float>(3);
   float* dx = c.Out<float>(0);
+  const auto block = s.K == 4 ? Block<4> : s.K == 3 ? Block<3> : s.K == 2 ? Block<2> : Block<0>;
   const int64_t perSequence = (s.T + kRows - 1) / kRows, blocks = s.B * perSequence;
   const Parts parts(blocks, 1);
-  const int64_t width = (s.K + 1) * s.C;  // a part: dweight [K, C], then dbias [C]
+  const int64_t width = (s.K + 1) * s.C;  // a part: dweight, then dbias
   Scratch partial(std::max<int64_t>(parts.count, 1) * width);
   ParallelFor(blocks, parts.grain, [&](int64_t begin, int64_t end) {
     float* sums = partial + begin / parts.grain * width;
     std::fill_n(sums, width, 0.0f);
-    Scratch du((kRows + s.K - 1) * W);
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t row = block / perSequence * s.T, t0 = block % perSequence * kRows, t1 = std::min(s.T, t0 + kRows);
-      const float* xs = x + row * s.C;
-      for (int64_t j = 0; j < s.C; j += W) {
-        const int64_t left = s.C - j;
-        for (int64_t t = t0; t < t1 + s.K - 1; ++t) {
-          F g(0.0f);
-          if (t < s.T) {
-            g = LoadUpTo(dy + (row + t) * s.C + j, left);
-            if (s.silu) {
-              const F u = At(s, xs, weight, bias, t, j, left), open = Sigmoid(u);
-              g *= Fma(u * open, F(1.0f) - open, open);
-            }
-          }
-          Store(du + (t - t0) * W, g);
-        }
-        F sum(0.0f);
-        for (int64_t t = t0; t < t1; ++t) {
-          sum += Load(du + (t - t0) * W);
-          F d(0.0f);
-          for (int64_t k = 0; k < s.K; ++k) d = Fma(LoadUpTo(weight + k * s.C + j, left), Load(du + (t - t0 + s.K - 1 - k) * W), d);
-          StoreUpTo(dx + (row + t) * s.C + j, d, left);
-        }
-        StoreUpTo(sums + s.K * s.C + j, LoadUpTo(sums + s.K * s.C + j, left) + sum, left);
-        for (int64_t k = 0; k < s.K; ++k) {
-          F w = LoadUpTo(sums + k * s.C + j, left);
-          for (int64_t t = std::max(t0, s.K - 1 - k); t < t1; ++t)
-            w = Fma(Load(du + (t - t0) * W), LoadUpTo(xs + (t + k - (s.K - 1)) * s.C + j, left), w);
-          StoreUpTo(sums + k * s.C + j, w, left);
-        }
-      }
+    Scratch held((kRows + 2 * (s.K - 1)) * W), du((kRows + s.K - 1) * W);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t at = i / perSequence * s.T * s.C, t0 = i % perSequence * kRows;
+      for (int64_t j = 0; j < s.C; j += W)
+        block(s, x + at, weight, bias, dy + at, t0, std::min(s.T, t0 + kRows), j, dx + at, sums, held, du);
     }
   });
   SumParts(partial, parts.count, width, s.K * s.C, c.Out<float>(1));

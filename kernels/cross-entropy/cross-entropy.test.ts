@@ -54,6 +54,10 @@ describe.each(natives())('CrossEntropy on $isa', (native) => {
     expect(dlogits.every(Number.isFinite)).toBe(true);
   });
 
+  it('gives 0 for no rows', () => {
+    expectAgreement(native, { ...kernel, shapes: { logits: [0, 5], targets: [0] } }, tolerance);
+  });
+
   it('gives 0 and a zero gradient when no row is graded', () => {
     const { targets, logits } = rows(3, 4);
     const shapes = { logits: [3, 4], targets: [3], mask: [3] };

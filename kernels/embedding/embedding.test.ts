@@ -29,6 +29,10 @@ describe.each(natives())('Embedding on $isa', (native) => {
     expect([...dtable]).toEqual([0, 0, 0, 0, 0, 0, 11, 22, 33, 0, 0, 0]);
   });
 
+  it('gives a zero gradient for no places', () => {
+    expectAgreement(native, { ...kernel, shapes: { table: [3, 5], ids: [0] } }, tolerance);
+  });
+
   it('refuses ids outside the vocabulary', () => {
     for (const id of [-1, 4]) {
       const call = () =>

@@ -48,6 +48,10 @@ describe.each(natives())('SsdScan on $isa', (native) => {
     expectAgreement(native, full(setting(1, 130, 2, 8, 1, 8, 1e-3)), tolerance);
   });
 
+  it('gives zero gradients of A and D for an empty batch', () => {
+    expectAgreement(native, full(setting(0, 3, 2, 2, 1, 2)), tolerance);
+  });
+
   it('survives dt of 0 and a decay to nothing', () => {
     const check = full(setting(1, 66, 2, 4, 1, 4));
     const dt = check.inputs.dt.map((u, i) => (i % 5 === 0 ? 0 : i % 7 === 0 ? 1e4 : u));

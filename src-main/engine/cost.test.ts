@@ -43,11 +43,12 @@ async function products(run: () => tf.Tensor[]): Promise<number> {
   for (const output of outputs) output.dispose();
   return kernels
     .filter(({ name }) => name === 'BatchMatMul')
-    .reduce((sum, { inputShapes, outputShapes }) => {
-      const [a, out] = [inputShapes[0], outputShapes[0]];
+    .reduce((sum, { inputShapes: [a, b], outputShapes: [out] }) => {
       const size = (shape: number[]) => shape.reduce((n, d) => n * d, 1);
-      const [, M] = out;
-      return sum + 2 * size(out) * (size(a) / (out[0] * (a[1] === M ? a[1] : a[2])));
+      const batch = out.length > 2 ? out[0] : 1;
+      // a holds batch·M·K numbers, b batch·K·N, out batch·M·N, whichever of them is transposed.
+      const K = Math.sqrt((size(a) * size(b)) / size(out) / batch);
+      return sum + 2 * size(out) * K;
     }, 0);
 }
 

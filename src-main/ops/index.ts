@@ -13,4 +13,5 @@ export {
 } from './fused';
 export { kernels } from './kernels';
 export { type MemoryFacts, memoryFacts, poisonBuffers } from './memory';
+export { measurePeak } from './peak';
 export * as tf from './tf';

@@ -12,7 +12,7 @@ const requestSchema = z.object({
   id: z.int().min(0),
   noun: z.string().max(64),
   method: z.string().max(64),
-  input: z.unknown(),
+  input: z.unknown().optional(),
 });
 
 type Method = { schema: z.ZodType; run(input: unknown): unknown };

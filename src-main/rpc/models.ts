@@ -13,10 +13,10 @@ import { type Inputs, id, name, nothing } from './method';
 
 export const inputs: Inputs<'models'> = {
   inspect: z.strictObject({
-    model: z.unknown(),
+    model: z.unknown().optional(),
     tokens: z.int().min(1).max(1_048_576),
     vocabulary: z.int().min(1).max(10_000_000),
-  }),
+  }) as unknown as Inputs<'models'>['inspect'],
   presets: nothing,
   list: nothing,
   // The model's own shape is checked by `readModel`, whose problems name paths inside the model.

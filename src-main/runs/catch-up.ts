@@ -50,7 +50,8 @@ export function catchUp(store: Store, paths: LabPaths, id: string, chunks = Numb
   return all;
 }
 
-function logBytes(folder: string): number {
+/** 0 while there is no log. */
+export function logBytes(folder: string): number {
   try {
     return statSync(join(folder, LOG_FILE)).size;
   } catch {

@@ -8,6 +8,7 @@ import {
   activeRuns,
   getRun,
   insertRun,
+  logOffsets,
   queued,
   type RunRecord,
   runIds,
@@ -17,7 +18,7 @@ import {
   setStatus,
 } from '../store/run';
 import { setting } from '../store/setting';
-import { catchUp, importFolders, importTexts, nameOf, reconcile } from './catch-up';
+import { catchUp, importFolders, importTexts, logBytes, nameOf, reconcile } from './catch-up';
 import { createRunFolder, folderBytes, type LabPaths, readHeartbeat, runFolder, writeLabel } from './folder';
 import { exists, startOf } from './process';
 import { atOnceByDefault, deathOf, isAtWork, isResumable, LOST_OWNER, systemTrouble, threadsFor } from './standing';
@@ -26,6 +27,8 @@ import { startWorker, type Worker } from './worker';
 /** How many runs at once, as a setting of the user's. */
 export const AT_ONCE = 'runs.atOnce';
 const POLL_MS = 500;
+/** A fast run pokes many times a second; its log is read once for all pokes of such a moment. */
+const GATHER_MS = 50;
 /** Polls between two looks for folders that others made, and between two counts of bytes. */
 const LOOK_EVERY = 6;
 const SIZE_EVERY = 20;
@@ -59,6 +62,7 @@ export class Supervisor {
   readonly paths: LabPaths;
   readonly #o: Required<SupervisorOptions>;
   readonly #atWork = new Map<string, AtWork>();
+  readonly #poked = new Map<string, NodeJS.Timeout>();
   readonly #complained = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #ticks = 0;
@@ -200,7 +204,7 @@ export class Supervisor {
       }, wait);
     });
     await Promise.all(left.map(({ done }) => done));
-    for (const timer of timers) clearTimeout(timer);
+    for (const timer of [...timers, ...this.#poked.values()]) clearTimeout(timer);
   }
 
   #known(id: string): RunRecord {
@@ -255,7 +259,7 @@ export class Supervisor {
         folder,
         lab: this.paths.folder,
         threads,
-        wrote: () => this.#read(id),
+        wrote: () => this.#poke(id),
         ended: (end) => {
           this.#atWork.delete(id);
           this.#bury(id, end);
@@ -268,6 +272,15 @@ export class Supervisor {
       setStatus(store, id, 'failed', { why: inWords(error, folder), endedAt: now() });
     }
     this.#tell([id]);
+  }
+
+  #poke(id: string): void {
+    if (this.#poked.has(id)) return;
+    const timer = setTimeout(() => {
+      this.#poked.delete(id);
+      this.#read(id);
+    }, GATHER_MS);
+    this.#poked.set(id, timer);
   }
 
   /** A worker is gone: its log is read to the end, and where it left no last word, one is written for it. */
@@ -325,18 +338,10 @@ export class Supervisor {
   }
 
   #tick(): void {
-    const { store, complain } = this.#o;
+    const { store } = this.#o;
     this.#ticks += 1;
     try {
-      if (this.#ticks % LOOK_EVERY === 0) {
-        const added = importFolders(store, this.paths, (message) => {
-          if (this.#complained.has(message)) return;
-          this.#complained.add(message);
-          complain(message);
-        });
-        for (const id of added) this.#read(id);
-        this.#tell(added);
-      }
+      if (this.#ticks % LOOK_EVERY === 0) this.#lookAround();
       for (const run of activeRuns(store)) {
         this.#read(run.id);
         this.#judge(run);
@@ -346,6 +351,18 @@ export class Supervisor {
     } catch (error) {
       this.#complain(error);
     }
+  }
+
+  /** Takes in folders that others made, and reads logs that others went on with. */
+  #lookAround(): void {
+    const { store, complain } = this.#o;
+    const added = importFolders(store, this.paths, (message) => {
+      if (this.#complained.has(message)) return;
+      this.#complained.add(message);
+      complain(message);
+    });
+    this.#tell(added);
+    for (const { id, offset } of logOffsets(store)) if (logBytes(runFolder(this.paths, id)) !== offset) this.#read(id);
   }
 
   /** Takes down a run's heartbeat; one whose worker is gone without being ours to bury is interrupted. */

@@ -152,6 +152,10 @@ export const runIds = (store: Store): string[] =>
     .all()
     .map(({ id }) => id);
 
+/** How far the log of every run has been read. */
+export const logOffsets = (store: Store): { id: string; offset: number }[] =>
+  store.sql<{ id: string; offset: number }>('SELECT id, log_offset AS offset FROM run').all();
+
 export const LIST_RUNS = `SELECT ${COLUMNS} FROM run WHERE deleted_at IS NULL ORDER BY created_at DESC, key DESC`;
 export const LIST_DELETED = `SELECT ${COLUMNS} FROM run WHERE deleted_at > 0 ORDER BY deleted_at DESC`;
 

@@ -72,6 +72,8 @@ export function metricLines(
       id: `${entry.key}|${name}`,
       key: entry.key,
       label: settings.suffix ? `${entry.label} · ${settings.suffix}` : entry.label,
+      name: entry.label,
+      part: settings.suffix,
       mark: entry.mark,
       markers: settings.markers,
       points: {

@@ -24,7 +24,8 @@ it('puts detail in the place of the overview', () => {
   const joined = splice(points([0, 10, 20, 30], undefined, 31), points([9, 10, 11, 20, 21]));
   expect(joined.step).toEqual([0, 9, 10, 11, 20, 21, 30]);
   expect(joined.tokens).toEqual([0, 90, 100, 110, 200, 210, 300]);
-  expect(joined.raw).toBe(31);
+  expect(joined.raw).toBe(7);
+  expect(splice(points([0, 10, 20, 30], undefined, 31), points([9, 11], undefined, 3)).raw).toBe(31);
 });
 
 it('asks for the steps of a range with one more on either side', () => {

@@ -54,7 +54,10 @@ export function stepsWithin(points: Points, axis: XAxis, [from, to]: Range): Ran
   return [points.step[first]!, points.step[last]!];
 }
 
-/** The overview with its part between the first and last step of `detail` replaced by `detail`'s points. */
+/**
+ * The overview with its part between the first and last step of `detail` replaced by `detail`'s points.
+ * Where the detail is whole, so is what one sees: nothing is counted as left out then.
+ */
 export function splice(overview: Points, detail: Points): Points {
   if (detail.step.length === 0) return overview;
   const before = lowerBound(overview.step, detail.step[0]!);
@@ -64,11 +67,13 @@ export function splice(overview: Points, detail: Points): Points {
     ...detail[key],
     ...overview[key].slice(after),
   ];
+  const value = join('value');
   return {
     ...overview,
     step: join('step'),
     tokens: join('tokens'),
     seconds: join('seconds'),
-    value: join('value'),
+    value,
+    raw: detail.raw > detail.value.length ? overview.raw : value.length,
   };
 }

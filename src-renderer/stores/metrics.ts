@@ -17,8 +17,8 @@ export interface Wanted {
 /** Twice as many points at most, more than a chart has pixels. */
 export const BUCKETS = 1000;
 /** More than any desk run has; past it bands are made from the picture, and the chart's note says so. */
-export const RAW_BUCKETS = 50_000;
-const FLUSH_MS = 250;
+export const RAW_BUCKETS = 10_000;
+const FLUSH_MS = 300;
 
 const keyOf = (run: string, name: string, raw: boolean) => `${raw ? 'raw' : 'picture'}|${run}|${name}`;
 
@@ -193,10 +193,14 @@ export const useMetrics = defineStore('metrics', () => {
   /** The points that are here; reactive. */
   const points = (run: string, name: string, raw = false): Points | undefined => seen.get(keyOf(run, name, raw));
 
-  /** Every raw point between two steps, for a chart that is zoomed in. Not kept. */
-  async function detail(run: string, name: string, [from, to]: readonly [number, number]): Promise<Points | undefined> {
-    const [series] = await rpc.metrics.series({ runs: [run], names: [name], buckets: 10 * BUCKETS, from, to });
-    return series && fromSeries(series);
+  /** Raw points between two steps, for charts that are zoomed in; bucketed only where there are more than any screen has pixels. Not kept. */
+  async function detail(
+    runs: readonly string[],
+    names: readonly string[],
+    [from, to]: readonly [number, number],
+  ): Promise<Points[]> {
+    const asked = { runs: [...runs], names: [...names], buckets: 10 * BUCKETS, from, to };
+    return (await rpc.metrics.series(asked)).map(fromSeries);
   }
 
   return { follow, points, detail, error };

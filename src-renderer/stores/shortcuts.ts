@@ -20,15 +20,13 @@ export function matches(event: KeyboardEvent, chord: Chord, mac = isMac()): bool
   return key && mod === !!chord.mod && !other && event.shiftKey === !!chord.shift && event.altKey === !!chord.alt;
 }
 
-const SIGNS: Record<string, string> = { ArrowUp: '↑', ArrowDown: '↓', ArrowLeft: '←', ArrowRight: '→', Delete: 'Del' };
-
-/** The keys of a chord in the order they are pressed, as printed on the keyboard. */
+/** The keys of a chord in the order they are pressed, as printed on the keyboard; arrows stay `ArrowUp` and so on. */
 export function keyCaps(chord: Chord, mac = isMac()): string[] {
   const caps = [
     chord.mod && (mac ? '⌘' : 'Ctrl'),
     chord.alt && (mac ? '⌥' : 'Alt'),
     chord.shift && (mac ? '⇧' : 'Shift'),
-    SIGNS[chord.key] ?? (chord.key.length === 1 ? chord.key.toUpperCase() : chord.key),
+    chord.key.length === 1 ? chord.key.toUpperCase() : chord.key,
   ];
   return caps.filter((cap): cap is string => !!cap);
 }

@@ -3,7 +3,8 @@ import { defineBlock, type Init } from '../define';
 import { layer } from './layer';
 import { hiddenWidth, options } from './options';
 
-const matrix: Init = { kind: 'normal', std: 0.02 };
+/** Outputs as large as inputs, whatever the width. */
+const from = (inputs: number): Init => ({ kind: 'normal', std: 1 / Math.sqrt(inputs) });
 
 export default defineBlock({
   id: 'gated_mlp',
@@ -15,9 +16,9 @@ export default defineBlock({
   weights(o, D) {
     const F = hiddenWidth(o, D);
     return {
-      w_gate: { shape: [D, F], init: matrix },
-      w_up: { shape: [D, F], init: matrix },
-      w_down: { shape: [F, D], init: matrix },
+      w_gate: { shape: [D, F], init: from(D) },
+      w_up: { shape: [D, F], init: from(D) },
+      w_down: { shape: [F, D], init: from(F) },
     };
   },
   state: () => ({}),

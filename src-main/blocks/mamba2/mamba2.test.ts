@@ -29,7 +29,7 @@ describeBlock(block, ({ golden, agree, it }) => {
       let state = block.layer.begin!(2, 4, o);
       expect(Object.keys(state)).toEqual(['ssm']);
       const ys = tf.split(x, 3, 1).map((token, position) => {
-        const done = block.layer.step!(token, weights, state, { options: o, position });
+        const done = block.layer.step!(token as tf.Tensor3D, weights, state, { options: o, position });
         state = done.state;
         return done.y;
       });

@@ -48,7 +48,7 @@ const sizes = [
   [1, 65, 2, 4, 1, 3],
 ];
 
-describeBlock(block as never, ({ golden, it }) => {
+describeBlock(block, ({ golden, it }) => {
   golden();
 
   // 2e-5: three float32 paths whose sums run in different orders over up to 65 tokens.

@@ -1,5 +1,5 @@
 // The desktop host: one window over an open lab. It holds no decisions about runs; those are main's, behind the RPC.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -29,7 +29,14 @@ export function folderArgument(argv: readonly string[]): string | undefined {
 export function startElectron(): void {
   const folder = labFolder(folderArgument(process.argv.slice(1)));
   // Chromium's own files, and with them the single-instance lock, belong to this lab folder.
-  app.setPath('userData', join(folder, 'window'));
+  const own = join(folder, 'window');
+  try {
+    mkdirSync(own, { recursive: true });
+    app.setPath('userData', own);
+  } catch (error) {
+    refuse(error, folder);
+    return;
+  }
   if (!app.requestSingleInstanceLock()) {
     app.quit();
     return;
@@ -50,9 +57,7 @@ async function run(folder: string): Promise<void> {
   try {
     lab = openLab({ folder, host: 'electron', complain: (message) => process.stderr.write(`${message}\n`) });
   } catch (error) {
-    dialog.showErrorBox(wordsFor(undefined, system).cannotOpen, inWords(error, folder));
-    // A folder in use is an answer, not a failure of this window.
-    app.exit(error instanceof FolderInUse ? 0 : 1);
+    refuse(error, folder);
     return;
   }
   const words = () => wordsFor(setting(lab.runs.store, LANGUAGE), system);
@@ -97,6 +102,12 @@ async function run(folder: string): Promise<void> {
     });
   });
   await window.loadURL(homeAddress());
+}
+
+function refuse(error: unknown, folder: string): void {
+  dialog.showErrorBox(wordsFor(undefined, app.getLocale()).cannotOpen, inWords(error, folder));
+  // A folder in use is an answer, not a failure of this window.
+  app.exit(error instanceof FolderInUse ? 0 : 1);
 }
 
 function openWindow(): BrowserWindow {

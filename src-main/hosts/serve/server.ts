@@ -160,8 +160,8 @@ const NOT_BUILT = 'The window is not built. Run npm start, which builds what is 
 
 type Answer = { status: number; headers: Record<string, string> } & ({ body: string } | { file: string });
 
-const urlOf = (target: string | undefined): URL | undefined =>
-  URL.parse(target ?? '', `http://${ADDRESS}`) ?? undefined;
+/** The request's target as a path below our own address, whatever it begins with. */
+const urlOf = (target = ''): URL | undefined => URL.parse(`http://${ADDRESS}${target}`) ?? undefined;
 
 function parsed(text: string): unknown {
   try {

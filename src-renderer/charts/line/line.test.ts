@@ -9,6 +9,7 @@ import { divergences, fromPixelX, type Line, lineOption, pictureOf, toPixelX, to
 const line = (id: string, x: number[], y: number[], rest: Partial<Line> = {}): Line => ({
   id,
   label: id,
+  name: id,
   key: id,
   mark: markOf(0),
   x,

@@ -8,7 +8,11 @@ import { clockTicks, linearTicks, logTicks } from '../ticks';
 /** One line of a chart. All columns are as long as `x`, which does not fall; gaps are NaN. */
 export interface Line {
   id: string;
+  /** As a legend says it: name, part and number of seeds. */
   label: string;
+  name: string;
+  /** Which of two metrics of one chart this is. */
+  part?: string;
   /** The row of the list that it belongs to: pointing at that row brings it forward. */
   key: string;
   mark: Mark;

@@ -38,6 +38,8 @@ describe('seeds', () => {
     expect(commonName(['mamba2 · seed 1', 'mamba2 · seed 2'])).toBe('mamba2');
     expect(commonName(['mamba2-s1', 'mamba2-s12'])).toBe('mamba2');
     expect(commonName(['mamba2 (seed 1)', 'mamba2 (seed 2)'])).toBe('mamba2');
+    expect(commonName(['Mamba-2 · seed 4', 'Mamba-2, wide'])).toBe('Mamba-2');
+    expect(commonName(['run 1', 'run 12'])).toBe('run');
     expect(commonName(['left', 'right'])).toBe('left');
     expect(commonName(['GPT 4'])).toBe('GPT 4');
   });

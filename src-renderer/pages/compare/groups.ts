@@ -44,9 +44,12 @@ export function commonName(names: readonly string[]): string {
   if (names.length < 2) return first;
   let length = 0;
   while (length < first.length && names.every((name) => name[length] === first[length])) length++;
+  // A number that goes on differently is not common: of 1 and 12 nothing is.
+  const cut = names.some((name) => /\d/.test(name[length] ?? '')) ? /\d+$/ : /$^/;
   const common = first
     .slice(0, length)
-    .replace(/[\s·,;:#(/_-]*(seed|s|зерно)?[\s·,;:#=(/_-]*\d*$/iu, '')
-    .trim();
+    .replace(cut, '')
+    .replace(/[\s·,;:(/_-]+(seed|s|зерно)[\s·:#=_-]*\d*$/iu, '')
+    .replace(/[\s·,;:#=(/_-]+$/u, '');
   return common || first;
 }

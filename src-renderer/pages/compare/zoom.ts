@@ -1,7 +1,7 @@
 // While a chart is zoomed in, the thinned part that it shows is read again, raw.
 import { shallowReactive, watch } from 'vue';
 import type { ChartGroup } from '../../charts/line/crosshair';
-import { type Points, splice, stepsWithin, type XAxis } from '../../charts/points';
+import { type Points, type Range, splice, stepsWithin, type XAxis } from '../../charts/points';
 import { useMetrics } from '../../stores/metrics';
 
 const PAUSE_MS = 200;
@@ -24,33 +24,43 @@ export function useSharpened(
     if (!range) return;
     const { runs, names, raw, axis } = wanted();
     if (raw) return;
-    const reads = runs.flatMap((run) =>
-      names.flatMap((name) => {
+    // Runs whose range is the same steps are asked for in one call: on the step axis, all of them.
+    const calls = new Map<string, { steps: Range; runs: string[] }>();
+    const wantedNames = new Set<string>();
+    for (const run of runs)
+      for (const name of names) {
         const points = metrics.points(run, name);
-        if (!points || points.raw <= points.value.length) return [];
-        const steps = stepsWithin(points, axis, range);
-        return steps ? [metrics.detail(run, name, steps).then((detail) => [`${run}|${name}`, detail] as const)] : [];
-      }),
+        if (!points || points.raw <= points.value.length) continue;
+        const steps: Range | null =
+          axis === 'step'
+            ? [Math.max(0, Math.floor(range[0])), Math.max(0, Math.ceil(range[1]))]
+            : stepsWithin(points, axis, range);
+        if (!steps) continue;
+        wantedNames.add(name);
+        const key = axis === 'step' ? '' : run;
+        const call = calls.get(key) ?? { steps, runs: [] };
+        call.steps = [Math.min(call.steps[0], steps[0]), Math.max(call.steps[1], steps[1])];
+        if (!call.runs.includes(run)) call.runs.push(run);
+        calls.set(key, call);
+      }
+    const got = await Promise.all(
+      [...calls.values()].map((call) => metrics.detail(call.runs, [...wantedNames], call.steps)),
     );
-    const got = await Promise.all(reads);
     // A newer zoom has asked meanwhile.
     if (mine !== asked) return;
     details.clear();
-    for (const [key, detail] of got) if (detail) details.set(key, detail);
+    for (const points of got.flat()) details.set(`${points.run}|${points.name}`, points);
   }
 
-  watch(
-    () => [group.range, JSON.stringify(wanted())] as const,
-    ([range]) => {
-      clearTimeout(timer);
-      if (!range) {
-        asked++;
-        details.clear();
-        return;
-      }
-      timer = setTimeout(() => void read().catch(onError), PAUSE_MS);
-    },
-  );
+  watch([() => group.range, () => JSON.stringify(wanted())] as const, ([range]) => {
+    clearTimeout(timer);
+    if (!range) {
+      asked++;
+      details.clear();
+      return;
+    }
+    timer = setTimeout(() => void read().catch(onError), PAUSE_MS);
+  });
 
   return (run: string, name: string): Points | undefined => {
     const { raw } = wanted();

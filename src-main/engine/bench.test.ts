@@ -1,0 +1,32 @@
+// The benchmark's own arithmetic and shape; its figures are for `npm run bench`.
+import { expect, it } from 'vitest';
+import { BLOCKS, benchModel, CONFIGS, runBench } from './bench';
+
+it('measures the models that it names', () => {
+  for (const size of Object.values(CONFIGS)) {
+    expect(size.tokens * size.batch).toBe(2048);
+    const [group] = benchModel('softmax_attention', size).layers;
+    expect(group).toMatchObject({
+      repeat: size.layers,
+      layers: [{ options: { heads: size.width / size.headDim } }, {}],
+    });
+  }
+});
+
+it('gives tokens a second with median, least and most, for each block', { timeout: 120_000 }, async () => {
+  const lines: string[] = [];
+  const result = await runBench({ configs: ['S'], seconds: 0.3, reference: false, onLine: (line) => lines.push(line) });
+  expect(result.steps.map(({ block }) => block)).toEqual([...BLOCKS]);
+  for (const { tokensPerSecond, stepMs, tokensPerStep, parameters } of result.steps) {
+    expect(tokensPerSecond.min).toBeLessThanOrEqual(tokensPerSecond.median);
+    expect(tokensPerSecond.median).toBeLessThanOrEqual(tokensPerSecond.max);
+    expect(tokensPerSecond.max).toBeCloseTo((tokensPerStep * 1000) / stepMs.min, 3);
+    expect(parameters).toBeGreaterThan(500_000);
+  }
+  expect(lines.join('\n')).toMatch(/S mamba2 on cpu: .* tokens\/s/);
+  expect(JSON.parse(JSON.stringify(result))).toEqual(result);
+});
+
+it('refuses a configuration that it does not have', async () => {
+  await expect(runBench({ configs: ['XXL'] })).rejects.toThrow('unknown configuration XXL; there are S, M, L');
+});

@@ -1,0 +1,259 @@
+// Measures the engine: the processor's peak, matrix products, and whole training steps of fixed models on each device.
+import { cpus } from 'node:os';
+import type { Variable } from '@tensorflow/tfjs-core';
+import { type DeviceFacts, fallbacks, measurePeak, tf, useDevice } from '../ops';
+import { MODEL_FORMAT, type ModelSpec, type Node } from '../spec/model';
+import type { DeviceId, OptimiserSpec } from '../spec/run';
+import { buildModel } from './build';
+import { stepFlops } from './cost';
+import { gradientsOf, type Part } from './gradient';
+import { makeOptimiser } from './optimiser';
+
+export interface BenchConfig {
+  layers: number;
+  width: number;
+  tokens: number;
+  batch: number;
+  /** Of attention. */
+  headDim: number;
+}
+/** The sizes that are compared over time; 2048 tokens a step each. */
+export const CONFIGS: Record<string, BenchConfig> = {
+  S: { layers: 4, width: 128, tokens: 128, batch: 16, headDim: 32 },
+  M: { layers: 6, width: 256, tokens: 256, batch: 8, headDim: 64 },
+  L: { layers: 8, width: 512, tokens: 512, batch: 4, headDim: 64 },
+};
+export const BLOCKS = ['softmax_attention', 'mamba2'] as const;
+const VOCABULARY = 256;
+const ADAMW: OptimiserSpec = { kind: 'adamw', lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
+
+export interface BenchOptions {
+  /** Of CONFIGS; default S, M, L. */
+  configs?: string[];
+  /** Blocks that mix tokens; default BLOCKS. */
+  blocks?: string[];
+  /** Default cpu, then reference on S alone for the ratio. */
+  devices?: DeviceId[];
+  threads?: number;
+  /** Also time TF.js's own JavaScript CPU backend on S, for the ratio (default true): a step of it takes the better part of a minute. */
+  reference?: boolean;
+  /** Seconds of measured steps for each model (default 8). One that needs longer for three steps is measured over fewer, or over its first. */
+  seconds?: number;
+  /** Only the end's result, no lines on the way. */
+  json?: boolean;
+  /** Takes a line for the user. */
+  onLine?(line: string): void;
+}
+
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+}
+export interface StepResult {
+  config: string;
+  block: string;
+  device: DeviceId;
+  deviceDetail: string;
+  parameters: number;
+  tokensPerStep: number;
+  /** Steps measured. */
+  steps: number;
+  /** False if the first step was measured too: it is too slow for a step of warm-up. */
+  warmedUp: boolean;
+  stepMs: Spread;
+  tokensPerSecond: Spread;
+  /** GFLOP/s by the model's own count of useful operations. */
+  gflops: number;
+}
+export interface BenchResult {
+  processor: string;
+  threads: number;
+  kernelVersion: string;
+  /** GFLOP/s of pure multiply-adds; null without native kernels. */
+  peak: { oneThread: number | null; allThreads: number | null };
+  /** Square products, float32, GFLOP/s. */
+  matmul: { device: DeviceId; size: number; gflops: number }[];
+  steps: StepResult[];
+  /** How many times as many tokens a second as TF.js's own JavaScript CPU backend. */
+  ratios: { config: string; block: string; timesReference: number; note: string }[];
+  fallbacks: string[];
+}
+
+/** A stack of `layers` pairs: the block that mixes tokens, then a gated MLP, each behind an RMS norm. */
+export function benchModel(block: string, { layers, width, headDim }: BenchConfig): ModelSpec {
+  const options: Record<string, Record<string, unknown>> = { softmax_attention: { heads: width / headDim } };
+  const mixer: Node = { block, options: options[block] ?? {} };
+  return {
+    format: MODEL_FORMAT,
+    name: block,
+    width,
+    positions: 'none',
+    layers: [{ repeat: layers, layers: [mixer, { block: 'gated_mlp' }] }],
+    finalNorm: 'rms',
+    head: { tied: true },
+  };
+}
+
+function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median = sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return { median, min: sorted[0], max: sorted[sorted.length - 1] };
+}
+
+/** Repeatable token ids. */
+function makePart({ tokens, batch }: BenchConfig): Part {
+  let state = 1;
+  const id = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  };
+  const ids = Int32Array.from({ length: batch * (tokens + 1) }, id);
+  const rows = (shift: number) =>
+    Int32Array.from(
+      { length: batch * tokens },
+      (_, i) => ids[Math.floor(i / tokens) * (tokens + 1) + (i % tokens) + shift],
+    );
+  return { size: batch, tokens, inputs: rows(0), targets: rows(1), mask: null };
+}
+
+/** Runs full training steps (forward, backward, AdamW) on the current device until the seconds are over. */
+async function measureSteps(
+  config: string,
+  block: string,
+  device: DeviceFacts,
+  { seconds, most }: { seconds: number; most: number },
+): Promise<StepResult> {
+  const size = CONFIGS[config];
+  const spec = benchModel(block, size);
+  const context = { vocabulary: VOCABULARY, tokens: size.tokens };
+  const model = buildModel(spec, { ...context, seed: 1 });
+  const optimiser = makeOptimiser(ADAMW, model.weights as Map<string, Variable>, model.specs);
+  const part = makePart(size);
+  const step = async () => {
+    const start = performance.now();
+    const { loss, gradients } = gradientsOf(model, [part], 0);
+    optimiser.update(gradients, ADAMW.lr);
+    const [value] = await loss.data(); // a GPU has finished only when its result is here
+    tf.dispose([loss, ...gradients.values()]);
+    if (!Number.isFinite(value)) throw new Error(`internal: the loss of ${block} on ${device.id} is ${value}`);
+    return performance.now() - start;
+  };
+  try {
+    const first = await step();
+    const times: number[] = [];
+    const slow = first > (seconds * 1000) / 3;
+    if (slow) times.push(first);
+    else await step();
+    const end = performance.now() + seconds * 1000;
+    while (!times.length || (!slow && times.length < most && performance.now() < end)) times.push(await step());
+    const tokens = size.batch * size.tokens;
+    const stepMs = spread(times);
+    return {
+      config,
+      block,
+      device: device.id,
+      deviceDetail: device.detail,
+      parameters: model.parameters,
+      tokensPerStep: tokens,
+      steps: times.length,
+      warmedUp: !slow,
+      stepMs,
+      tokensPerSecond: spread(times.map((ms) => (tokens * 1000) / ms)),
+      gflops: stepFlops(spec, { ...context, batch: size.batch }) / stepMs.median / 1e6,
+    };
+  } finally {
+    optimiser.dispose();
+    model.dispose();
+  }
+}
+
+async function measureProducts(device: DeviceId): Promise<BenchResult['matmul']> {
+  const results: BenchResult['matmul'] = [];
+  for (const size of [128, 256, 512, 1024]) {
+    const a = tf.randomUniform([size, size]);
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 10; i++) {
+      const start = performance.now();
+      const product = tf.matMul(a, a);
+      if (device !== 'cpu') await product.data();
+      best = Math.min(best, performance.now() - start);
+      product.dispose();
+      if (best > 1000) break;
+    }
+    a.dispose();
+    results.push({ device, size, gflops: (2 * size ** 3) / best / 1e6 });
+    if (best > 1000) break;
+  }
+  return results;
+}
+
+const fixed = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+/** Takes the measurements one after another; `onLine` hears of each. */
+export async function runBench({
+  configs = Object.keys(CONFIGS),
+  blocks = [...BLOCKS],
+  devices = ['cpu'],
+  threads,
+  seconds = 8,
+  reference = true,
+  json = false,
+  onLine = () => undefined,
+}: BenchOptions = {}): Promise<BenchResult> {
+  const say = json ? () => undefined : onLine;
+  const unknown = configs.find((config) => !(config in CONFIGS));
+  if (unknown) throw new Error(`bench: unknown configuration ${unknown}; there are ${Object.keys(CONFIGS).join(', ')}`);
+  const first = await useDevice(devices[0], { threads });
+  const result: BenchResult = {
+    processor: cpus()[0]?.model.trim() ?? 'unknown processor',
+    threads: first.threads,
+    kernelVersion: first.kernelVersion,
+    peak: { oneThread: measurePeak(1) ?? null, allThreads: measurePeak(first.threads) ?? null },
+    matmul: [],
+    steps: [],
+    ratios: [],
+    fallbacks: [],
+  };
+  say(`${result.processor}, ${first.detail}, kernels ${result.kernelVersion}`);
+  const { oneThread, allThreads } = result.peak;
+  if (oneThread && allThreads)
+    say(`multiply-adds at most ${fixed(oneThread)} GFLOP/s on one thread, ${fixed(allThreads)} on ${first.threads}`);
+  const take = async (config: string, block: string, facts: DeviceFacts, most: number) => {
+    const step = await measureSteps(config, block, facts, { seconds, most });
+    result.steps.push(step);
+    const { tokensPerSecond: rate, stepMs } = step;
+    say(
+      `${config} ${block} on ${facts.id}: ${fixed(rate.median)} tokens/s (${fixed(rate.min)} to ${fixed(rate.max)}), ` +
+        `${fixed(stepMs.median)} ms a step, ${fixed(step.gflops)} GFLOP/s, ${step.steps} steps` +
+        `${step.warmedUp ? '' : ', the first included'}`,
+    );
+    return step;
+  };
+  for (const device of devices) {
+    const facts = await useDevice(device, { threads });
+    if (device !== 'reference') {
+      const products = await measureProducts(device);
+      result.matmul.push(...products);
+      say(
+        `products on ${device}: ${products.map(({ size, gflops }) => `${size}³ ${fixed(gflops)}`).join(', ')} GFLOP/s`,
+      );
+    }
+    for (const config of configs) for (const block of blocks) await take(config, block, facts, 50);
+  }
+  result.fallbacks = fallbacks();
+  if (reference && configs.includes('S') && devices.includes('cpu'))
+    for (const block of blocks) {
+      const facts = await useDevice('reference');
+      const slow =
+        result.steps.find((step) => step.config === 'S' && step.block === block && step.device === 'reference') ??
+        (await take('S', block, facts, 1));
+      const ours = result.steps.find((step) => step.config === 'S' && step.block === block && step.device === 'cpu')!;
+      const timesReference = ours.tokensPerSecond.median / slow.tokensPerSecond.median;
+      const note = `reference measured over ${slow.steps} step${slow.steps === 1 ? '' : 's'}`;
+      result.ratios.push({ config: 'S', block, timesReference, note });
+      say(`S ${block}: ${fixed(timesReference)} times TF.js's JavaScript CPU backend (${note})`);
+    }
+  return result;
+}

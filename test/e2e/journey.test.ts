@@ -1,0 +1,207 @@
+// The user's whole journey in a real browser: from the empty lab over two models built by dragging to their losses side by side.
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from './browser';
+import { archlab, type ServedLab, serveLab, temporaryFolder } from './lab';
+import { Window } from './window';
+
+/** Nats per byte that both models have to get below; an untrained one stands at ln 256 = 5.55. */
+const TARGET = 2.6;
+
+const { folder, [Symbol.dispose]: removeFolder } = temporaryFolder();
+let lab: ServedLab;
+let browser: Browser;
+let window: Window;
+
+beforeAll(async () => {
+  lab = await serveLab(folder);
+  browser = await launch();
+  window = await Window.open(browser, lab.address);
+});
+afterAll(async () => {
+  await browser?.close();
+  await lab?.stop();
+  removeFolder();
+});
+
+/** Numbers that begin the cells of a summary column, a run each. */
+const summary = async (column: string) =>
+  (await window.at(`summary-${column}`).allTextContents()).map((text) => Number.parseFloat(text));
+const statuses = () =>
+  window.page
+    .locator('[data-testid="run-row"]')
+    .evaluateAll((rows) => rows.map((row) => row.getAttribute('data-status')));
+
+it('begins empty, and each page tells the next step', async () => {
+  const { at, page } = window;
+  expect(new URL(page.url()).search).toBe(''); // the token has left the address
+  await expect.poll(() => at('gap-0').textContent()).toContain('Drag a block here');
+  await window.go('runs');
+  expect(await at('runs-empty').textContent()).toContain('Start with the example');
+  await window.go('compare');
+  expect(await at('compare-empty').textContent()).toMatch(/\S/);
+  expect(await at('run-example').isVisible()).toBe(true);
+  await window.go('device');
+  await expect.poll(() => at('device-cpu').textContent(), { timeout: 60_000 }).toContain('thread');
+  await window.go('build');
+});
+
+it('builds a softmax-attention model and a Mamba-2 model by dragging from the palette', async () => {
+  const { at } = window;
+  await window.set('model-width', 64);
+  await at('model-name').locator('input').fill('Attention');
+  await window.drag('softmax_attention', '0');
+  await window.drag('gated_mlp', '1');
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+
+  await at('undo').click();
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention']);
+  await at('redo').click();
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+
+  await at('new-tab').click();
+  await window.set('model-width', 64);
+  await at('model-name').locator('input').fill('Mamba-2');
+  await window.drag('mamba2', '0');
+  await window.drag('gated_mlp', '1');
+  await expect.poll(() => window.titles()).toEqual(['Mamba-2', 'Gated MLP']);
+  await expect.poll(() => at('total-parameters').textContent()).toMatch(/\d\s?k/i);
+  await window.picture('build');
+});
+
+it(`trains both on the bundled text, and both losses fall below ${TARGET} nats per byte`, async () => {
+  const { at } = window;
+  await at('train').click();
+  await at('train-dialog').waitFor();
+  for (const [field, value] of Object.entries({ steps: 300, batch: 8, lr: 0.004 }))
+    await window.set(`train-${field}`, value);
+  await window.picture('train');
+  await at('train-start').click();
+
+  await at('compare-page').waitFor();
+  await expect.poll(() => at('summary-row').count()).toBe(2);
+  // Every reading that the page shows on the way; the runs take turns, so the second begins when the first is done.
+  const readings: number[][] = [[], []];
+  await expect
+    .poll(
+      async () => {
+        for (const [i, loss] of (await summary('final')).entries())
+          if (loss !== readings[i].at(-1) && loss > 0) readings[i].push(loss);
+        return readings.every((seen) => (seen.at(-1) ?? Number.POSITIVE_INFINITY) < TARGET);
+      },
+      { timeout: 240_000, interval: 50 },
+    )
+    .toBe(true);
+  for (const seen of readings) {
+    expect(seen.length).toBeGreaterThan(2);
+    expect(seen[0]).toBeGreaterThan(TARGET);
+  }
+  await window.go('runs');
+  await expect.poll(statuses, { timeout: 120_000 }).toEqual(['finished', 'finished']);
+  expect(await at('run-name').allTextContents()).toEqual(
+    expect.arrayContaining([expect.stringContaining('Attention'), expect.stringContaining('Mamba-2')]),
+  );
+});
+
+it('shows both curves, their cost and their differences side by side', async () => {
+  const { at } = window;
+  await window.go('compare');
+  await expect.poll(() => at('summary-row').count()).toBe(2);
+  for (const loss of await summary('final')) expect(loss).toBeLessThan(TARGET);
+  for (const column of ['speed', 'parameters', 'state'])
+    for (const value of await summary(column)) expect(value).toBeGreaterThan(0);
+  expect(await at('chart-loss').locator('canvas').count()).toBeGreaterThan(0);
+  expect(await at('diff').textContent()).toContain('mamba2');
+  await window.picture('compare');
+  await window.go('runs');
+  await at('run-row').first().click();
+  await at('run-panel').waitFor();
+  await window.picture('runs');
+});
+
+it('finds everything again after a reload', async () => {
+  const { at, page } = window;
+  await window.go('compare');
+  await page.reload();
+  await expect.poll(() => at('summary-row').count()).toBe(2);
+  await expect.poll(async () => (await summary('final')).every((loss) => loss < TARGET)).toBe(true);
+  await window.go('build');
+  await expect.poll(() => at('tab-1').textContent()).toContain('Mamba-2');
+  await expect.poll(() => window.titles()).toEqual(['Mamba-2', 'Gated MLP']);
+});
+
+it('speaks Russian on request, and English again', async () => {
+  const { at, page } = window;
+  await at('language').click();
+  await page.getByText('Русский').click();
+  await expect.poll(() => at('nav-compare').textContent()).toMatch(/[а-яё]/i);
+  expect(await at('palette').textContent()).toMatch(/[а-яё]/i);
+  await window.picture('build-russian');
+  await at('language').click();
+  await page.getByText('English').click();
+  await expect.poll(() => at('nav-compare').textContent()).toContain('Compare');
+});
+
+it('shows the runs of the command line while it is open', async () => {
+  const { code, stdout, stderr } = await archlab([
+    'compare',
+    '--blocks',
+    'mamba2',
+    '--steps',
+    '4',
+    '--batch',
+    '2',
+    '--tokens',
+    '32',
+    '--width',
+    '32',
+    '--folder',
+    folder,
+    '--json',
+  ]);
+  expect(stderr + stdout).not.toMatch(/internal:/);
+  expect(code).toBe(0);
+  const [outcome] = JSON.parse(stdout).blocks;
+  expect(outcome).toMatchObject({ block: 'mamba2', runs: [expect.any(String)], parameters: expect.any(Number) });
+  await window.go('runs');
+  await expect
+    .poll(() => window.page.locator(`[data-run-id="${outcome.runs[0]}"]`).getAttribute('data-status'), {
+      timeout: 20_000,
+    })
+    .toBe('finished');
+});
+
+it('refuses a second lab on the same folder, and says where the first one is', async () => {
+  await expect(serveLab(folder)).rejects.toThrow(/already open in process \d+ .*127\.0\.0\.1/s);
+});
+
+it('loses nothing when it is killed: the run is shown as interrupted, and resumes', async () => {
+  const { at, page } = window;
+  await window.go('build');
+  await at('train').click();
+  await window.set('train-steps', 600);
+  await at('train-model-0').click(); // the Mamba-2 model alone
+  await at('train-start').click();
+  await window.go('runs');
+  const row = at('run-row').first();
+  const progress = async () =>
+    Number.parseInt(((await row.getByTestId('run-progress').textContent()) ?? '').replace(/\D*(\d+).*/s, '$1'), 10);
+  await expect.poll(progress, { timeout: 60_000 }).toBeGreaterThan(20);
+  const id = await row.getAttribute('data-run-id');
+  await lab.kill();
+
+  lab = await serveLab(folder);
+  await page.goto(lab.address);
+  await window.go('runs');
+  const again = page.locator(`[data-run-id="${id}"]`);
+  await expect.poll(() => again.getAttribute('data-status'), { timeout: 60_000 }).toBe('interrupted');
+  await again.getByTestId('run-resume').click();
+  await expect.poll(() => again.getAttribute('data-status'), { timeout: 120_000 }).toBe('finished');
+});
+
+it('ends in good order, and the page has no errors but the lost connection', async () => {
+  expect(await lab.stop()).toBe(0);
+  expect(lab.said()).toMatch(/^Closing: the runs write their checkpoints/);
+  // Chromium itself reports the sockets that the killed lab left behind.
+  expect(window.errors.filter((text) => !/WebSocket|ERR_CONNECTION|ERR_EMPTY/.test(text))).toEqual([]);
+});
