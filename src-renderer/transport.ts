@@ -24,7 +24,8 @@ declare global {
 
 /** Electron: messages go over IPC, which cannot be lost while the window lives. */
 export const bridgeTransport = (bridge: Bridge): Transport => ({
-  send: (request) => bridge.send(request),
+  // The bridge takes plain data only, and what pages ask with may be one of Vue's proxies.
+  send: (request) => bridge.send(JSON.parse(JSON.stringify(request)) as Request),
   open({ message, state }) {
     bridge.onMessage(message);
     state('open');

@@ -1,4 +1,4 @@
-// Exp, Log and their kin over F, each within 2 units in the last place; NaN passes, infinities come out right.
+// Exp and Log over F within 1 unit in the last place, their kin within 4; NaN passes, infinities come out right.
 #ifndef LAB_SIMD_MATH_H
 #define LAB_SIMD_MATH_H
 

@@ -15,12 +15,15 @@ interface Addon {
   call(kernel: number, inputs: number, outputs: number, ints: number, floats: number, ...arrays: unknown[]): void;
   threads(count?: number): number;
   poison(on: boolean): void;
+  bfloat16(on: boolean): void;
   cpu(): { avx2: boolean; avx512: boolean };
 }
 
 export interface Native {
   isa: string;
   threads(count: number): void;
+  /** Rounds the inputs of products. */
+  bfloat16(on: boolean): void;
   /** The call as it stands: arrays in, arrays out. */
   raw(
     kernel: string,
@@ -44,6 +47,7 @@ function open(isa: string): Native | undefined {
   const native: Native = {
     isa,
     threads: (count) => void addon.threads(count),
+    bfloat16: (on) => addon.bfloat16(on),
     raw(kernel, inputs, outputs, ints, floats) {
       const index = names.indexOf(kernel);
       if (index < 0) throw new Error(`lab-${isa}.node has no kernel ${kernel}; run \`npm run native\``);

@@ -1,7 +1,7 @@
 // What a model costs, counted from its spec alone: parameters, FLOPs, decode state and memory for the backward pass.
 import { catalogue } from '../blocks';
 import type { StateSpec } from '../blocks/define';
-import type { Inspection, NodeFacts } from '../rpc/contract';
+import type { Inspection, NodeFacts } from '../spec/inspection';
 import { checkModel, isParallel, isRepeat, type ModelSpec, modelSchema, type Node, type Norm } from '../spec/model';
 import { problemsOf } from '../spec/zod';
 import { causalProblems, type Plan, type PlannedBlock, planModel, weightsAround, weightsOfBlock } from './plan';

@@ -1,5 +1,5 @@
 // Models to start from: small ones that train in about a minute on two cores, each after a published family.
-import type { ModelPreset } from '../rpc/contract';
+import type { ModelPreset } from '../spec/inspection';
 import { MODEL_FORMAT, type ModelSpec, type Node } from '../spec/model';
 
 const attention = (options: Record<string, unknown>): Node => ({ block: 'softmax_attention', options });

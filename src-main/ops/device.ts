@@ -1,7 +1,7 @@
 // The devices: opening one, describing all, and a real compute test of each.
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import type { DeviceInfo, DeviceTest } from '../rpc/contract';
+import type { DeviceInfo, DeviceTest } from '../spec/device';
 import { DEVICES, type DeviceId } from '../spec/run';
 import { isaTitle, loadAddon } from './native/addon';
 import { nativeBackend, registerNative } from './native/register';

@@ -1,36 +1,14 @@
 // What the window may ask of main, and what it gets: the whole contract between the two, as types.
 import type { BlockCard, TaskCard } from '../spec/card';
+import type { DeviceInfo, DeviceTest } from '../spec/device';
 import type { Problem } from '../spec/error';
 import type { RunEvent, RunStatus } from '../spec/event';
+import type { Inspection, ModelPreset } from '../spec/inspection';
 import type { ModelSpec } from '../spec/model';
 import type { DeviceId, RunDraft, RunSpec } from '../spec/run';
 
-/** One node of the model as the inspector shows it, keyed by its path (`model.layers[2]`). */
-export interface NodeFacts {
-  path: string;
-  /** Shape in and out, e.g. `[B, 128, 256]`. */
-  shape: string;
-  /** Of the node whole: a repeat counts all of its copies. */
-  parameters: number;
-  /** Forward FLOPs a token at the given context. */
-  flopsPerToken: number;
-  /** Decode state bytes a sequence at the given context. */
-  stateBytes: number;
-  /** Activation bytes kept for the backward pass, a sequence. */
-  savedBytes: number;
-}
-export interface Inspection {
-  problems: Problem[];
-  nodes: NodeFacts[];
-  total: {
-    parameters: number;
-    embeddingParameters: number;
-    flopsPerToken: number;
-    stateBytes: number;
-    savedBytes: number;
-    blocks: number;
-  };
-}
+export type { NodeFacts } from '../spec/inspection';
+export type { DeviceInfo, DeviceTest, Inspection, ModelPreset };
 
 export interface SavedModel {
   id: string;
@@ -38,13 +16,6 @@ export interface SavedModel {
   model: ModelSpec;
   updatedAt: number;
 }
-export interface ModelPreset {
-  id: string;
-  title: string;
-  summary: string;
-  model: ModelSpec;
-}
-
 /** A run as the list shows it. */
 export interface RunRow {
   id: string;
@@ -112,21 +83,6 @@ export interface Series {
   cursor: number;
 }
 
-export interface DeviceInfo {
-  id: DeviceId;
-  title: string;
-  available: boolean;
-  /** What it is (instruction set, adapter), or why it is not there and what to do. */
-  detail: string;
-}
-export interface DeviceTest {
-  id: DeviceId;
-  ok: boolean;
-  /** Matrix product checked against the plain form, and its measured rate. */
-  gflops: number | null;
-  worstError: number | null;
-  message: string;
-}
 export interface AppInfo {
   version: string;
   host: 'electron' | 'serve' | 'cli';

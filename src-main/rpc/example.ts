@@ -26,10 +26,10 @@ const example = (name: string, ...layers: Node[]): RunDraft => ({
   task: { id: 'text', options: { source: 'moby-dick', vocabulary: 'bytes', tokens: 128 } },
   optimiser: { kind: 'adamw', lr: 4e-3 },
   schedule: { kind: 'cosine', warmup: 20, final: 0.1 },
-  budget: { steps: 400 },
+  budget: { steps: 600 },
   batch: { size: 8 },
-  evaluation: { every: 50, batches: 4 },
+  evaluation: { every: 100, batches: 4 },
   samples: { every: 200, length: 160 },
-  checkpoint: { every: 100 },
+  checkpoint: { every: 200 },
   seed: 1,
 });

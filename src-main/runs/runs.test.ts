@@ -1,5 +1,15 @@
 // Runs and their workers: queue, commands, deaths of every kind, folders from elsewhere, the trash, a full disk.
-import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readEvents } from '../log/read';
@@ -73,7 +83,8 @@ describe('a run', () => {
     trashRun(store, supervisor, runs[1].id, Date.now());
     const before = [...listRuns(store), ...listRuns(store, { deleted: true })];
     await at.close();
-    for (const file of ['lab.sqlite', 'lab.sqlite-wal', 'lab.sqlite-shm']) rmSync(join(at.folder, file), { force: true });
+    for (const file of ['lab.sqlite', 'lab.sqlite-wal', 'lab.sqlite-shm'])
+      rmSync(join(at.folder, file), { force: true });
     ({ supervisor, store, paths } = at.open());
     const after = [...listRuns(store), ...listRuns(store, { deleted: true })];
     const told = ({ id, name, status, step, seq, deletedAt, speed, startedAt }: RunRecord) => ({
@@ -167,9 +178,9 @@ describe('a worker that dies', () => {
   });
 
   it('before it began, since its script is missing, leaves a failed run', async () => {
-    lab = openRuns({ at.folder, host: 'serve', worker: join(at.folder, 'missing.js'), cores: 2, pollMs: 20 });
-    const [{ id }] = lab.supervisor.create([spec('a')]);
-    expect((await reaches(lab, id, 'failed')).why).toMatch(/missing\.js/);
+    at.lab = openRuns({ folder: at.folder, host: 'serve', worker: join(at.folder, 'missing.js'), cores: 2 });
+    const [{ id }] = at.lab.supervisor.create([spec('a')]);
+    expect((await reaches(at.lab, id, 'failed')).why).toMatch(/missing\.js/);
   });
 
   it('deaf to everything is ended when the user insists', async () => {
@@ -349,4 +360,3 @@ describe('a full disk', () => {
     await expectWhole(at.lab!, run.id);
   });
 });
-

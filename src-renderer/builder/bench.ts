@@ -6,7 +6,7 @@ import { isBlock, MODEL_FORMAT, type ModelSpec, type Node } from '../../src-main
 import { rpc } from '../rpc';
 import { useCatalogue } from '../stores/catalogue';
 import { cloneNodes, type Edit, lastIndex, listAt, nodeAt, type Path, parentList, type Range } from './document';
-import { openDraft } from './drafts';
+import { type Draft, openDraft, parseDraft } from './drafts';
 import * as history from './history';
 import { keyOf } from './keys';
 
@@ -31,6 +31,9 @@ const emptyModel = (name: string): ModelSpec => ({
   finalNorm: 'rms',
   head: { tied: true },
 });
+
+/** Key of the setting that holds the copy of the bench. */
+const DRAFT = 'bench';
 
 export const modelOf = (document: BenchDocument): ModelSpec => document.history.present.model;
 /** Differs from what was last saved; a document that was never saved counts once it has layers. */
@@ -162,25 +165,39 @@ export const useBench = defineStore('bench', () => {
     });
   }
 
+  const draftNow = () => ({
+    active: activeKey.value,
+    task: task.value.id ? task.value : null,
+    documents: documents.value.map(({ key, savedId, savedJson, history: { present } }) => ({
+      key,
+      savedId,
+      savedJson,
+      model: present.model,
+    })),
+  });
   let write: Awaited<ReturnType<typeof openDraft>>['save'] = () => false;
   function keep(): void {
     if (!ready.value) return;
-    keepsDrafts.value = write({
-      active: activeKey.value,
-      task: task.value.id ? task.value : null,
-      documents: documents.value.map(({ key, savedId, savedJson, history: { present } }) => ({
-        key,
-        savedId,
-        savedJson,
-        model: present.model,
-      })),
-    });
+    keepsDrafts.value = write(draftNow());
+  }
+  /** The served lab may come back at another port, where the browser's storage is another one: main keeps a copy. */
+  function keepInMain(): void {
+    // Out of reach, or too big for a setting: the browser's own copy serves.
+    if (ready.value) rpc.settings.set({ key: DRAFT, value: { ...draftNow(), savedAtMs: Date.now() } }).catch(() => {});
+  }
+  async function copyInMain(): Promise<Draft | null> {
+    try {
+      return parseDraft(JSON.stringify((await rpc.settings.get({}))[DRAFT] ?? null));
+    } catch {
+      return null;
+    }
   }
   /** Takes up the draft of this window; called once, before the page is shown. */
   async function load(): Promise<void> {
     if (ready.value) return;
-    const { draft, save: saveDraft } = await openDraft();
-    write = saveDraft;
+    const opened = await openDraft();
+    write = opened.save;
+    const draft = opened.draft ?? (opened.first ? await copyInMain() : null);
     if (draft) {
       documents.value = draft.documents.map(({ key, savedId, savedJson, model: spec }) => ({
         key,
@@ -203,6 +220,7 @@ export const useBench = defineStore('bench', () => {
     }
   }
   watchDebounced([documents, activeKey, task], keep, { debounce: 250 });
+  watchDebounced([documents, activeKey, task], keepInMain, { debounce: 1500 });
   useEventListener(window, 'pagehide', keep);
 
   return {

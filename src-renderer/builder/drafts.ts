@@ -49,11 +49,18 @@ const locked = (name: string, wait: boolean): Promise<boolean> =>
     navigator.locks.request(name, options, hold).catch(() => resolve(false));
   });
 
+export interface OpenedDraft {
+  draft: Draft | null;
+  /** This browser has never kept a draft at this address. */
+  first: boolean;
+  /** Writes the draft; false where the storage is full or forbidden. */
+  save(draft: Omit<Draft, 'savedAtMs'>): boolean;
+}
+
 /**
  * The draft of this window: its own after a reload, else the newest that no other window has open, else a fresh one.
- * `save` writes it; it gives false where the storage is full or forbidden.
  */
-export async function openDraft(): Promise<{ draft: Draft | null; save(draft: Omit<Draft, 'savedAtMs'>): boolean }> {
+export async function openDraft(): Promise<OpenedDraft> {
   let id = '';
   try {
     const own = sessionStorage.getItem(OWN);
@@ -74,6 +81,7 @@ export async function openDraft(): Promise<{ draft: Draft | null; save(draft: Om
     }
     sessionStorage.setItem(OWN, id);
     return {
+      first: !own && others.length === 0,
       draft: parseDraft(localStorage.getItem(PREFIX + id)),
       save: (draft) => {
         try {
@@ -85,6 +93,6 @@ export async function openDraft(): Promise<{ draft: Draft | null; save(draft: Om
       },
     };
   } catch {
-    return { draft: null, save: () => false };
+    return { draft: null, first: true, save: () => false };
   }
 }

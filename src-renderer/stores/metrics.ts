@@ -16,7 +16,7 @@ export interface Wanted {
 
 /** Twice as many points at most, more than a chart has pixels. */
 export const BUCKETS = 1000;
-/** More than any desk run has; past it bands are made from the picture, and the chart's note says so. */
+/** The most that main takes. Runs of more than twice as many reports give a picture here too, and the chart's note says so. */
 export const RAW_BUCKETS = 10_000;
 const FLUSH_MS = 300;
 

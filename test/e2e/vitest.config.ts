@@ -12,5 +12,6 @@ export default defineConfig({
     // A step of the journey may wait for a training run on a machine that is busy with other things.
     testTimeout: 300_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000, interval: 100 } },
   },
 });

@@ -55,6 +55,6 @@ export class Window {
   async picture(name: string): Promise<void> {
     // Moves the pointer off the charts, so that no crosshair is in the picture.
     await this.page.mouse.move(0, 0);
-    await this.page.screenshot({ path: join(pictures, `${name}.png`) });
+    await this.page.screenshot({ path: join(pictures, `${name}.png`), animations: 'disabled' });
   }
 }

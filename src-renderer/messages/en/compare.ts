@@ -8,8 +8,6 @@ export default {
   noneHelp: 'Choose no run',
   seeds: 'Group seeds',
   seedsHelp: 'Joins runs that differ only in their seed into a mean with a band of ± one standard deviation',
-  single: 'n = 1',
-  seedsN: 'n = {n}',
   axisLabel: 'X axis',
   axis: { step: 'Steps', tokens: 'Tokens', seconds: 'Time' },
   log: 'Log y',

@@ -8,8 +8,6 @@ export default {
   noneHelp: 'Снять выбор',
   seeds: 'По зёрнам',
   seedsHelp: 'Объединяет запуски, которые отличаются только зерном: среднее и полоса ± одно стандартное отклонение',
-  single: 'n = 1',
-  seedsN: 'n = {n}',
   axisLabel: 'Ось x',
   axis: { step: 'Шаги', tokens: 'Токены', seconds: 'Время' },
   log: 'Лог. y',
@@ -18,7 +16,13 @@ export default {
   outliersHelp: 'Крайний 1 % значений может выйти за рамку',
   smoothing: 'Сглаживание',
   strength: 'Сила сглаживания',
-  kinds: { none: 'Без сглаживания', ema: 'EMA', running: 'Скользящее', centred: 'Центр. среднее', gaussian: 'Гауссово' },
+  kinds: {
+    none: 'Без сглаживания',
+    ema: 'EMA',
+    running: 'Скользящее',
+    centred: 'Центр. среднее',
+    gaussian: 'Гауссово',
+  },
   charts: {
     loss: 'Потери (нат на токен)',
     train: 'обучение',

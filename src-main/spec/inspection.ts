@@ -1,0 +1,37 @@
+// What is known of a model before it is built: shapes, parameters, costs, problems; and the ready models of the palette.
+import type { Problem } from './error';
+import type { ModelSpec } from './model';
+
+/** One node of the model as the inspector shows it, keyed by its path (`model.layers[2]`). */
+export interface NodeFacts {
+  path: string;
+  /** Shape in and out, e.g. `[B, 128, 256]`. */
+  shape: string;
+  /** Of the node whole: a repeat counts all of its copies. */
+  parameters: number;
+  /** Forward FLOPs a token at the given context. */
+  flopsPerToken: number;
+  /** Decode state bytes a sequence at the given context. */
+  stateBytes: number;
+  /** Activation bytes kept for the backward pass, a sequence. */
+  savedBytes: number;
+}
+export interface Inspection {
+  problems: Problem[];
+  nodes: NodeFacts[];
+  total: {
+    parameters: number;
+    embeddingParameters: number;
+    flopsPerToken: number;
+    stateBytes: number;
+    savedBytes: number;
+    blocks: number;
+  };
+}
+
+export interface ModelPreset {
+  id: string;
+  title: string;
+  summary: string;
+  model: ModelSpec;
+}

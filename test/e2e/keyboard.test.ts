@@ -1,0 +1,83 @@
+// A model built, changed and sent to training without a pointer, as far as every key goes.
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from './browser';
+import { type ServedLab, serveLab, temporaryFolder } from './lab';
+import { Window } from './window';
+
+const { folder, [Symbol.dispose]: removeFolder } = temporaryFolder();
+let lab: ServedLab;
+let browser: Browser;
+let window: Window;
+
+beforeAll(async () => {
+  lab = await serveLab(folder);
+  browser = await launch();
+  window = await Window.open(browser, lab.address);
+});
+afterAll(async () => {
+  await browser?.close();
+  await lab?.stop();
+  removeFolder();
+});
+
+const press = async (...keys: string[]) => {
+  for (const key of keys) await window.page.keyboard.press(key);
+};
+const focused = () => window.page.evaluate(() => document.activeElement?.getAttribute('data-testid') ?? '');
+
+/** Tabs on until the focus is on the element. */
+async function tabTo(testid: string): Promise<void> {
+  for (let i = 0; i < 80; i++) {
+    if ((await focused()) === testid) return;
+    await press('Tab');
+  }
+  throw new Error(`Tab never came to ${testid}`);
+}
+
+/** Opens the list of blocks where the focus is, and takes the first that answers to `words`. */
+async function insert(words: string): Promise<void> {
+  await press('Enter');
+  await expect.poll(focused).toBe('quick-insert-search');
+  await window.page.keyboard.type(words);
+  await press('Enter');
+  await expect.poll(focused).toMatch(/^node-/);
+}
+
+it('builds a stack: inserts, duplicates, moves, groups, deletes, undoes', async () => {
+  await tabTo('canvas');
+  await insert('softmax');
+  await insert('gated');
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+
+  await press('Control+d');
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP', 'Gated MLP']);
+  await press('Delete');
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+  await press('Control+z', 'Control+z');
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+  await press('Alt+ArrowUp');
+  await expect.poll(() => window.titles()).toEqual(['Gated MLP', 'Softmax attention']);
+  await press('Control+z');
+  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+});
+
+it('repeats a group, and tells a screen reader what it did', async () => {
+  await tabTo('canvas').catch(() => window.at('node-0').focus());
+  await window.at('node-0').focus();
+  await press('ArrowUp', 'ArrowUp', 'Shift+ArrowDown', 'Control+g');
+  await expect.poll(() => window.at('repeat-0').count()).toBe(1);
+  expect(await window.at('announcement').textContent()).toMatch(/\S/);
+});
+
+it('goes from page to page by letters', async () => {
+  await window.at('canvas').click({ position: { x: 5, y: 5 } });
+  await press('g', 'r');
+  await window.at('runs-page').waitFor();
+  await press('g', 'c');
+  await window.at('compare-page').waitFor();
+  await press('F1');
+  await window.at('help-dialog').waitFor();
+  await press('Escape');
+  expect(window.errors).toEqual([]);
+});
