@@ -10,6 +10,7 @@ import { at, env, node, root, say, typedIn } from './ensure.mjs';
 const args = process.argv.slice(2);
 const port = await freePort();
 const lab = `http://127.0.0.1:${port}`;
+const first = Promise.withResolvers();
 let token = '';
 let child;
 
@@ -28,8 +29,10 @@ async function restart() {
   });
   createInterface({ input: child.stdout }).on('line', (line) => {
     const found = /[?&]token=([\w-]+)/.exec(line)?.[1];
-    if (found) token = found;
-    else say(line);
+    if (found) {
+      token = found;
+      first.resolve();
+    } else say(line);
   });
 }
 
@@ -39,6 +42,7 @@ let queue = Promise.resolve();
 await build(
   mergeConfig(config.main, {
     configFile: false,
+    logLevel: 'warn',
     build: { watch: {} },
     plugins: [
       {
@@ -50,6 +54,7 @@ await build(
     ],
   }),
 );
+await first.promise;
 const server = await createServer(
   mergeConfig(config.renderer, {
     configFile: false,
@@ -72,8 +77,9 @@ say(`The lab with hot reload is at ${server.resolvedUrls.local[0]}`);
 
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.on(signal, async () => {
+    // Ctrl-C reaches the lab by itself as one of the terminal's processes; a second signal would cut its checkpoints short.
+    if (signal === 'SIGTERM') child?.kill('SIGTERM');
     await server.close();
-    child?.kill('SIGTERM');
     if (child && child.exitCode === null) await new Promise((done) => child.on('exit', done));
     process.exit(0);
   });

@@ -37,7 +37,7 @@ export interface BenchOptions {
   threads?: number;
   /** Also time TF.js's own JavaScript CPU backend on S, for the ratio (default true): a step of it takes the better part of a minute. */
   reference?: boolean;
-  /** Seconds of measured steps for each model (default 8). One that needs longer for three steps is measured over fewer, or over its first. */
+  /** Seconds of measured steps for each model (default 8). One whose first step takes longer is measured over that step alone. */
   seconds?: number;
   /** Only the end's result, no lines on the way. */
   json?: boolean;
@@ -143,7 +143,7 @@ async function measureSteps(
   try {
     const first = await step();
     const times: number[] = [];
-    const slow = first > (seconds * 1000) / 3;
+    const slow = first > seconds * 1000;
     if (slow) times.push(first);
     else await step();
     const end = performance.now() + seconds * 1000;

@@ -17,7 +17,10 @@ export interface RunLog {
   readonly last: RunEvent | undefined;
   /** Events that are in memory only, because the disk did not take them. */
   readonly pending: number;
-  /** Never throws for a full or failing disk: the event is then kept in memory and written when there is room. */
+  /**
+   * Never throws for a full or failing disk: the event is then kept in memory and written when there is room; its `seq`
+   * may grow until then.
+   */
   append(body: RunEventBody): RunEvent;
   /** Tries to write what is pending; true if nothing is left. */
   flush(): boolean;
@@ -56,6 +59,7 @@ export function openLog(folder: string, { fs = nodeFs, now = Date.now, wrote = (
   const fd = fs.openSync(join(folder, LOG_FILE), constants.O_RDWR | constants.O_CREAT, 0o644);
   let { size, last, lastSeq } = tail(fs, fd);
   let torn = false;
+  let unconfirmed: string | undefined;
   let pending: Pending[] = [];
   let dropped = 0;
   let trouble: { code: string; step: number; events: number } | undefined;
@@ -83,9 +87,15 @@ export function openLog(folder: string, { fs = nodeFs, now = Date.now, wrote = (
       throw error;
     }
     size += line.length;
-    if (durable.has(event.kind)) fs.fsyncSync(fd);
     last = event;
     lastSeq = event.seq;
+    if (!durable.has(event.kind)) return;
+    try {
+      fs.fsyncSync(fd);
+    } catch (error) {
+      // The line stands in the file: it must not be written again.
+      unconfirmed ??= codeOf(error);
+    }
   };
 
   const queue = (item: Pending): void => {
@@ -97,32 +107,45 @@ export function openLog(folder: string, { fs = nodeFs, now = Date.now, wrote = (
     dropped += 1;
   };
 
+  /** Says what trouble there was, once writing works again. */
+  const tell = (): void => {
+    const warn = (code: string, message: string) =>
+      write({ seq: lastSeq + 1, at: now(), kind: 'warning', step: last?.step ?? 0, code, message });
+    if (trouble) {
+      const { code, step, events } = trouble;
+      const lost = dropped ? ` ${dropped} of the oldest readings did not fit into memory and are lost.` : '';
+      warn(
+        code === 'ENOSPC' ? 'disk_full' : 'disk_error',
+        `The disk took no events from step ${step} on (${code}); ${events} waited in memory and are written now.${lost}`,
+      );
+      trouble = undefined;
+      dropped = 0;
+    }
+    if (unconfirmed) {
+      const code = unconfirmed;
+      unconfirmed = undefined;
+      warn(
+        'disk_error',
+        `The disk did not confirm the newest events (${code}): they are written, but may not survive a loss of power.`,
+      );
+    }
+  };
+
   const flush = (): boolean => {
     let taken = 0;
     const started = lastSeq;
     try {
       for (const { at, body } of pending) {
+        // Nothing may stand behind the last word of a stretch of work.
+        if (body.kind === 'ended') tell();
         write({ seq: lastSeq + 1, at, ...body });
         taken += 1;
       }
+      if (last?.kind !== 'ended') tell();
       pending = [];
-      if (trouble) {
-        const { code, step, events } = trouble;
-        const lost = dropped ? ` ${dropped} of the oldest readings did not fit into memory and are lost.` : '';
-        const body: RunEventBody = {
-          kind: 'warning',
-          step: last?.step ?? step,
-          code: code === 'ENOSPC' ? 'disk_full' : 'disk_error',
-          message: `The disk took no events from step ${step} on (${code}); ${events} waited in memory and are written now.${lost}`,
-        };
-        write({ seq: lastSeq + 1, at: now(), ...body });
-        trouble = undefined;
-        dropped = 0;
-      }
     } catch (error) {
       pending = pending.slice(taken);
-      const code = (error as NodeJS.ErrnoException).code ?? String(error);
-      trouble ??= { code, step: pending[0]?.body.step ?? 0, events: 0 };
+      trouble ??= { code: codeOf(error), step: pending[0]?.body.step ?? last?.step ?? 0, events: 0 };
       retryAt = now() + RETRY_MS;
     }
     if (lastSeq > started) wrote(lastSeq);
@@ -157,6 +180,8 @@ export function openLog(folder: string, { fs = nodeFs, now = Date.now, wrote = (
     },
   };
 }
+
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
 /** Finds the end of the last whole line and the newest event, reading from the end only; cuts off what stands behind. */
 function tail(fs: LogFs, fd: number): { size: number; last: RunEvent | undefined; lastSeq: number } {

@@ -124,17 +124,21 @@ describe('a writer killed with SIGKILL', () => {
       script,
       `import { openSync, writeSync } from 'node:fs';
        const fd = openSync(${JSON.stringify(path())}, 'a');
-       for (let seq = 1; ; seq++) { writeSync(fd, ${JSON.stringify(line)}.replace('"seq":0', '"seq":' + seq) + '\\n'); process.send(seq); }`,
+       for (let seq = 1; seq < 100_000; seq++) {
+         writeSync(fd, ${JSON.stringify(line)}.replace('"seq":0', '"seq":' + seq) + '\\n');
+         await new Promise((sent) => process.send(seq, sent));
+       }`,
     );
-    const child = fork(script, { stdio: 'ignore' });
+    const child = fork(script, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], execArgv: [] });
     let reported = 0;
     await new Promise<void>((resolve) => {
       child.on('message', (seq: number) => {
         reported = seq;
-        if (seq === 200) child.kill('SIGKILL');
+        if (seq === 50) child.kill('SIGKILL');
       });
       child.on('exit', () => resolve());
     });
+    expect(reported).toBeGreaterThanOrEqual(50);
     const log = openLog(folder);
     expect(log.lastSeq).toBeGreaterThanOrEqual(reported);
     log.append(metric(9));
@@ -212,6 +216,39 @@ describe('a disk that takes no more', () => {
     expect(events[1]).toMatchObject({ kind: 'metric', step: 102 });
     expect(events.at(-1)).toMatchObject({ kind: 'warning', message: expect.stringContaining('101 of the oldest') });
     expect(seqs(events)).toEqual(Array.from({ length: 20_001 }, (_, i) => i + 1));
+  });
+
+  it('writes no event twice when the disk does not confirm it', () => {
+    const fs = failing();
+    const log = openLog(folder, {
+      fs: {
+        ...fs,
+        fsyncSync: () => {
+          throw Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' });
+        },
+      },
+    });
+    log.append({ kind: 'checkpoint', step: 1, file: 'step-00000001.safetensors', sizeBytes: 1, final: false });
+    log.append(metric(2));
+    expect(log.close()).toBe(true);
+    const { events } = readEvents(folder, 0);
+    expect(events.map((e) => [e.seq, e.kind])).toEqual([
+      [1, 'checkpoint'],
+      [2, 'warning'],
+      [3, 'metric'],
+    ]);
+    expect(events[1]).toMatchObject({ code: 'disk_error', message: expect.stringContaining('EIO') });
+  });
+
+  it('says its trouble before the last word', () => {
+    const fs = failing();
+    const log = openLog(folder, { fs, now: () => 0 });
+    fs.room = 0;
+    log.append(metric(1));
+    log.append({ kind: 'ended', step: 1, status: 'finished', why: 'All 1 steps are done.' });
+    fs.room = Number.POSITIVE_INFINITY;
+    expect(log.close()).toBe(true);
+    expect(readEvents(folder, 0).events.map((e) => e.kind)).toEqual(['metric', 'warning', 'ended']);
   });
 
   it('tells its closer that events are lost', () => {

@@ -216,6 +216,7 @@ describe('train', () => {
     const { outcome } = await run(
       {
         budget: { steps: 2000 },
+        batch: { size: 2 },
         evaluation: { every: 500, batches: 1 },
         checkpoint: { every: 0 },
       },

@@ -1,7 +1,7 @@
 // Means and deviations over seeds against plain loops, on steps that do not match.
 import { expect, it } from 'vitest';
+import type { Points } from '../stores/points';
 import { aggregate, meanStd } from './band';
-import type { Points } from './points';
 
 const points = (run: string, step: number[], value: number[], pace = 1): Points => ({
   run,

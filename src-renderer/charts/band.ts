@@ -1,5 +1,5 @@
 // Mean and spread of one metric over the seeds of a configuration, step by step, from raw points.
-import type { Points } from './points';
+import type { Points } from '../stores/points';
 
 /** Per step: how many seeds had a finite value there, their mean and their sample deviation (0 where n is 1). */
 export interface Band {

@@ -1,10 +1,10 @@
 // Lines from points: single runs, seeds joined, a lone seed marked.
 import { expect, it } from 'vitest';
+import type { Points } from '../stores/points';
 import { markOf } from './colours';
 import { type Entry, metricLines } from './lines';
 import { lossLines } from './loss/option';
 import { drawing, linesOfMetric } from './metric/option';
-import type { Points } from './points';
 
 const held = new Map<string, Points>();
 const put = (run: string, name: string, value: number[]) => {

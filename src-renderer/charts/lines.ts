@@ -1,8 +1,9 @@
 // From the points of runs to the lines of a chart: smoothing, and seeds joined into a mean with a band.
+
+import { type Points, type XAxis, xOf } from '../stores/points';
 import { aggregate, type Band } from './band';
 import type { Mark } from './colours';
 import type { Line } from './line/option';
-import { type Points, type XAxis, xOf } from './points';
 import { type Smoothing, smooth } from './smooth';
 
 /** One row of the list beside the charts: a run, or the seeds of one configuration. */

@@ -1,5 +1,5 @@
 // Where the ticks of an axis stand: round numbers, for linear, logarithmic and time axes.
-import type { Range } from './points';
+import type { Range } from '../stores/points';
 
 const nice = (rough: number): number => {
   const power = 10 ** Math.floor(Math.log10(rough));

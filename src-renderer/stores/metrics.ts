@@ -2,9 +2,9 @@
 import { defineStore } from 'pinia';
 import { onScopeDispose, shallowReactive, shallowRef, watch } from 'vue';
 import type { Series } from '../../src-main/rpc/contract';
-import { append, fromSeries } from '../charts/merge';
-import type { Points } from '../charts/points';
 import { onNotice, onReturn, rpc } from '../rpc';
+import { append, fromSeries } from './merge';
+import type { Points } from './points';
 
 /** What a part of the screen wants to have kept up to date. */
 export interface Wanted {

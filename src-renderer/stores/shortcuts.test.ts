@@ -51,9 +51,7 @@ describe('shortcuts in force', () => {
     const shortcuts = useShortcuts();
     const go = vi.fn();
     const scope = effectScope();
-    scope.run(() =>
-      shortcuts.use({ title: '', shortcuts: [{ chord: { key: 'b' }, after: 'g', label: '', run: go }] }),
-    );
+    scope.run(() => shortcuts.use({ title: '', shortcuts: [{ chord: { key: 'b' }, after: 'g', label: '', run: go }] }));
     shortcuts.handle(at('place', { key: 'b', code: 'KeyB' }));
     expect(go).not.toHaveBeenCalled();
     shortcuts.handle(at('place', { key: 'g', code: 'KeyG' }));

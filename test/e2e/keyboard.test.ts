@@ -63,15 +63,12 @@ it('builds a stack: inserts, duplicates, moves, groups, deletes, undoes', async 
 });
 
 it('repeats a group, and tells a screen reader what it did', async () => {
-  await tabTo('canvas').catch(() => window.at('node-0').focus());
-  await window.at('node-0').focus();
   await press('ArrowUp', 'ArrowUp', 'Shift+ArrowDown', 'Control+g');
   await expect.poll(() => window.at('repeat-0').count()).toBe(1);
   expect(await window.at('announcement').textContent()).toMatch(/\S/);
 });
 
 it('goes from page to page by letters', async () => {
-  await window.at('canvas').click({ position: { x: 5, y: 5 } });
   await press('g', 'r');
   await window.at('runs-page').waitFor();
   await press('g', 'c');

@@ -24,7 +24,7 @@ describe('imports', () => {
       "import './side';",
       "export * from './all';",
       "const f = await import('./lazy');",
-      "const g = import.meta.glob<X>('./*/block.ts', { eager: true });",
+      "const g = import.meta.glob<X>('./*/block.ts', { eager: true }); /* import './no' */",
       'let x: typeof import("./kind");',
       "// import './commented';",
       'import {',

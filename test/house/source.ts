@@ -42,9 +42,7 @@ export function importsOf({ path, text }: Source): Import[] {
   const code = path.endsWith('.vue')
     ? [...text.matchAll(/<script[^>]*>([\s\S]*?)<\/script>/g)].map((m) => m[1]).join('\n')
     : text;
-  const plain = code
-    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' '))
-    .replace(/^\s*\/\/.*$/gm, '');
+  const plain = withoutComments(code);
   const found: Import[] = [];
   for (const pattern of [FROM, BARE, CALL, GLOB])
     for (const match of plain.matchAll(pattern)) {
@@ -54,6 +52,13 @@ export function importsOf({ path, text }: Source): Import[] {
     }
   return found;
 }
+
+/** Strings are kept whole, since a glob may look like a comment. */
+const STRING_OR_COMMENT = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
+
+/** Comments as blanks, so that lines keep their numbers. */
+const withoutComments = (code: string) =>
+  code.replace(STRING_OR_COMMENT, (found) => (found.startsWith('/') ? found.replace(/[^\n]/g, ' ') : found));
 
 /** True of `type { A }`, `type * as x` and `{ type A, type B }`. */
 function onlyTypes(what: string): boolean {

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { builtScript } from '../../runs/worker';
+import { bench, USUAL } from './bench';
 import { type ExitCode, verdict } from './command';
 import { compare } from './compare';
 import { doctor } from './doctor';
@@ -85,6 +86,17 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--reference', 'check the reference compositions instead of the fused kernels')
     .option(...json)
     .action(async (dir, options) => ended(await parity(dir, options)));
+  program
+    .command('bench')
+    .description('measure tokens/s of whole training steps')
+    .option('--configs <list>', 'sizes: S, M, L', USUAL.configs)
+    .option('--blocks <list>', 'blocks that mix tokens', USUAL.blocks)
+    .option(...device, 'cpu')
+    .option(...threads)
+    .option('--seconds <n>', 'time spent on each', positive, 8)
+    .option('--no-reference', "leave out TF.js's own backend, which takes a minute a step")
+    .option(...json)
+    .action(async (options) => ended(await bench(options)));
   program
     .command('doctor')
     .description('show what this machine offers, with a computation on each device')

@@ -53,7 +53,7 @@ describe('mqar', () => {
   });
 
   it('takes turns between its settings, and repeats its test rows', () => {
-    const data = make({ testRows: 8 });
+    const data = make({ testLengths: [64, 64, 128, 256], testPairs: [4, 8, 16, 32], testRows: 8 });
     expect([0, 1, 2, 3].map((i) => data.batch('train', i, 2).tags![0])).toEqual([
       { kv: 2, len: 32 },
       { kv: 4, len: 64 },
@@ -122,7 +122,7 @@ describe('mqar', () => {
       { trainLengths: [16], trainPairs: [5] },
       /trainPairs\[0\]: 5 pairs.* want 20 tokens, but the length is 16; try 4 pairs, or a length of 20/,
     ],
-    ['lists of unlike length', { testLengths: [64] }, /testPairs: 4 numbers of pairs do not go with 1 lengths/],
+    ['lists of unlike length', { testLengths: [64] }, /testPairs: 2 numbers of pairs do not go with 1 lengths/],
     [
       'too few keys',
       { vocabulary: 8, trainLengths: [64], trainPairs: [8], testLengths: [64], testPairs: [2] },

@@ -26,8 +26,8 @@ export default defineTask({
       maxItems: 16,
       help: 'K, pairs to remember, of each training setting.',
     }),
-    testLengths: list([64, 64, 128, 256], { min: 4, max: 65_536, maxItems: 16, help: 'L of each test setting.' }),
-    testPairs: list([4, 8, 16, 32], { min: 1, max: 16_384, maxItems: 16, help: 'K of each test setting.' }),
+    testLengths: list([64, 64], { min: 4, max: 65_536, maxItems: 16, help: 'L of each test setting.' }),
+    testPairs: list([4, 8], { min: 1, max: 16_384, maxItems: 16, help: 'K of each test setting.' }),
     power: float(0.01, {
       min: 0.001,
       max: 10,
@@ -48,6 +48,7 @@ export default defineTask({
   },
   presets: {
     desk: {},
+    'desk-longer': { testLengths: [64, 64, 128, 256], testPairs: [4, 8, 16, 32] },
     'paper-zoology': {
       vocabulary: 8192,
       trainLengths: [64, 128, 256],

@@ -1,6 +1,6 @@
 // What the crosshair says: the value of every line at one place of the x axis. Charts of one group share it and the zoom.
 import { shallowReactive } from 'vue';
-import { nearestIndex, type Range } from '../points';
+import { nearestIndex, type Range } from '../../stores/points';
 import type { Line } from './option';
 
 export interface Row {

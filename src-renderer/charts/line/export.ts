@@ -29,8 +29,10 @@ export function exportOption(
     backgroundColor: backgroundOf(look.theme),
     title: { text: caption.title, left: 16, top: 12, textStyle: { color: text, fontSize: 16, fontWeight: 600 } },
     legend: {
-      data: lines.map(({ label, mark }) => ({
+      data: lines.map(({ label, mark, markers }) => ({
         name: label,
+        // ECharts would put a circle on lines without markers too.
+        itemStyle: { opacity: markers ? 1 : 0 },
         lineStyle: { type: mark.dash === 'solid' ? 'solid' : DASH_LENGTHS[mark.dash], width: 2 },
       })),
       left: 16,

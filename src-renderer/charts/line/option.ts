@@ -1,8 +1,8 @@
 // Lines over steps, tokens or time: from numbers to an ECharts option, and to where things lie in pixels.
 import type { EChartsCoreOption } from 'echarts/core';
+import { lowerBound, type Range, type XAxis } from '../../stores/points';
 import { colourOf, DASH_LENGTHS, type Mark, type Theme } from '../colours';
 import { clock, tick } from '../format';
-import { lowerBound, type Range, type XAxis } from '../points';
 import { clockTicks, linearTicks, logTicks } from '../ticks';
 
 /** One line of a chart. All columns are as long as `x`, which does not fall; gaps are NaN. */
@@ -189,7 +189,7 @@ export function lineOption(
         silent: true,
         symbol: 'none',
         lineStyle: { color: ink.level, type: [2, 4], width: 1 },
-        label: { position: 'insideStartTop', color: ink.level, fontSize: 11, formatter: '{b}' },
+        label: { position: 'insideEndTop', color: ink.level, fontSize: 11, formatter: '{b}' },
         data: within.map(({ label, value }) => ({ name: label, yAxis: value })),
       },
     });
@@ -242,13 +242,13 @@ function seriesOf(line: Line, picture: Picture, view: View, look: Look): Series[
     out.push({
       ...BASE,
       id: `${line.id}|raw`,
-      name: line.label,
       z: 1,
       data: pairsOf(line.raw),
       sampling: 'minmax',
       lineStyle: { color: colour, width: 1, opacity: away ? 0.05 : 0.28 },
     });
   const dots = line.markers && to - from <= 200;
+  // The one that a legend takes its look from: its companions have no name.
   out.push({
     ...BASE,
     id: line.id,
@@ -272,7 +272,6 @@ function seriesOf(line: Line, picture: Picture, view: View, look: Look): Series[
     out.push({
       ...BASE,
       id: `${line.id}|diverged`,
-      name: line.label,
       z: 5,
       data: Float64Array.from(ends.flatMap((i) => [line.x[i]!, line.y[i]!])),
       symbol: 'path://M0,0L10,10M10,0L0,10',
@@ -292,7 +291,6 @@ function bandOf(line: Line, from: number, to: number, picture: Picture, colour: 
   return {
     type: 'custom',
     id: `${line.id}|band`,
-    name: line.label,
     silent: true,
     animation: false,
     clip: true,

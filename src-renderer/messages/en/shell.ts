@@ -9,7 +9,8 @@ export default {
     connecting: 'Connecting…',
     open: 'Connected',
     lost: 'No connection',
-    lostBanner: 'Connection lost, trying again. What you edit here is kept; runs go on without the window.',
+    lostBanner:
+      'Connection lost, trying again. What you edit here is kept. If the lab was started anew, open the address that it prints.',
   },
   help: {
     title: 'Keyboard shortcuts',

@@ -1,8 +1,8 @@
 // While a chart is zoomed in, the thinned part that it shows is read again, raw.
 import { shallowReactive, watch } from 'vue';
 import type { ChartGroup } from '../../charts/line/crosshair';
-import { type Points, type Range, splice, stepsWithin, type XAxis } from '../../charts/points';
 import { useMetrics } from '../../stores/metrics';
+import { type Points, type Range, splice, stepsWithin, type XAxis } from '../../stores/points';
 
 const PAUSE_MS = 200;
 
