@@ -48,6 +48,8 @@ export interface LayerContext<O> {
   options: O;
   /** True inside a training step: what is meant for evaluation only stays out. */
   training?: boolean;
+  /** What blocks hand to later ones within one pass, by name: a value residual. One record a pass; a step has its own. */
+  shared?: Record<string, Tensor>;
   /** Present in parity and analyses: take the tensor named as in the spec's `extra/*`. The taker must not keep it undisposed. */
   extra?(name: string, value: Tensor): void;
 }
@@ -66,6 +68,12 @@ export interface Layer<O> {
   step?(x: Tensor3D, weights: Weights, state: State, context: StepContext<O>): { y: Tensor3D; state: State };
 }
 
+/** Where a block stands in a model: the ids of all its blocks in order, and this one's index among them. */
+export interface Place {
+  ids: readonly string[];
+  index: number;
+}
+
 export interface BlockDefinition<S extends Options = Options> {
   /** The folder's name. */
   id: string;
@@ -75,6 +83,8 @@ export interface BlockDefinition<S extends Options = Options> {
   options: S;
   /** Rules that join several options with each other and with the width D. */
   rules?(options: ValuesOf<S>, width: number, path: string): Problem[];
+  /** Fills in options that follow from where the block stands in its model (its depth); asked once, when a model is planned. */
+  placed?(options: ValuesOf<S>, place: Place): ValuesOf<S>;
   /** False if an earlier output may depend on a later token: refused in a causal language model. */
   causal(options: ValuesOf<S>): boolean;
   weights(options: ValuesOf<S>, width: number): Record<string, WeightSpec>;

@@ -146,8 +146,9 @@ const tooLong = (came: number, fits: number) =>
 
 /** The stream [B, T, D] through all blocks, whole sequences at once. */
 function runLayers(stack: Stack, x: Tensor3D, { training }: { training: boolean }): Tensor3D {
+  const shared = {};
   return runPlanned(stack.layers, x, (planned, stream) => {
-    const context: LayerContext<PlannedBlock['options']> = { options: planned.options, training };
+    const context: LayerContext<PlannedBlock['options']> = { options: planned.options, training, shared };
     return around(stack, planned, stream, (u) => planned.block.layer.forward(u, stack.own(planned), context));
   });
 }

@@ -37,11 +37,13 @@ export function decodeStep(
   const { position } = state;
   const { logits, layers } = tf.tidy(() => {
     const next: State[] = [];
+    const shared = {};
     const x = enter(stack, tf.reshape(tokens, [batch, 1]) as Tensor2D, position);
     const y = runPlanned(stack.layers, x, (planned, stream) =>
       around(stack, planned, stream, (u) => {
         const { block, options, index } = planned;
-        const done = block.layer.step!(u, stack.own(planned), state.layers[index], { options, position });
+        const context = { options, position, shared };
+        const done = block.layer.step!(u, stack.own(planned), state.layers[index], context);
         next[index] = done.state;
         return done.y;
       }),

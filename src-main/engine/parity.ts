@@ -112,30 +112,42 @@ function blockRunner(block: AnyBlock, config: Record<string, unknown>): Runner {
   const { options } = block.golden(config);
   const { layer } = block;
   return {
-    run: ({ x }, params, extra) => ({ y: layer.forward(x as Tensor3D, params, { options, extra }) }),
+    // Inputs besides x are what an earlier block would have handed over; what this one hands on counts as output.
+    run({ x, ...given }, params, extra) {
+      const shared = { ...given };
+      const y = layer.forward(x as Tensor3D, params, { options, extra, shared });
+      return { ...added(shared, given), y };
+    },
     decode:
       layer.step && block.causal(options)
-        ? ({ x }, params) => {
+        ? ({ x, ...given }, params) => {
             const [B, T, D] = x.shape;
             let state = layer.begin?.(B, D, options) ?? {};
-            const ys: Tensor[] = [];
+            const outputs: Weights[] = [];
             for (let position = 0; position < T; position++) {
-              const token = tf.slice(x, [0, position, 0], [B, 1, D]) as Tensor3D;
-              const done = layer.step!(token, params, state, { options, position });
-              ys.push(done.y);
+              const at = (u: Tensor) => tf.slice(u, [0, position, 0], [B, 1, u.shape[2]!]) as Tensor3D;
+              const now = Object.fromEntries(Object.entries(given).map(([name, u]) => [name, at(u)]));
+              const shared = { ...now };
+              const done = layer.step!(at(x), params, state, { options, position, shared });
+              outputs.push({ ...added(shared, now), y: done.y });
               state = done.state;
             }
-            return { outputs: { y: tf.concat(ys, 1) }, state };
+            const joined = Object.keys(outputs[0]).map((name) => [name, tf.concat(outputs.map((one) => one[name]), 1)]);
+            return { outputs: Object.fromEntries(joined), state };
           }
         : undefined,
   };
 }
 
+/** What was added to or replaced in a record. */
+const added = (after: Weights, before: Weights): Weights =>
+  Object.fromEntries(Object.entries(after).filter(([name, value]) => value !== before[name]));
+
 function operatorRunner(operator: AnyOperator, config: Record<string, unknown>): Runner {
   const options = operator.golden?.(config).options ?? {};
   return {
-    run: (inputs, _params, extra) => operator.run(inputs, { options, extra }),
-    decode: operator.decode && ((inputs) => operator.decode!(inputs, { options })),
+    run: (inputs, params, extra) => operator.run({ ...params, ...inputs }, { options, extra }),
+    decode: operator.decode && ((inputs, params) => operator.decode!({ ...params, ...inputs }, { options })),
   };
 }
 

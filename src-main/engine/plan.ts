@@ -67,6 +67,9 @@ export function planModel(spec: ModelSpec, { skip }: { skip?(path: string): bool
       return [planned];
     });
   const layers = place(spec.layers, 'model.layers');
+  const ids = list.map(({ block }) => block.id);
+  for (const planned of list)
+    planned.options = planned.block.placed?.(planned.options, { ids, index: planned.index }) ?? planned.options;
   return { spec, layers, blocks: list, branches: list.filter((b) => b.residual).length };
 }
 

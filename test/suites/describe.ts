@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it as test } from 'vitest';
 import type { AnyBlock, AnyOperator, Weights } from '../../src-main/blocks/define';
 import { initialValues } from '../../src-main/engine/build';
-import { formatParity, parity, relativeError } from '../../src-main/engine/parity';
+import { findCases, formatParity, parity, readCase, relativeError } from '../../src-main/engine/parity';
 import { drawing } from '../../src-main/engine/random';
 import { memoryFacts, poisonBuffers, tf, useDevice, withReference } from '../../src-main/ops';
 import { complete } from '../../src-main/spec/options';
@@ -79,7 +79,11 @@ function golden(id: string): void {
       rows.filter((row) => !row.ok),
       formatParity(rows),
     ).toEqual([]);
-    expect(new Set(rows.map((row) => row.phase))).toEqual(new Set(['forward', 'backward', 'decode', 'extra']));
+    // A phase that a case stores tensors for and nobody computed would pass unseen: state/* is compared in decoding only.
+    const stored = new Set(findCases(resolve(GOLDEN, id)).flatMap((file) => [...readCase(file).tensors.keys()]));
+    const phases = { 'output/': 'forward', 'grad/': 'backward', 'state/': 'decode', 'extra/': 'extra' };
+    const due = Object.entries(phases).filter(([prefix]) => [...stored].some((name) => name.startsWith(prefix)));
+    expect([...new Set(rows.map((row) => row.phase))]).toEqual(expect.arrayContaining(due.map(([, phase]) => phase)));
     await useDevice('cpu');
   });
 }

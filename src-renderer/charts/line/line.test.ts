@@ -154,3 +154,11 @@ it('draws an SVG with title, legend and one path a line', () => {
   for (const text of ['Loss', 'Steps', 'Mamba-2', 'Attention']) expect(svg).toContain(`>${text}</text>`);
   expect(svg).toContain('stroke-dasharray');
 });
+
+it('draws bands in exports too', () => {
+  const band = { low: [2, 1], high: [4, 3], std: [1, 1], n: [2, 2] };
+  const option = (lines: Line[]) => exportOption(lines, [], view(), look, { title: 'Loss', axis: 'Steps' });
+  const shapes = (svg: string) => svg.split('<path').length;
+  const plain = svgOf(option([line('a', [0, 1], [3, 2])]));
+  expect(shapes(svgOf(option([line('a', [0, 1], [3, 2], { band })])))).toBe(shapes(plain) + 1);
+});

@@ -5,7 +5,7 @@ import type { Node } from '../../../src-main/spec/model';
 import { type RunDraft, type RunSpec, runSchema } from '../../../src-main/spec/run';
 import { markOf } from '../../charts/colours';
 import { align, diffSpecs, oneLine } from './diff';
-import { commonName, groupBySeeds } from './groups';
+import { commonName, distinctName, groupBySeeds } from './groups';
 import { bestOf, summarise } from './summary';
 
 function spec(
@@ -43,6 +43,10 @@ describe('seeds', () => {
     expect(commonName(['left', 'right'])).toBe('left');
     expect(commonName(['GPT 4'])).toBe('GPT 4');
   });
+});
+
+it('tells equal names apart', () => {
+  expect([0, 1, 2].map((i) => distinctName(['a', 'b', 'a'], i))).toEqual(['a', 'b', 'a (2)']);
 });
 
 it('lines lists up on a longest common subsequence', () => {

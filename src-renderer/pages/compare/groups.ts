@@ -53,3 +53,9 @@ export function commonName(names: readonly string[]): string {
     .replace(/[\s·,;:#=(/_-]+$/u, '');
   return common || first;
 }
+
+/** The name at a place of the list; where it stands there before, a number tells the two apart: `Mamba-2 (2)`. */
+export function distinctName(names: readonly string[], at: number): string {
+  const before = names.slice(0, at).filter((name) => name === names[at]).length;
+  return before ? `${names[at]} (${before + 1})` : names[at]!;
+}
