@@ -48,7 +48,7 @@ const draft = (rest: Partial<RunDraft> = {}): RunDraft => ({
   budget: { steps: 40 },
   batch: { size: 4, accumulation: 2 },
   evaluation: { every: 16, batches: 1 },
-  samples: { every: 20, length: 8 },
+  samples: { every: 20, length: 8, prompt: 'Ahab' },
   checkpoint: { every: 8, keep: 3 },
   threads: 2,
   ...rest,
@@ -138,7 +138,7 @@ describe('a worker killed with SIGKILL', () => {
       expect(final(broken).equals(final(whole))).toBe(true);
       expect(readdirSync(join(broken, 'checkpoints')).sort()).toEqual(readdirSync(join(whole, 'checkpoints')).sort());
     }
-  });
+  }, 180_000);
 });
 
 describe('a worker', () => {

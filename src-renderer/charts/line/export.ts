@@ -64,20 +64,15 @@ export function svgOf(option: EChartsCoreOption): string {
   }
 }
 
-/** PNG at twice the size, for sharp print. */
-export async function pngOf(option: EChartsCoreOption, theme: Theme): Promise<Blob> {
+/** PNG at twice the size, for sharp print. Made at once: `toBlob` waits for an idle moment, which live charts seldom leave. */
+export function pngOf(option: EChartsCoreOption, theme: Theme): Blob {
   const box = document.createElement('div');
   const chart = init(box, null, { renderer: 'canvas', devicePixelRatio: 2, ...SIZE });
   try {
     chart.setOption(option);
-    const canvas = chart.renderToCanvas({ pixelRatio: 2, backgroundColor: backgroundOf(theme) });
-    return await new Promise((resolve, reject) =>
-      canvas.toBlob(
-        (blob) =>
-          blob ? resolve(blob) : reject(new Error('The picture could not be made: the browser gave no data.')),
-        'image/png',
-      ),
-    );
+    const address = chart.getDataURL({ type: 'png', pixelRatio: 2, backgroundColor: backgroundOf(theme) });
+    const bytes = atob(address.slice(address.indexOf(',') + 1));
+    return new Blob([Uint8Array.from(bytes, (char) => char.charCodeAt(0))], { type: 'image/png' });
   } finally {
     chart.dispose();
   }

@@ -160,5 +160,5 @@ it('draws bands in exports too', () => {
   const option = (lines: Line[]) => exportOption(lines, [], view(), look, { title: 'Loss', axis: 'Steps' });
   const shapes = (svg: string) => svg.split('<path').length;
   const plain = svgOf(option([line('a', [0, 1], [3, 2])]));
-  expect(shapes(svgOf(option([line('a', [0, 1], [3, 2], { band })])))).toBe(shapes(plain) + 1);
+  expect(shapes(svgOf(option([line('a', [0, 1], [3, 2], { band })])))).toBeGreaterThan(shapes(plain));
 });

@@ -1,0 +1,79 @@
+// What the palette, the checker and the engine know of differential attention.
+import type { Problem } from '../../spec/error';
+import { defineBlock, type Init, type WeightSpec } from '../define';
+import { config } from '../parts/golden';
+import { groupProblems, widthProblems } from '../parts/head_rules';
+import { layer } from './layer';
+import { type DifferentialOptions, options, sizes } from './options';
+
+// As the language models of the paper start, and the other attention blocks here; the published module alone draws from U(±1/√D).
+const matrix: Init = { kind: 'normal', std: 0.02 };
+
+function rotaryProblems(o: DifferentialOptions, width: number, path: string): Problem[] {
+  const { d } = sizes(o, width);
+  if (d % 2 === 0 || o.ropeFraction === 0) return [];
+  const message = `rotary positions turn pairs of channels, so they want an even component width, not ${d}`;
+  return [{ path: `${path}.headDim`, message, hint: `try ${d + 1}, or ropeFraction 0`, fix: d + 1 }];
+}
+
+export default defineBlock({
+  id: 'differential_attention',
+  role: 'mixer',
+  title: 'Differential attention',
+  paper: 'https://arxiv.org/abs/2410.05258',
+  options,
+  rules(o, width, path) {
+    const { H, Hk } = sizes(o, width);
+    const divided = o.headDim === 0 ? widthProblems(`${path}.heads`, H, width, 'headDim', 2) : [];
+    return [
+      ...groupProblems(`${path}.kvHeads`, Hk, 'key heads', H),
+      ...(divided.length ? divided : rotaryProblems(o, width, path)),
+    ];
+  },
+  causal: ({ causal }) => causal,
+  weights(o, D) {
+    const { H, Hk, d } = sizes(o, D);
+    const weights: Record<string, WeightSpec> = {
+      w_q: { shape: [D, 2 * H * d], init: matrix },
+      w_k: { shape: [D, 2 * Hk * d], init: matrix },
+      w_v: { shape: [D, 2 * Hk * d], init: matrix },
+      w_o: { shape: [2 * H * d, D], init: matrix },
+    };
+    for (const name of ['lambda_q1', 'lambda_k1', 'lambda_q2', 'lambda_k2'])
+      weights[name] = { shape: [d], init: { kind: 'normal', std: 0.1 } };
+    weights.head_norm = { shape: [2 * d], init: { kind: 'ones' } };
+    return weights;
+  },
+  state(o, D) {
+    const { Hk, d } = sizes(o, D);
+    return { k_cache: { shape: [2 * Hk, 'T', d] }, v_cache: { shape: [Hk, 'T', 2 * d] } };
+  },
+  // Matrix products only, the maps subtracted before they meet the values; a causal map needs half the square and its diagonal.
+  cost(o, D, T) {
+    const { H, Hk, d } = sizes(o, D);
+    const pairs = o.causal ? (T * (T + 1)) / 2 : T * T;
+    const forwardFlops = 8 * T * D * d * (H + Hk) + 8 * pairs * H * d;
+    // Kept: the input, q, k, v, what each map reads of the values with a log-sum-exp a row, the difference before and after its norm.
+    const saved = D + 2 * H * d + 4 * Hk * d + 2 * (2 * H * d + H) + 4 * H * d + H;
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * saved };
+  },
+  layer,
+  golden(given) {
+    const read = config(given);
+    const heads = read.number('n_heads');
+    return {
+      width: read.number('d_model'),
+      options: {
+        heads,
+        kvHeads: read.number('n_kv_heads', heads),
+        headDim: read.number('head_dim', 0),
+        layerIndex: read.number('layer_index'),
+        lambdaInit: 0, // `lambda_init` of a case is derived from layer_index
+        causal: read.flag('causal', true),
+        ropeTheta: read.number('rope_theta', 10_000),
+        ropeFraction: read.number('rope_fraction', 1),
+        normEps: read.number('norm_eps', 1e-5),
+      },
+    };
+  },
+});

@@ -1,0 +1,52 @@
+// The options of differential attention, the sizes that follow from them, and the constant that λ starts near.
+import { bool, float, int, type ValuesOf } from '../../spec/options';
+
+export const options = {
+  heads: int(2, {
+    min: 1,
+    max: 256,
+    help: 'Heads H, each with two maps; half as many as softmax attention has compare at equal parameters.',
+  }),
+  kvHeads: int(0, {
+    min: 0,
+    max: 256,
+    help: 'Key and value heads Hk; must divide the heads. 0 means as many as query heads.',
+  }),
+  headDim: int(0, {
+    min: 0,
+    max: 4096,
+    help: 'Channels of one of the two query and key components; a value head is twice as wide. 0 means width / (2 × heads).',
+  }),
+  layerIndex: int(-1, {
+    min: -1,
+    max: 65_536,
+    help: 'Depth l in λ_init = 0.8 − 0.6·exp(−0.3·l), counted from 0; −1 takes the place in the model.',
+    paper: 'https://arxiv.org/abs/2410.05258',
+  }),
+  lambdaInit: float(0, {
+    min: 0,
+    max: 0.99,
+    help: 'A constant λ_init for every depth; 0 takes the schedule. The paper tried 0.5 and 0.8.',
+    paper: 'https://arxiv.org/abs/2410.05258',
+  }),
+  causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
+  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeFraction: float(1, {
+    min: 0,
+    max: 1,
+    help: 'Share of channel pairs that turn with position, fastest first; 0 leaves positions out (NoPE).',
+    paper: 'https://arxiv.org/abs/2410.06205',
+  }),
+  normEps: float(1e-5, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the norm of each head.' }),
+};
+export type DifferentialOptions = ValuesOf<typeof options>;
+
+/** Query heads H, key heads Hk and the width d of a component, with the zeros of the options resolved. */
+export function sizes({ heads, kvHeads, headDim }: DifferentialOptions, width: number) {
+  return { H: heads, Hk: kvHeads || heads, d: headDim || Math.floor(width / (2 * heads)) };
+}
+
+/** λ_init by the options and the block's depth in its model, from 0; a block that stands alone has depth 0. */
+export function lambdaInit({ lambdaInit: constant, layerIndex }: DifferentialOptions, depth = 0): number {
+  return constant || 0.8 - 0.6 * Math.exp(-0.3 * (layerIndex < 0 ? depth : layerIndex));
+}

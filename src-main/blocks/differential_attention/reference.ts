@@ -1,0 +1,75 @@
+// The equation as written: two maps of a head, the second subtracted λ times from the first before the values are read.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Weights } from '../define';
+import { rotate } from '../parts/rotary';
+import type { Attributes } from '../softmax_attention/reference';
+
+// Finite, since an infinite exponent is undefined in WGSL; e^(−1e30) is exactly 0 all the same.
+const HIDDEN = -1e30;
+
+/** λ, a scalar: exp(λ_q1·λ_k1) − exp(λ_q2·λ_k2) + λ_init. It may be negative or exceed 1. */
+export function lambdaOf(w: Weights, start: number): Tensor {
+  const part = (n: 1 | 2) => tf.exp(tf.sum(tf.mul(w[`lambda_q${n}`], w[`lambda_k${n}`])));
+  return tf.add(tf.sub(part(1), part(2)), start);
+}
+
+/** Both components of queries and keys, and the values that they share; nothing has turned yet. */
+export interface Heads {
+  /** [B, T, H, d] each */
+  q: readonly [Tensor4D, Tensor4D];
+  /** [B, T, Hk, d] each */
+  k: readonly [Tensor4D, Tensor4D];
+  /** [B, T, Hk, 2d] */
+  v: Tensor4D;
+  /** [T, d/2], together with sin; neither: nothing turns. */
+  cos?: Tensor;
+  sin?: Tensor;
+}
+
+/** o [B, T, H, 2d] = (A_0 − λ A_1) v; query head h reads key head floor(h·Hk/H). `saw` takes A_0 − λ A_1 [B, H, T, T]. */
+export function attend(
+  { q, k, v, cos, sin }: Heads,
+  lambda: Tensor,
+  { causal, scale }: Attributes,
+  saw?: (name: 'attn_diff', value: Tensor) => void,
+): Tensor4D {
+  const [B, T, H, d] = q[0].shape;
+  const [, , Hk, e] = v.shape;
+  const share = H / Hk; // query heads that read one key head: neighbours
+  const hidden = Float32Array.from({ length: T * T }, (_, i) => (i % T > Math.floor(i / T) ? HIDDEN : 0));
+  const mask = causal ? tf.tensor2d(hidden, [T, T]) : undefined;
+  const turn = (u: Tensor4D) => (cos && sin ? rotate(u, cos, sin) : u);
+  const map = (c: 0 | 1) => {
+    // Queries of one key head stand below each other, so that one product serves them all.
+    const rows = tf.transpose(tf.reshape(turn(q[c]), [B, T, Hk, share, d]), [0, 2, 3, 1, 4]);
+    const keys = tf.transpose(turn(k[c]), [0, 2, 1, 3]);
+    const flat = (u: Tensor, n: number) => tf.reshape(u, [B * Hk, n, d]) as Tensor3D;
+    const products = tf.matMul(flat(rows, share * T), flat(keys, T), false, true);
+    const scores = tf.reshape(tf.mul(products, scale), [B * H, T, T]);
+    return tf.softmax(mask ? tf.add(scores, mask) : scores);
+  };
+  const a = tf.sub(map(0), tf.mul(map(1), lambda)); // [B·H, T, T]
+  saw?.('attn_diff', tf.reshape(a, [B, H, T, T]));
+  const values = tf.reshape(tf.transpose(v, [0, 2, 1, 3]), [B * Hk, T, e]) as Tensor3D;
+  const o = tf.matMul(tf.reshape(a, [B * Hk, share * T, T]) as Tensor3D, values);
+  const heads = tf.transpose(tf.reshape(o, [B, Hk, share, T, e]), [0, 3, 1, 2, 4]);
+  return tf.reshape(heads, [B, T, H, e]) as Tensor4D;
+}
+
+/**
+ * The newest token, which sees all n: q [B, H, 2, d] already turned against k [B, 2·Hk, n, d] (row 2g + c is component c of head g) and
+ * v [B, Hk, n, 2d], to o [B, H, 2d].
+ */
+export function attendCached(q: Tensor4D, k: Tensor4D, v: Tensor4D, lambda: Tensor, scale: number): Tensor3D {
+  const [B, H, , d] = q.shape;
+  const [, Hk, n, e] = v.shape;
+  const share = H / Hk;
+  const rows = tf.transpose(tf.reshape(q, [B * Hk, share, 2, d]), [0, 2, 1, 3]); // [B·Hk, 2, share, d]
+  const keys = tf.reshape(k, [2 * B * Hk, n, d]) as Tensor3D;
+  const products = tf.matMul(tf.reshape(rows, [2 * B * Hk, share, d]) as Tensor3D, keys, false, true);
+  const maps = tf.reshape(tf.softmax(tf.mul(products, scale)), [B * Hk, 2, share, n]);
+  const map = (c: 0 | 1) => tf.reshape(tf.slice(maps, [0, c, 0, 0], [B * Hk, 1, share, n]), [B * Hk, share, n]);
+  const a = tf.sub(map(0), tf.mul(map(1), lambda)) as Tensor3D;
+  return tf.reshape(tf.matMul(a, tf.reshape(v, [B * Hk, n, e]) as Tensor3D), [B, H, e]) as Tensor3D;
+}

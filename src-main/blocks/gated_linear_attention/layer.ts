@@ -1,0 +1,79 @@
+// Projections, decays, convolutions, norm and gate around gated linear attention, and the same token by token.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Layer, State, Weights } from '../define';
+import { causalConvSilu } from '../parts/causal_conv';
+import { linear } from '../parts/linear';
+import { logSigmoid } from '../parts/log_sigmoid';
+import { gatedRmsNorm, rmsNorm } from '../parts/norm';
+import { convolveToken } from '../parts/tokens';
+import { branches, FREE, type GatedLinearAttentionOptions, sizes } from './options';
+import { chunked, step as recurrentStep } from './reference';
+
+type Branch = 'q' | 'k' | 'v';
+
+/** Log decays [B, T, Hk·d]. */
+function logDecays(x: Tensor3D, w: Weights, { gateNormalizer, gateClampMin }: GatedLinearAttentionOptions): Tensor3D {
+  const raw = linear(linear(x, w.w_gk1), w.w_gk2, w.b_gk2) as Tensor3D;
+  const g = tf.div(logSigmoid(raw), gateNormalizer);
+  return (gateClampMin > FREE ? tf.maximum(g, gateClampMin) : g) as Tensor3D;
+}
+
+/** Branches [B, T, channels] as heads: q [B, T, H, d], scaled, k and g [B, T, Hk, d], v [B, T, Hk, e]. */
+function intoHeads(u: Record<Branch | 'g', Tensor>, { H, Hk, d, e, scale }: ReturnType<typeof sizes>) {
+  const heads = (one: Tensor, count: number, width: number) =>
+    tf.reshape(one, [...one.shape.slice(0, 2), count, width]) as Tensor4D;
+  return { q: heads(tf.mul(u.q, scale), H, d), k: heads(u.k, Hk, d), v: heads(u.v, Hk, e), g: heads(u.g, Hk, d) };
+}
+
+/** o [B, T, H, e] of the input x [B, T, D], normed and gated, to the layer's output. */
+function finish(o: Tensor, x: Tensor3D, w: Weights, { outputGate, normEps: epsilon }: GatedLinearAttentionOptions) {
+  const [B, T, H, e] = o.shape as [number, number, number, number];
+  const normed = outputGate
+    ? gatedRmsNorm(o, tf.reshape(linear(x, w.w_g), o.shape), w.norm_w, { epsilon, groups: 1, gateFirst: false })
+    : rmsNorm(o, w.norm_w, epsilon);
+  return linear(tf.reshape(normed, [B, T, H * e]), w.w_o) as Tensor3D;
+}
+
+export const layer: Layer<GatedLinearAttentionOptions> = {
+  forward(x, w, { options, extra }) {
+    const size = sizes(options, x.shape[2]);
+    const branch = (name: Branch) => {
+      const u = linear(x, w[`w_${name}`]) as Tensor3D;
+      return size.K ? causalConvSilu(u, w[`conv_${name}`], w[`conv_b_${name}`]) : u;
+    };
+    const g = logDecays(x, w, options);
+    extra?.('log_gate', g);
+    const o = chunked(intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size));
+    return finish(o, x, w, options);
+  },
+
+  begin(batch, width, options): State {
+    const size = sizes(options, width);
+    const state: State = { kv: tf.zeros([batch, size.Hk, size.d, size.e]) };
+    if (size.K > 1)
+      for (const [name, channels] of Object.entries(branches(size)))
+        state[`conv_${name}`] = tf.zeros([batch, size.K - 1, channels]);
+    return state;
+  },
+
+  step(x, w, state, { options }) {
+    const [B, , D] = x.shape;
+    const size = sizes(options, D);
+    const next: State = {};
+    const branch = (name: Branch) => {
+      const u = linear(x, w[`w_${name}`]) as Tensor3D; // [B, 1, channels]
+      if (!size.K) return u;
+      const { y, rows } = convolveToken(state[`conv_${name}`], u, w[`conv_${name}`], w[`conv_b_${name}`]);
+      if (rows) next[`conv_${name}`] = rows;
+      return y;
+    };
+    const g = logDecays(x, w, options);
+    const heads = intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size);
+    const token = (u: Tensor4D) => tf.reshape(u, [B, u.shape[2], u.shape[3]]);
+    const { q, k, v } = heads;
+    const { o, S } = recurrentStep(state.kv, { q: token(q), k: token(k), v: token(v), g: token(heads.g) });
+    next.kv = S;
+    return { y: finish(tf.expandDims(o, 1), x, w, options), state: next };
+  },
+};

@@ -1,0 +1,35 @@
+// The options of grouped-tied attention and the sizes that follow from them.
+import { bool, float, int, type ValuesOf } from '../../spec/options';
+import { roundUp } from '../parts/sizes';
+
+export const options = {
+  heads: int(4, { min: 1, max: 256, help: 'Query heads H.' }),
+  kvHeads: int(2, {
+    min: 0,
+    max: 256,
+    help: 'Tied key and value heads Hk; must divide the heads. 0 means as many as query heads.',
+  }),
+  headDim: int(0, { min: 0, max: 4096, help: 'Channels of a head; 0 means width / heads.' }),
+  ropeDim: int(0, {
+    min: 0,
+    max: 4096,
+    step: 2,
+    help: 'Channels of a head that turn, an even number below headDim; their key is shared by all heads. 0 means half of headDim.',
+  }),
+  ropeKeyBias: bool(false, { help: 'Adds a bias to the rotary key, as the published code does.' }),
+  causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
+  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeFraction: float(1, {
+    min: 0,
+    max: 1,
+    help: 'Share of the rotary pairs that turn, fastest first; 0 leaves positions out.',
+    paper: 'https://arxiv.org/abs/2410.06205',
+  }),
+};
+export type GtaOptions = ValuesOf<typeof options>;
+
+/** Query heads H, tied heads Hk, head width d and its rotary part dR, with the zeros of the options resolved. */
+export function sizes({ heads, kvHeads, headDim, ropeDim }: GtaOptions, width: number) {
+  const d = headDim || Math.floor(width / heads);
+  return { H: heads, Hk: kvHeads || heads, d, dR: ropeDim || roundUp(d / 2, 2) };
+}

@@ -1,0 +1,71 @@
+// Around the matrix memory: two branches up, convolution, projections in blocks, gates from all channels, norm, skip, output gate, down.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Layer, State, Weights } from '../define';
+import { chunkwise, emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/reference';
+import { gate } from '../parts/activation';
+import { blockDiagonal } from '../parts/block_diagonal';
+import { causalConvSilu } from '../parts/causal_conv';
+import { headNorm } from '../parts/head_norm';
+import { linear } from '../parts/linear';
+import { convolveToken } from '../parts/tokens';
+import { type MlstmOptions, sizes } from './options';
+
+/** Memory branch u and output gate z [B, T, E] of x [B, T, D]. The weight is split rather than its product: it has fewer rows. */
+function up(x: Tensor3D, w: Weights): [Tensor3D, Tensor3D] {
+  const columns = tf.split(w.w_up, 2, 1);
+  const biases = w.b_up ? tf.split(w.b_up, 2, 0) : [];
+  return columns.map((column, i) => linear(x, column, biases[i])) as [Tensor3D, Tensor3D];
+}
+
+/** Queries, keys, values [B, T, E] and gates i, f [B, T, H] of the convolved c and the plain u [B, T, E]. */
+function project(c: Tensor3D, u: Tensor3D, w: Weights) {
+  const q = blockDiagonal(c, w.w_q, w.b_q);
+  const k = blockDiagonal(c, w.w_k, w.b_k);
+  const v = blockDiagonal(u, w.w_v, w.b_v);
+  const both = linear(tf.concat([q, k, v], 2), tf.concat([w.w_i, w.w_f], 1), tf.concat([w.b_i, w.b_f], 0));
+  const [i, f] = tf.split(both, 2, 2);
+  return { q, k, v, i, f };
+}
+
+/** The memory's output h [B, T, E] to the block's. */
+function finish(h: Tensor, c: Tensor, z: Tensor, w: Weights, { heads, normEps }: MlstmOptions): Tensor3D {
+  const normed = headNorm(h, heads, normEps, w.norm_w);
+  const skipped = tf.add(normed, tf.mul(c, w.skip));
+  return linear(gate('silu', z, skipped), w.w_down, w.b_down) as Tensor3D;
+}
+
+export const layer: Layer<MlstmOptions> = {
+  forward(x, w, { options }) {
+    const [B, T, width] = x.shape;
+    const { E, H, d } = sizes(options, width);
+    const [u, z] = up(x, w);
+    const c = causalConvSilu(u, w.conv_w, w.conv_b);
+    const { q, k, v, i, f } = project(c, u, w);
+    const heads = (a: Tensor) => tf.transpose(tf.reshape(a, [B, T, H, d]), [0, 2, 1, 3]) as Tensor4D;
+    const gates = (a: Tensor) => tf.transpose(a, [0, 2, 1]) as Tensor3D;
+    const cell = { q: heads(q), k: heads(k), v: heads(v), i: gates(i), f: gates(f) };
+    const h = tf.reshape(tf.transpose(chunkwise(cell, options), [0, 2, 1, 3]), [B, T, E]);
+    return finish(h, c, z, w, options);
+  },
+
+  begin(batch, width, options): State {
+    const { E, H, d, K } = sizes(options, width);
+    const memory = emptyMemory(batch, H, d);
+    return K > 1 ? { ...memory, conv: tf.zeros([batch, K - 1, E]) } : { ...memory };
+  },
+
+  step(x, w, state, { options }) {
+    const [B, , width] = x.shape;
+    const { E, H, d } = sizes(options, width);
+    const [u, z] = up(x, w);
+    const { y: c, rows } = convolveToken(state.conv, u, w.conv_w, w.conv_b);
+    const { q, k, v, i, f } = project(c, u, w);
+    const heads = (a: Tensor) => tf.reshape(a, [B, H, d]);
+    const gates = (a: Tensor) => tf.reshape(a, [B, H]);
+    const now = { q: heads(q), k: heads(k), v: heads(v), i: gates(i), f: gates(f) };
+    const { y, memory } = stepCell(state as unknown as Memory, now, options);
+    const next: State = rows ? { ...memory, conv: rows } : { ...memory };
+    return { y: finish(tf.reshape(y, [B, 1, E]), c, z, w, options), state: next };
+  },
+};

@@ -1,0 +1,152 @@
+// Attention from a latent: keys and values of all heads come of G small latents a token, positions of one rotary key (MLA with G = 1, GLA).
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Cost, Init, LayerContext, WeightSpec, Weights } from '../define';
+import { append, attendDecoupled, attendDecoupledCached, turnTail } from './decoupled';
+import { groupedRmsNorm } from './grouped_norm';
+import { linear } from './linear';
+import { rmsNorm } from './norm';
+import { rotaryTables } from './rotary';
+
+export interface LatentSizes {
+  /** Query heads H, and latent heads G, each of which serves H/G neighbouring query heads. */
+  H: number;
+  G: number;
+  /** Width of a latent head r, and of the query latent rq (0: queries are projected directly). */
+  r: number;
+  rq: number;
+  /** Channels of a head: dN of the key that never turn, dR of the rotary key, dV of the value. */
+  dN: number;
+  dR: number;
+  dV: number;
+}
+export interface Latent extends LatentSizes {
+  causal: boolean;
+  rotary: { theta: number; fraction: number };
+  epsilon: number;
+}
+
+const matrix: Init = { kind: 'normal', std: 0.02 };
+const ones: Init = { kind: 'ones' };
+
+/** Weights around the latent that both blocks name alike: the queries, the down-projection and the rotary key, the output. */
+export function projections({ H, G, r, rq, dN, dR, dV }: LatentSizes, D: number): Record<string, WeightSpec> {
+  const Q = H * (dN + dR);
+  const queries: Record<string, WeightSpec> =
+    rq > 0
+      ? {
+          w_dq: { shape: [D, rq], init: matrix },
+          q_norm: { shape: [rq], init: ones },
+          w_uq: { shape: [rq, Q], init: matrix },
+        }
+      : { w_q: { shape: [D, Q], init: matrix } };
+  return {
+    ...queries,
+    w_dkv: { shape: [D, G * r], init: matrix },
+    w_kr: { shape: [D, dR], init: matrix },
+    w_o: { shape: [H * dV, D], init: matrix },
+  };
+}
+
+/** Matrix products only, keys and values made anew for the whole sequence; a causal map needs half the square and its diagonal. */
+export function cost({ H, G, r, rq, dN, dR, dV, causal }: Latent, D: number, T: number): Cost {
+  const pairs = causal ? (T * (T + 1)) / 2 : T * T;
+  const query = rq > 0 ? rq * (D + H * (dN + dR)) : D * H * (dN + dR);
+  const matrices = query + D * (G * r + dR) + r * H * (dN + dV) + H * dV * D;
+  const forwardFlops = 2 * T * matrices + 2 * pairs * H * (dN + dR + dV);
+  // Kept: the input, both latents before and after their norms, q, k, v, the output of the heads, and a log-sum-exp a row.
+  const latents = 2 * G * r + G + (rq > 0 ? 2 * rq + 1 : 0);
+  const heads = 2 * H * (dN + dR) + 2 * H * dV + H;
+  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + latents + heads) };
+}
+
+/** Weights as the functions below read them: kv_norm [G, r], w_ukv [G, r, (H/G)·(dN+dV)], columns a head [key dN | value dV]; biases may be absent. */
+type Grouped = Weights;
+
+/** Queries [B, T, H, dN+dR] and rotary key [B, T, 1, dR], both turned from position `start` on, and normed latents [B, T, G·r]. */
+function project(x: Tensor3D, w: Grouped, of: Latent, start: number) {
+  const [B, T] = x.shape;
+  const { H, rq, dN, dR, epsilon } = of;
+  const tables = rotaryTables(start, T, dR, of.rotary);
+  const queries =
+    rq > 0 ? linear(rmsNorm(linear(x, w.w_dq, w.b_dq), w.q_norm, epsilon), w.w_uq, w.b_uq) : linear(x, w.w_q, w.b_q);
+  return {
+    q: turnTail(tf.reshape(queries, [B, T, H, dN + dR]) as Tensor4D, dR, tables),
+    c: groupedRmsNorm(linear(x, w.w_dkv, w.b_dkv), w.kv_norm, epsilon),
+    shared: turnTail(tf.reshape(linear(x, w.w_kr, w.b_kr), [B, T, 1, dR]) as Tensor4D, dR, tables),
+  };
+}
+
+/** Latents c [B, T, G·r] to keys [B, T, H, dN] and values [B, T, H, dV] of each head, from the latent of its group. */
+function rebuild(c: Tensor, w: Grouped, { H, G, r, dN, dV }: LatentSizes) {
+  const [B, T] = c.shape;
+  const columns = (H / G) * (dN + dV);
+  let made: Tensor;
+  if (G === 1) made = linear(c, tf.reshape(w.w_ukv, [r, columns]));
+  else {
+    const byGroup = tf.transpose(tf.reshape(c, [B * T, G, r]), [1, 0, 2]) as Tensor3D;
+    made = tf.transpose(tf.matMul(byGroup, w.w_ukv as Tensor3D), [1, 0, 2]); // [B·T, G, columns]
+  }
+  const flat = tf.reshape(made, [B, T, G * columns]);
+  const biased = w.b_ukv ? tf.add(flat, tf.reshape(w.b_ukv, [G * columns])) : flat;
+  const heads = tf.reshape(biased, [B, T, H, dN + dV]);
+  return {
+    own: tf.slice(heads, [0, 0, 0, 0], [B, T, H, dN]) as Tensor4D,
+    v: tf.slice(heads, [0, 0, 0, dN], [B, T, H, dV]) as Tensor4D,
+  };
+}
+
+const scaleOf = ({ dN, dR }: LatentSizes) => 1 / Math.sqrt(dN + dR);
+
+/** The whole sequence, keys and values rebuilt: x [B, T, D] to [B, T, D]. */
+export function forward(x: Tensor3D, w: Grouped, of: Latent, extra?: LayerContext<unknown>['extra']): Tensor3D {
+  const [B, T] = x.shape;
+  const { q, c, shared } = project(x, w, of, 0);
+  const heads = { q, shared, ...rebuild(c, w, of) };
+  const o = attendDecoupled(heads, { causal: of.causal, scale: scaleOf(of) }, extra);
+  return linear(tf.reshape(o, [B, T, of.H * of.dV]), w.w_o) as Tensor3D;
+}
+
+/** Latents [B, G, n, r] after the norm and rotary keys [B, n, dR] after the rotation, of the n tokens so far. */
+export interface LatentCache {
+  c: Tensor4D;
+  shared: Tensor3D;
+}
+
+/** Exchanges the first two axes of [·, ·, d]. */
+const swap = (u: Tensor) => tf.transpose(u, [1, 0, 2]) as Tensor3D;
+
+/**
+ * One token from the cache, keys and values never rebuilt: q_n·(U_kᵀ c) = (U_k q_n)·c, so the key's half of w_ukv goes to the query, and the
+ * value's half to the weighted sum of latents. A key bias adds the same to every score of a row and drops out; the shares sum to 1, so a value
+ * bias is added once.
+ */
+function absorbed(q: Tensor4D, { c, shared }: LatentCache, w: Grouped, of: LatentSizes): Tensor3D {
+  const { H, G, r, dN, dR, dV } = of;
+  const [B] = q.shape;
+  const byHead = tf.reshape(tf.transpose(tf.reshape(w.w_ukv, [G, r, H / G, dN + dV]), [0, 2, 1, 3]), [H, r, dN + dV]);
+  const keyHalf = tf.slice(byHead, [0, 0, 0], [H, r, dN]) as Tensor3D; // U_k
+  const valueHalf = tf.slice(byHead, [0, 0, dN], [H, r, dV]) as Tensor3D; // U_v
+  const query = tf.reshape(q, [B, H, dN + dR]);
+  const still = tf.slice(query, [0, 0, 0], [B, H, dN]);
+  const split = {
+    own: swap(tf.matMul(swap(still), keyHalf, false, true)), // [B, H, r]
+    shared: tf.slice(query, [0, 0, dN], [B, H, dR]) as Tensor3D,
+  };
+  const mixed = attendDecoupledCached(split, { own: c, shared, values: c }, scaleOf(of)); // [B, H, r]
+  const o = swap(tf.matMul(swap(mixed), valueHalf)); // [B, H, dV]
+  if (!w.b_ukv) return o;
+  return tf.add(o, tf.slice(tf.reshape(w.b_ukv, [H, dN + dV]), [0, dN], [H, dV])) as Tensor3D;
+}
+
+/** One token x [B, 1, D] at `position` to [B, 1, D], with the cache after it. */
+export function step(x: Tensor3D, w: Grouped, cache: Partial<LatentCache>, position: number, of: Latent) {
+  const [B] = x.shape;
+  const { q, c, shared } = project(x, w, of, position);
+  const grown: LatentCache = {
+    c: append(cache.c, tf.reshape(c, [B, of.G, 1, of.r]) as Tensor4D, 2),
+    shared: append(cache.shared, tf.reshape(shared, [B, 1, of.dR]) as Tensor3D, 1),
+  };
+  const o = absorbed(q, grown, w, of);
+  return { y: linear(tf.reshape(o, [B, 1, of.H * of.dV]), w.w_o) as Tensor3D, cache: grown };
+}

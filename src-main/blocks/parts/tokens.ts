@@ -1,0 +1,34 @@
+// Sequences token by token, and one token late.
+import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import { activate } from './activation';
+
+/** u as a list along `axis`, which falls away. TF.js can't differentiate an unstack of one. */
+export const alongAxis = (u: Tensor, axis: number): Tensor[] =>
+  u.shape[axis] === 1
+    ? [
+        tf.reshape(
+          u,
+          u.shape.filter((_, i) => i !== axis),
+        ),
+      ]
+    : tf.unstack(u, axis);
+
+/** x [B, T, D] one token late: zeros before the first. */
+export function previous(x: Tensor3D): Tensor3D {
+  const [B, T, D] = x.shape;
+  const first = tf.zeros([B, 1, D]) as Tensor3D;
+  return T === 1 ? first : (tf.concat([first, tf.slice(x, [0, 0, 0], [B, T - 1, D])], 1) as Tensor3D);
+}
+
+/**
+ * One token of a causal convolution with SiLU: rows [B, K-1, C] before it, oldest first (absent with one tap), newest [B, 1, C],
+ * weight [K, C], bias [C]; to y [B, 1, C] and the rows before the next token.
+ */
+export function convolveToken(rows: Tensor | undefined, newest: Tensor3D, weight: Tensor, bias?: Tensor) {
+  const [B, , C] = newest.shape;
+  const all = rows ? tf.concat([rows, newest], 1) : newest; // [B, K, C]
+  const sum = tf.sum(tf.mul(all, weight), 1, true);
+  const y = activate('silu', bias ? tf.add(sum, bias) : sum) as Tensor3D;
+  return { y, rows: rows && tf.slice(all, [0, 1, 0], [B, rows.shape[1]!, C]) };
+}
