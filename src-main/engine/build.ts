@@ -5,9 +5,9 @@ import { crossEntropy } from '../blocks/parts/cross_entropy';
 import { tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
+import { stream } from '../spec/random';
 import { begin, type DecodeState, decodeStep } from './decode';
 import { causalProblems, type PlannedBlock, planModel, weightsOf } from './plan';
-import { drawing } from './random';
 import { around, enter, leave, runPlanned, type Stack } from './stack';
 
 export interface BuildOptions {
@@ -52,7 +52,7 @@ export interface Model {
 /** Starting values of one weight: they depend on the seed, its name and its shape only. */
 export function initialValues(seed: number, name: string, { shape, init }: WeightSpec, branches: number): Float32Array {
   const values = new Float32Array(shape.reduce((n, d) => n * d, 1));
-  const draw = drawing(seed, name);
+  const draw = stream('weight', seed, name);
   const value: Record<Init['kind'], (i: number) => number> = {
     zeros: () => 0,
     ones: () => 1,

@@ -2,9 +2,9 @@
 import type { Tensor1D } from '@tensorflow/tfjs-core';
 import { tf } from '../ops';
 import { SpecError } from '../spec/error';
+import { stream } from '../spec/random';
 import type { Model } from './build';
 import { type DecodeState, disposeState } from './decode';
-import { drawing } from './random';
 
 export interface Sampling {
   /** 0 takes the likeliest token; 1 the model's own shares (default); more is bolder. */
@@ -63,7 +63,7 @@ function check({ prompt, length, temperature = 1, topK = 0, topP = 1 }: Generate
 export async function generate(model: Model, options: GenerateOptions): Promise<number[]> {
   check(options, model);
   const { prompt, length, seed, onToken } = options;
-  const draw = drawing(seed, 'generate');
+  const draw = stream('generate', seed);
   const ids = prompt.length ? [...prompt] : [Math.floor(draw.uniform() * model.vocabulary)];
   const added: number[] = prompt.length ? [] : ids.slice(0, length);
   if (added.length && onToken?.(added[0], 0) === false) return added;

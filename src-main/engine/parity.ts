@@ -132,7 +132,13 @@ function blockRunner(block: AnyBlock, config: Record<string, unknown>): Runner {
               outputs.push({ ...added(shared, now), y: done.y });
               state = done.state;
             }
-            const joined = Object.keys(outputs[0]).map((name) => [name, tf.concat(outputs.map((one) => one[name]), 1)]);
+            const joined = Object.keys(outputs[0]).map((name) => [
+              name,
+              tf.concat(
+                outputs.map((one) => one[name]),
+                1,
+              ),
+            ]);
             return { outputs: Object.fromEntries(joined), state };
           }
         : undefined,

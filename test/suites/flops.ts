@@ -11,7 +11,6 @@ export async function matrixFlops(block: AnyBlock, options: Record<string, unkno
   const weights = weightsFor(block, options, width);
   const x = noise([1, T, width], 'x') as tf.Tensor3D;
   const { kernels } = await tf.profile(() => tf.tidy(() => block.layer.forward(x, weights, { options })));
-  tf.disposeVariables();
   tf.dispose([x, ...Object.values(weights)]);
   await useDevice('cpu');
   return kernels

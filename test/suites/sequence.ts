@@ -18,11 +18,9 @@ export interface Case {
 export function prepare(block: AnyBlock, { width, T, B = 2, options: given = {} }: Case) {
   const options = complete(block.options, given) as Record<string, unknown>;
   expect(block.rules?.(options, width, 'options') ?? []).toEqual([]);
-  return tf.tidy(() => ({
-    options,
-    weights: weightsFor(block, options, width),
-    x: noise([B, T, width], 'x') as tf.Tensor3D,
-  }));
+  const tensors = tf.tidy(() => ({ x: noise([B, T, width], 'x'), ...weightsFor(block, options, width) }));
+  const { x, ...weights } = tensors as Weights;
+  return { options, weights, x: x as tf.Tensor3D };
 }
 
 /** Token by token: outputs [B, T, D] and the state after the last. */

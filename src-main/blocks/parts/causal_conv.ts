@@ -1,4 +1,4 @@
-// Depthwise causal convolution over time with SiLU after it.
+// Depthwise causal convolution over time, with SiLU after it or without.
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { causalConv as kernel } from '../../../kernels/causal-conv/kernel';
 import { bind, tf } from '../../ops';
@@ -17,6 +17,10 @@ const convolve = bind(kernel, {
   },
 });
 
-/** x [B, T, C], weight [K, C], bias [C] to SiLU(bias + Σ_k weight[k] · x[t + k − (K−1)]), zeros before the start. */
+/** x [B, T, C], weight [K, C], bias [C] to act(bias + Σ_k weight[k] · x[t + k − (K−1)]), zeros before the start. */
+export const causalConv = (x: Tensor3D, weight: Tensor, bias: Tensor | undefined, activation: 'silu' | 'none') =>
+  convolve({ x, weight, bias }, { activation }).y as Tensor3D;
+
+/** The same with SiLU after it. */
 export const causalConvSilu = (x: Tensor3D, weight: Tensor, bias?: Tensor): Tensor3D =>
-  convolve({ x, weight, bias }, { activation: 'silu' }).y as Tensor3D;
+  causalConv(x, weight, bias, 'silu');

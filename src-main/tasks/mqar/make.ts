@@ -1,8 +1,8 @@
 // Makes rows of MQAR as HazyResearch/zoology `zoology/data/multiquery_ar.py` defines them, each a pure function of its place.
 import type { Problem } from '../../spec/error';
 import { SpecError } from '../../spec/error';
+import { rowHash, stream } from '../../spec/random';
 import type { Batch, Split, TaskContext, TaskData } from '../define';
-import { rowHash, stream } from '../random';
 
 export interface MqarOptions {
   vocabulary: number;

@@ -1,8 +1,8 @@
 // Rows of MQAR are as the definition says, at every setting; test rows are never trained on.
 import { describe, expect, it } from 'vitest';
 import { SpecError } from '../../spec/error';
+import { stream } from '../../spec/random';
 import { makeTask, tasks } from '..';
-import { stream } from '../random';
 import { drawSlots } from './make';
 
 const make = (options: Record<string, unknown> = {}, seed = 1) => makeTask('mqar', options, { seed });

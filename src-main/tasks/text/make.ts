@@ -1,8 +1,8 @@
 // Makes the windows of a text: random ones to train on from its first part, fixed ones to validate on from the rest.
 import { createHash } from 'node:crypto';
 import { SpecError } from '../../spec/error';
+import { stream } from '../../spec/random';
 import type { Batch, Split, TaskContext, TaskData } from '../define';
-import { stream } from '../random';
 import { readSource } from './source';
 import { byteVocabulary, characterVocabulary } from './vocabulary';
 

@@ -3,6 +3,8 @@
 export interface Stream {
   /** Uniform in [0, 1), 32 bits. */
   uniform(): number;
+  /** Standard normal. */
+  normal(): number;
   /** A whole number from 0 to n - 1. */
   below(n: number): number;
   /** `count` different whole numbers from `low` to `high` (inclusive), in the order drawn. */
@@ -37,9 +39,22 @@ export function stream(...keys: readonly (string | number)[]): Stream {
   for (let i = 0; i < 12; i++) next();
   const uniform = () => next() / 4_294_967_296;
   const below = (n: number) => Math.floor(uniform() * n);
+  let spare: number | undefined;
   return {
     uniform,
     below,
+    /** Box and Muller's pair of normals, one at a time. */
+    normal() {
+      if (spare !== undefined) {
+        const value = spare;
+        spare = undefined;
+        return value;
+      }
+      const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
+      const angle = 2 * Math.PI * uniform();
+      spare = radius * Math.sin(angle);
+      return radius * Math.cos(angle);
+    },
     distinct(count, low, high) {
       const size = high - low + 1;
       if (count > size) throw new RangeError(`internal: ${count} different numbers from ${low} to ${high}`);

@@ -1,0 +1,53 @@
+// What the palette, the checker and the engine know of the contextual memory of Memory Mosaics.
+import { defineBlock } from '../define';
+import { config } from '../parts/golden';
+import { biases, headProblems, keyWeights, outputWeights, scalarOfHead } from '../parts/memory_options';
+import { layer } from './layer';
+import { options } from './options';
+
+export default defineBlock({
+  id: 'memory_mosaic',
+  role: 'mixer',
+  title: 'Contextual memory',
+  paper: 'https://arxiv.org/abs/2405.06394',
+  options,
+  rules: ({ heads }, width, path) => headProblems(heads, width, path),
+  causal: () => true,
+  weights: ({ heads: H, rawScaling, bias }, D) => ({
+    ...keyWeights(H, D, rawScaling),
+    w_v: { shape: [D, D], init: { kind: 'normal', std: 0.02 } },
+    val_mix: { shape: [H], init: { kind: 'drawn', value: (draw) => draw.uniform() }, decay: false },
+    val_scale: scalarOfHead(H, -0.5 / rawScaling),
+    ...outputWeights(D),
+    ...(bias && biases(['k', 'v', 'o'], D)),
+  }),
+  // Of T tokens T−1 have their value; the last one's place is taken by its raw value, which waits for its successor.
+  state: ({ heads: H }, D) => ({
+    keys: { shape: [H, 'T', D / H] },
+    values: { shape: [H, 'T', D / H] },
+    leak_sum: { shape: [H, D / H] },
+  }),
+  cost({ heads: H }, D, T) {
+    const pairs = (T * (T - 1)) / 2;
+    const matrices = 6 * D * D * T + 4 * D * pairs;
+    const elementwise = 5 * H * pairs + 12 * D * T;
+    // Kept: the input; raw and summed keys, their unit vectors, and as queries and keys; raw values twice, mixed, of unit length and
+    // whole; the recalled values as they come and with the first row; a few numbers a token and head.
+    const savedNumbers = T * (13 * D + 8 * H);
+    const forwardFlops = matrices + elementwise;
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
+  },
+  layer,
+  golden(given) {
+    const read = config(given);
+    return {
+      width: read.number('d_model'),
+      options: {
+        heads: read.number('n_heads'),
+        bias: read.flag('bias', false),
+        rawScaling: read.number('raw_scaling', 10),
+        normEps: read.number('norm_eps', 1e-10),
+      },
+    };
+  },
+});

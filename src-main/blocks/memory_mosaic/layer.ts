@@ -1,0 +1,73 @@
+// Projections around the smoothing: the whole sequence at once, and token by token from all stored pairs.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Layer, Weights } from '../define';
+import { linear } from '../parts/linear';
+import { keysOf, leakySum, leakySums } from '../parts/memory_key';
+import { smooth } from './fused';
+import type { MosaicOptions } from './options';
+import { recall, type Saw, smooth as smoothAndSee, valuesOf } from './reference';
+
+/** Raw keys and values [B, T, H, d]. */
+function project(x: Tensor3D, w: Weights, { heads: H }: MosaicOptions) {
+  const [B, T, D] = x.shape;
+  const raw = (name: 'k' | 'v') =>
+    tf.reshape(linear(x, w[`w_${name}`], w[`b_${name}`]), [B, T, H, D / H]) as Tensor4D;
+  return { rawKeys: raw('k'), rawValues: raw('v') };
+}
+
+/** The weights of all T tokens [B, H, T, T] out of those of tokens 1..T−1: the first row and the last column are zero. */
+const whole = (weights: Tensor): Tensor =>
+  tf.pad(weights, [
+    [0, 0],
+    [0, 0],
+    [1, 0],
+    [0, 1],
+  ]);
+
+export const layer: Layer<MosaicOptions> = {
+  forward(x, w, { options, extra }) {
+    const [B, T, D] = x.shape;
+    const { heads: H } = options;
+    const { rawKeys, rawValues } = project(x, w, options);
+    const k = keysOf(leakySums(rawKeys, w.leak, options), w.key_scale, 1, options) as Tensor4D;
+    const complete = (own: Tensor, next: Tensor) => valuesOf(own, next, w.val_mix, w.val_scale, options) as Tensor4D;
+    if (T === 1) {
+      // Nothing to recall. The zeros stay on the tape of all weights: their gradients are zero, not missing.
+      extra?.('att', tf.zeros([B, H, 1, 1]));
+      const nothing = tf.mul(tf.add(k, complete(rawValues, rawValues)), 0);
+      return linear(tf.reshape(nothing, [B, 1, D]), w.w_o, w.b_o) as Tensor3D;
+    }
+    const first = (u: Tensor4D) => tf.slice(u, [0, 0, 0, 0], [B, T - 1, H, D / H]);
+    const rest = (u: Tensor4D) => tf.slice(u, [0, 1, 0, 0], [B, T - 1, H, D / H]);
+    const pairs = [rest(k), first(k), complete(first(rawValues), rest(rawValues))] as const;
+    const saw: Saw | undefined = extra && ((weights) => extra('att', whole(weights)));
+    const recalled = saw ? smoothAndSee(...pairs, saw) : smooth(...pairs);
+    const y = tf.concat([tf.zeros([B, 1, H, D / H]), recalled], 1);
+    return linear(tf.reshape(y, [B, T, D]), w.w_o, w.b_o) as Tensor3D;
+  },
+
+  begin: (batch, width, { heads: H }) => ({ leak_sum: tf.zeros([batch, H, width / H]) }),
+
+  step(x, w, state, { options }) {
+    const [B, , D] = x.shape;
+    const { heads: H } = options;
+    const d = D / H;
+    const { rawKeys, rawValues } = project(x, w, options);
+    const leak_sum = leakySum(state.leak_sum, tf.reshape(rawKeys, [B, H, d]), w.leak, options);
+    const k = keysOf(leak_sum, w.key_scale, 1, options); // [B, H, d]
+    const v_last = tf.reshape(rawValues, [B, H, d]); // waits for its successor
+    const append = (pairs: Tensor | undefined, u: Tensor) => {
+      const row = tf.reshape(u, [B, H, 1, d]);
+      return (pairs ? tf.concat([pairs, row], 2) : row) as Tensor4D;
+    };
+    const keys = append(state.keys, k);
+    const finish = (y: Tensor) => linear(tf.reshape(y, [B, 1, D]), w.w_o, w.b_o) as Tensor3D;
+    if (!state.keys) return { y: finish(tf.zeros([B, H, d])), state: { keys, leak_sum, v_last } };
+    const values = append(state.values, valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options));
+    return {
+      y: finish(recall(k, state.keys as Tensor4D, values)),
+      state: { keys, values, leak_sum, v_last },
+    };
+  },
+};

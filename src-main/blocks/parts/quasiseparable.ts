@@ -1,0 +1,75 @@
+// The quasiseparable mixer of Hydra: a scan in each direction, both shifted by one token, and a diagonal of its own.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import { ssdScan } from '../ssd_scan/fused';
+import { mixingMatrix } from '../ssd_scan/reference';
+import { linear } from './linear';
+
+/** One direction, in the order of time. */
+export interface Direction {
+  /** Step sizes [b, T, H], > 0. */
+  dt: Tensor;
+  /** Input maps [b, T, G, N]. */
+  B: Tensor4D;
+  /** Output maps [b, T, G, N]. */
+  C: Tensor4D;
+}
+export interface Quasiseparable {
+  /** Values [b, T, H, P]. */
+  x: Tensor4D;
+  /** Decay rates [H], < 0. */
+  A: Tensor;
+  forward: Direction;
+  backward: Direction;
+  /** Own weight of each token [b, T, H]. */
+  diagonal: Tensor;
+  /** Which token's output map reads the state: the neighbour that the state ends at, as in the released code, or the token itself. */
+  read: 'neighbour' | 'own';
+}
+
+/** u [b, T, …] later by one token, zeros first. */
+function later(u: Tensor): Tensor {
+  const [b, T, ...rest] = u.shape;
+  const first = tf.zeros([b, 1, ...rest]);
+  return T === 1 ? first : tf.concat([first, tf.slice(u, u.shape.fill(0, 0), [b, T - 1, ...rest])], 1);
+}
+/** u [b, T, …] earlier by one token, zeros last. */
+function earlier(u: Tensor): Tensor {
+  const [b, T, ...rest] = u.shape;
+  const last = tf.zeros([b, 1, ...rest]);
+  return T === 1 ? last : tf.concat([tf.slice(u, [0, 1], [b, T - 1]), last], 1);
+}
+const turned = <T extends Tensor>(u: T): T => tf.reverse(u, 1);
+
+/** The diagonal D[h] + x · w_D[:, h] from all heads' values: x [b, T, H, P], D [H], w_D [H·P, H] to [b, T, H]. */
+export function ownWeight(x: Tensor4D, D: Tensor, w_D: Tensor): Tensor3D {
+  const [b, T, H, P] = x.shape;
+  return linear(tf.reshape(x, [b, T, H * P]), w_D, D) as Tensor3D;
+}
+
+/** Each direction's scan in its own order of time. */
+function scans({ x, A, forward, backward, read }: Quasiseparable) {
+  // A state is read by its neighbour's map unless the maps are moved to meet it.
+  const maps = (C: Tensor4D) => (read === 'own' ? (earlier(C) as Tensor4D) : C);
+  const back = { dt: turned(backward.dt), B: turned(backward.B), C: turned(backward.C) };
+  return [
+    { x, A, ...forward, C: maps(forward.C) },
+    { x: turned(x), A, ...back, C: maps(back.C) },
+  ];
+}
+
+/** y[t] = forward scan [t−1] + backward scan [t+1] + diagonal[t] x[t], [b, T, H, P]. */
+export function mixQuasiseparable(given: Quasiseparable): Tensor4D {
+  const [ahead, back] = scans(given).map((scan) => later(ssdScan(scan).y));
+  const own = tf.mul(given.x, tf.expandDims(given.diagonal, 3));
+  return tf.add(tf.add(ahead, turned(back)), own) as Tensor4D;
+}
+
+/** The same as one matrix [b, H, T, T], the diagonal in it: y[t] = Σ_s M[t,s] x[s]. */
+export function quasiseparableMatrix(given: Quasiseparable): Tensor4D {
+  const [b, T, H] = given.x.shape;
+  const shifted = (M: Tensor4D) => tf.reshape(later(tf.reshape(M, [b * H, T, T])), [b, H, T, T]); // rows move down
+  const [below, above] = scans(given).map((scan) => shifted(mixingMatrix(scan)));
+  const diagonal = tf.mul(tf.expandDims(tf.transpose(given.diagonal, [0, 2, 1]), 3), tf.eye(T));
+  return tf.addN([below, tf.reverse(above, [2, 3]), diagonal]) as Tensor4D;
+}
