@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, it as test } from 'vitest';
 import type { AnyBlock, AnyOperator, Weights } from '../../src-main/blocks/define';
 import { initialValues } from '../../src-main/engine/build';
 import { findCases, formatParity, parity, readCase, relativeError } from '../../src-main/engine/parity';
-import { drawing } from '../../src-main/engine/random';
 import { memoryFacts, poisonBuffers, tf, useDevice, withReference } from '../../src-main/ops';
 import { complete } from '../../src-main/spec/options';
+import { stream } from '../../src-main/spec/random';
 import type { DeviceId } from '../../src-main/spec/run';
 
 export const GOLDEN = resolve(import.meta.dirname, '../golden');
@@ -19,7 +19,7 @@ export const BACKWARD = 1e-4;
 
 /** Numbers of a seeded standard normal, scaled. */
 export function noise(shape: readonly number[], name: string, scale = 1) {
-  const draw = drawing(7, name);
+  const draw = stream(7, name);
   const values = Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, () => scale * draw.normal());
   return tf.tensor(values, [...shape]);
 }

@@ -76,6 +76,16 @@ describeBlock(block, ({ golden, it }) => {
     });
   });
 
+  it('stays exact while gates above 1 let the memory grow by e^5 a token', () => {
+    tf.tidy(() => {
+      const given = cell([1, 2, 67, 4]);
+      const growing = { ...given, f: tf.add(given.f, 5) as tf.Tensor3D };
+      const chosen = { ...gates, forgetGate: 'exp' as const };
+      const written = results((c) => recurrent(c, chosen).y, growing);
+      for (const chunk of [16, 64, 67]) same(results((c) => chunkwise(c, chosen, { chunk }), growing), written, 5e-5);
+    });
+  });
+
   it('forgets everything before a token that writes with full strength', () => {
     tf.tidy(() => {
       const given = cell([1, 1, 6, 3]);

@@ -127,37 +127,44 @@ export function chunkwise({ q, k, v, i, f }: Cell, { forgetGate, eps }: Gates, {
   const values = tf.concat([rows(v), tf.ones([R * n, L, 1])], 2) as Tensor3D;
   // A token of padding neither forgets nor writes.
   const lf = tf.reshape(padded(logForget(f, forgetGate), 0), [R * n, L]);
-  const input = tf.reshape(padded(i, HIDDEN), [R * n, 1, L]);
+  // Gates above 1 go by a running sum: what all tokens share of it drops out, so weights and stabilisers below leave it out.
+  const above = forgetGate === 'exp';
+  const fading = above ? tf.minimum(lf, 0) : lf;
+  const growth = above ? tf.cumsum(tf.relu(lf), 1) : tf.zeros([R * n, L]);
+  const input = tf.reshape(tf.sub(tf.reshape(padded(i, HIDDEN), [R * n, L]), growth), [R * n, 1, L]);
 
   // Log weights of token j at token t, hidden before the maximum: a mask after exp would give 0·∞.
   const hidden = square(L, (t, j) => (j > t ? HIDDEN : 0));
-  const weights = tf.add(tf.add(segments(lf), input), hidden); // [R·n, L, L]
+  const weights = tf.add(tf.add(segments(fading), input), hidden); // [R·n, L, L]
   const largest = tf.max(weights, 2); // [R·n, L]
   if (n === 1) {
-    const m = constant(largest);
-    return tf.reshape(read(within(queries, keys, values, weights, m), m, largest), [B, H, T, d]) as Tensor4D;
+    return tf.reshape(read(within(constant(largest)), largest), [B, H, T, d]) as Tensor4D;
   }
 
   const perChunk = (u: Tensor) => alongAxis(tf.reshape(u, [R, n, ...u.shape.slice(1)]), 1);
   const lastOf = (u: Tensor) => tf.slice(u, [0, L - 1], [R * n, 1]); // of [R·n, L, …]
-  // Stabilisers of the memories between chunks.
-  const forgotten = perChunk(tf.sum(lf, 1)); // [R] each
-  const strongest = perChunk(tf.reshape(lastOf(largest), [R * n]));
-  const stabilisers: Tensor[] = [tf.fill([R], HIDDEN)];
-  for (let c = 0; c < n; c++)
-    stabilisers.push(tf.maximum(tf.add(stabilisers[c], forgotten[c]), strongest[c]));
-  const before = tf.reshape(tf.stack(stabilisers.slice(0, n), 1), [R * n, 1]);
-  const after = constant(tf.reshape(tf.stack(stabilisers.slice(1), 1), [R * n, 1]));
-
-  const carriedLog = tf.add(tf.cumsum(lf, 1), before); // [R·n, L]
-  const exact = tf.maximum(carriedLog, largest);
+  // Stabilisers of the memories between chunks, before the growth of the chunk that is left and after it.
+  const faded = tf.sum(fading, 1, true); // [R·n, 1]
+  const forgotten = perChunk(faded); // [R, 1] each
+  const strongest = perChunk(lastOf(largest));
+  const grown = perChunk(lastOf(growth));
+  const [before, left]: Tensor[][] = [[tf.fill([R, 1], HIDDEN)], []];
+  for (let c = 0; c < n; c++) {
+    left.push(tf.maximum(tf.add(before[c], forgotten[c]), strongest[c]));
+    before.push(tf.add(left[c], grown[c]));
+  }
+  const ofChunks = (list: Tensor[]) => tf.reshape(tf.stack(list, 1), [R * n, 1]);
+  const entered = ofChunks(before.slice(0, n));
+  const after = constant(ofChunks(left));
+  const running = tf.cumsum(fading, 1); // [R·n, L]
+  const exact = tf.maximum(tf.add(running, entered), largest);
   const m = constant(exact);
-  const entered = constant(before);
 
   // What a chunk adds to the memory, and what is kept of the one before.
   const writes = tf.exp(tf.sub(tf.reshape(lastOf(weights), [R * n, L]), after));
   const added = perChunk(tf.matMul(tf.mul(keys, tf.expandDims(writes, 2)), values, true)); // [R, d, d+1] each
-  const kept = perChunk(tf.exp(tf.sub(tf.add(tf.sum(lf, 1, true), entered), after))); // [R, 1] each
+  const known = constant(entered);
+  const kept = perChunk(tf.exp(tf.sub(tf.add(faded, known), after))); // [R, 1] each
   let memory: Tensor = tf.zeros([R, d, d + 1]);
   const memories: Tensor[] = [];
   for (let c = 0; c < n; c++) {
@@ -165,24 +172,23 @@ export function chunkwise({ q, k, v, i, f }: Cell, { forgetGate, eps }: Gates, {
     memory = tf.add(tf.mul(memory, tf.expandDims(kept[c], 2)), added[c]);
   }
   const entering = tf.reshape(tf.stack(memories, 1), [R * n, d, d + 1]) as Tensor3D;
-  const recalled = tf.mul(
-    tf.matMul(queries, entering),
-    tf.expandDims(tf.exp(tf.sub(tf.add(tf.cumsum(lf, 1), entered), m)), 2),
-  );
-  const both = tf.add(within(queries, keys, values, weights, m), recalled);
-  const y = tf.reshape(read(both, m, exact), [B, H, n * L, d]);
+  const recall = tf.exp(tf.sub(tf.add(running, known), m)); // [R·n, L]
+  const recalled = tf.mul(tf.matMul(queries, entering), tf.expandDims(recall, 2));
+  const y = tf.reshape(read(tf.add(within(m), recalled), exact), [B, H, n * L, d]);
   return (n * L === T ? y : tf.slice(y, [0, 0, 0, 0], [B, H, T, d])) as Tensor4D;
 
   /** Sums [R·n, L, d+1] over the tokens of the same chunk. */
-  function within(q: Tensor3D, k: Tensor3D, v: Tensor3D, logs: Tensor, m: Tensor): Tensor {
-    const pairs = tf.mul(tf.matMul(q, k, false, true), tf.exp(tf.sub(logs, tf.expandDims(m, 2))));
-    return tf.matMul(pairs as Tensor3D, v);
+  function within(m: Tensor): Tensor {
+    const scores = tf.matMul(queries, keys, false, true);
+    const pairs = tf.mul(scores, tf.exp(tf.sub(weights, tf.expandDims(m, 2)))) as Tensor3D;
+    return tf.matMul(pairs, values);
   }
-  /** Sums [R·n, L, d+1] to outputs [R·n, L, d]. `exact` is m with its gradient: y depends on it through eps alone. */
-  function read(sums: Tensor, m: Tensor, exact: Tensor): Tensor {
+  /** Sums [R·n, L, d+1] at the scale of a stabiliser [R·n, L] to outputs [R·n, L, d]. They depend on the stabiliser through eps alone. */
+  function read(sums: Tensor, stabiliser: Tensor): Tensor {
     const [numerator, normaliser] = tf.split(sums, [d, 1], 2);
-    const stabilised = tf.maximum(tf.abs(normaliser), tf.expandDims(floor(m), 2));
-    const small = tf.mul(tf.exp(tf.sub(exact, m)), eps);
-    return tf.div(numerator, tf.add(stabilised, tf.expandDims(small, 2)));
+    const exact = tf.expandDims(tf.add(stabiliser, growth), 2);
+    const m = constant(exact);
+    const size = tf.maximum(tf.abs(normaliser), floor(m));
+    return tf.div(numerator, tf.add(size, tf.mul(tf.exp(tf.sub(exact, m)), eps)));
   }
 }
