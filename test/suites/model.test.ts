@@ -7,6 +7,7 @@ import { type DecodeState, disposeState, stateBytesOf } from '../../src-main/eng
 import { relativeError } from '../../src-main/engine/parity';
 import { memoryFacts, poisonBuffers, tf, useDevice } from '../../src-main/ops';
 import { MODEL_FORMAT, type ModelSpec } from '../../src-main/spec/model';
+import { defaults } from '../../src-main/spec/options';
 import { noise } from './describe';
 
 const VOCABULARY = 11;
@@ -33,19 +34,55 @@ beforeAll(async () => {
   poisonBuffers(true); // what a kernel leaves unwritten is NaN
 });
 
-describe.each([...blocks.keys()])('%s', (block) => {
-  /** The weights are moved a little, so that a matrix that starts at zero hides nothing. */
-  const build = (T: number, positions?: ModelSpec['positions']) => {
-    const model = buildModel(withBlock(block, positions), { vocabulary: VOCABULARY, tokens: T, seed: 5 });
-    tf.tidy(() => {
-      for (const [name, weight] of model.weights) weight.assign(tf.add(weight, noise(weight.shape, name, 0.02)));
-    });
-    return model;
-  };
+/** Blocks whose default options look at no later token, and those that always do. */
+const [forward, both] = [true, false].map((causal) =>
+  [...blocks.values()].filter((block) => block.causal(defaults(block.options)) === causal).map(({ id }) => id),
+);
 
+/** The weights are moved a little, so that a matrix that starts at zero hides nothing. */
+function build(block: string, T: number, options: { positions?: ModelSpec['positions']; order?: 'any' } = {}): Model {
+  const { positions, order } = options;
+  const model = buildModel(withBlock(block, positions), { vocabulary: VOCABULARY, tokens: T, seed: 5, order });
+  tf.tidy(() => {
+    for (const [name, weight] of model.weights) weight.assign(tf.add(weight, noise(weight.shape, name, 0.02)));
+  });
+  return model;
+}
+
+function expectFiniteGradients(model: Model, T: number): void {
+  const before = memoryFacts().tensors;
+  tf.tidy(() => {
+    const ids = tensor(idsOf(T), T);
+    const { value, grads } = tf.variableGrads(() => model.loss(ids, ids, undefined), [...model.weights.values()]);
+    expect(value.dataSync()[0]).toBeCloseTo(Math.log(VOCABULARY), 0);
+    for (const [name, weight] of model.weights) {
+      const gradient = grads[weight.name].dataSync();
+      expect(gradient.every(Number.isFinite), name).toBe(true);
+      expect(
+        gradient.some((g) => g !== 0),
+        name,
+      ).toBe(true);
+    }
+  });
+  expect(memoryFacts().tensors).toBe(before);
+}
+
+describe.each(both)('%s, which looks both ways', (block) => {
+  it('is refused by name in a causal model', () => {
+    expect(() => build(block, 9)).toThrow(block);
+  });
+
+  it('has finite gradients for every weight, and leaves no tensor behind', () => {
+    const model = build(block, 9, { positions: 'learned', order: 'any' });
+    expectFiniteGradients(model, 9);
+    model.dispose();
+  });
+});
+
+describe.each(forward)('%s', (block) => {
   it('never looks at later tokens', () => {
     const T = 70;
-    const model = build(T);
+    const model = build(block, T);
     const before = logitsOf(model, T);
     for (const t of [1, 33, 69]) {
       const after = logitsOf(model, T, t);
@@ -59,7 +96,7 @@ describe.each([...blocks.keys()])('%s', (block) => {
   });
 
   it.each(LENGTHS)('decodes to the logits of the whole sequence: T %i', (T) => {
-    const model = build(T, 'sinusoidal');
+    const model = build(block, T, { positions: 'sinusoidal' });
     const whole = logitsOf(model, T);
     const ids = idsOf(T);
     const start = memoryFacts().tensors;
@@ -85,27 +122,13 @@ describe.each([...blocks.keys()])('%s', (block) => {
 
   it('has finite gradients for every weight, and leaves no tensor behind', () => {
     const T = 9;
-    const model = build(T, 'learned');
-    const before = memoryFacts().tensors;
-    tf.tidy(() => {
-      const ids = tensor(idsOf(T), T);
-      const { value, grads } = tf.variableGrads(() => model.loss(ids, ids, undefined), [...model.weights.values()]);
-      expect(value.dataSync()[0]).toBeCloseTo(Math.log(VOCABULARY), 0);
-      for (const [name, weight] of model.weights) {
-        const gradient = grads[weight.name].dataSync();
-        expect(gradient.every(Number.isFinite), name).toBe(true);
-        expect(
-          gradient.some((g) => g !== 0),
-          name,
-        ).toBe(true);
-      }
-    });
-    expect(memoryFacts().tensors).toBe(before);
+    const model = build(block, T, { positions: 'learned' });
+    expectFiniteGradients(model, T);
     model.dispose();
   });
 
   it('answers an empty batch with a sentence', () => {
-    const model = build(4);
+    const model = build(block, 4);
     const none = tf.zeros([0, 4], 'int32') as tf.Tensor2D;
     expect(() => model.logits(none)).toThrow('at least one sequence of at least one token, not tokens [0, 4]');
     expect(() => model.begin(0)).toThrow('at least one sequence, not 0');
