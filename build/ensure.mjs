@@ -45,15 +45,32 @@ export function runNode(args, { cwd = root, extra = {}, stdio = 'inherit' } = {}
   return wait(spawn(node, args, { cwd, env: env(extra), stdio }));
 }
 
-/** Waits for a child. Ctrl-C reaches it by itself as one of the terminal's processes; SIGTERM is passed on. */
+/**
+ * Waits for a child. Ctrl-C reaches it by itself as one of the terminal's processes; SIGTERM is passed on.
+ * npm does not pass its own end on, so where npm started us and is gone, the child is ended too.
+ */
 export function wait(child) {
   const hold = () => {};
   const pass = () => child.kill('SIGTERM');
+  const parent = process.ppid;
+  const look = () => {
+    if (process.ppid === parent) return;
+    clearInterval(watch); // once: a second signal would cut the child's last work short
+    pass();
+  };
+  const watch = process.env.npm_lifecycle_event && setInterval(look, 500);
   process.on('SIGINT', hold).on('SIGTERM', pass);
   return new Promise((done, failed) => {
-    child.on('error', failed);
-    child.on('exit', (code, signal) => {
+    const leave = () => {
+      clearInterval(watch);
       process.off('SIGINT', hold).off('SIGTERM', pass);
+    };
+    child.on('error', (error) => {
+      leave();
+      failed(error);
+    });
+    child.on('exit', (code, signal) => {
+      leave();
       done(code ?? (signal === 'SIGINT' ? 130 : signal === 'SIGTERM' ? 143 : 1));
     });
   });

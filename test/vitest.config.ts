@@ -10,7 +10,12 @@ export default defineConfig({
   resolve: { mainFields: ['module', 'jsnext:main', 'main'] },
   ssr: { noExternal: [/@tensorflow\//], resolve: { mainFields: ['module', 'jsnext:main', 'main'] } },
   test: {
-    include: ['src-main/**/*.test.ts', 'src-renderer/**/*.test.ts', 'kernels/**/*.test.ts', 'test/{suites,house}/**/*.test.ts'],
+    include: [
+      'src-main/**/*.test.ts',
+      'src-renderer/**/*.test.ts',
+      'kernels/**/*.test.ts',
+      'test/{suites,house}/**/*.test.ts',
+    ],
     environment: 'node',
     server: { deps: { inline: [/@tensorflow\//] } },
     pool: 'forks',

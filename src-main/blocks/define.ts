@@ -48,8 +48,6 @@ export interface LayerContext<O> {
   options: O;
   /** True inside a training step: what is meant for evaluation only stays out. */
   training?: boolean;
-  /** Mixers before this block in its model, so its layer counted from 0; absent outside of a model. */
-  depth?: number;
   /** What blocks hand to later ones within one pass, by name: a value residual. One record a pass; a step has its own. */
   shared?: Record<string, Tensor>;
   /** Present in parity and analyses: take the tensor named as in the spec's `extra/*`. The taker must not keep it undisposed. */

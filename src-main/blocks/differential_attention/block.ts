@@ -4,7 +4,7 @@ import { defineBlock, type Init, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
 import { groupProblems, widthProblems } from '../parts/head_rules';
 import { layer } from './layer';
-import { type DifferentialOptions, options, sizes } from './options';
+import { countLayers, type DifferentialOptions, options, sizes } from './options';
 
 // As the language models of the paper start, and the other attention blocks here; the published module alone draws from U(±1/√D).
 const matrix: Init = { kind: 'normal', std: 0.02 };
@@ -30,6 +30,7 @@ export default defineBlock({
       ...(divided.length ? divided : rotaryProblems(o, width, path)),
     ];
   },
+  placed: countLayers,
   causal: ({ causal }) => causal,
   weights(o, D) {
     const { H, Hk, d } = sizes(o, D);

@@ -2,10 +2,14 @@
 import { expect } from 'vitest';
 import { describeBlock } from '../../../test/suites/describe';
 import { countsItsProducts, decodesAlike, prepare, productFlops, staysCausal } from '../../../test/suites/sequence';
+import { relativeError } from '../../engine/parity';
+import { planModel } from '../../engine/plan';
 import { tf } from '../../ops';
+import { MODEL_FORMAT, type ModelSpec } from '../../spec/model';
 import { complete } from '../../spec/options';
+import { blocks } from '..';
 import block from './block';
-import { type DifferentialOptions, lambdaInit } from './options';
+import { countLayers, type DifferentialOptions, lambdaInit } from './options';
 
 const options = (given: object) => complete(block.options, given as Record<string, unknown>);
 const variants = [
@@ -44,33 +48,30 @@ describeBlock(block, ({ golden, agree, it }) => {
     tf.dispose([...Object.values(weights), ...Object.values(state), x]);
   });
 
-  it('starts λ by depth: the option, else the place in the model, else 0; a constant goes before', () => {
+  it('starts λ by the layer, counted from 0, or at a constant', () => {
     expect(lambdaInit(options({}))).toBeCloseTo(0.2, 12);
-    expect(lambdaInit(options({}), 1)).toBeCloseTo(0.35550906759096934, 12);
-    expect(lambdaInit(options({ layerIndex: 5 }), 1)).toBeCloseTo(0.6661219039109422, 12);
-    expect(lambdaInit(options({ lambdaInit: 0.8, layerIndex: 5 }), 1)).toBe(0.8);
-    tf.tidy(() => {
-      const { weights, x } = prepare(block, { width: 8, T: 5 });
-      const run = (given: object, depth?: number) =>
-        Array.from(block.layer.forward(x, weights, { options: options(given), depth }).dataSync());
-      expect(run({}, 3)).toEqual(run({ layerIndex: 3 }));
-      expect(run({}, 3)).not.toEqual(run({}));
-      const step = (given: object, depth?: number) =>
-        Array.from(
-          block.layer.step!(
-            tf.slice(x, [0, 0, 0], [2, 1, 8]) as tf.Tensor3D,
-            weights,
-            {},
-            {
-              options: options(given),
-              position: 0,
-              depth,
-            },
-          ).y.dataSync(),
-        );
-      expect(step({}, 3)).toEqual(step({ layerIndex: 3 }));
-      expect(step({}, 3)).not.toEqual(step({}));
-    });
+    expect(lambdaInit(options({ layerIndex: 1 }))).toBeCloseTo(0.35550906759096934, 12);
+    expect(lambdaInit(options({ layerIndex: 5 }))).toBeCloseTo(0.6661219039109422, 12);
+    expect(lambdaInit(options({ layerIndex: 5, lambdaInit: 0.8 }))).toBe(0.8);
+  });
+
+  it('counts all layers before it in its model, unless told', () => {
+    const own = 'differential_attention';
+    const layers = [
+      { repeat: 2, layers: [{ block: own }, { block: 'gated_mlp' }] },
+      { block: 'mamba2' },
+      { block: own },
+      { block: own, options: { layerIndex: 9 } },
+    ];
+    const spec = { format: MODEL_FORMAT, width: 64, positions: 'none', layers, finalNorm: 'rms', head: { tied: true } };
+    const planned = planModel(spec as ModelSpec).blocks.filter(({ block }) => block.id === own);
+    expect(planned.map((one) => one.options.layerIndex)).toEqual([0, 1, 3, 9]);
+  });
+
+  it('knows the blocks that are no layer of their own', () => {
+    const channel = [...blocks.values()].filter(({ role }) => role === 'channel').map(({ id }) => id);
+    expect(channel.length).toBeGreaterThan(1);
+    expect(countLayers(options({}), { ids: channel, index: channel.length }).layerIndex).toBe(0);
   });
 
   it('lets rows of the difference sum to 1 − λ, in both maps only what is past', () => {
@@ -89,6 +90,26 @@ describeBlock(block, ({ golden, agree, it }) => {
       for (const sum of rows) expect(Math.abs(sum - (1 - lambda))).toBeLessThan(1e-5);
       const map = seen.attn_diff.dataSync(); // [B, H, T, T]
       for (let i = 0; i < map.length; i++) if (i % 6 > Math.floor(i / 6) % 6) expect(map[i]).toBeCloseTo(0, 30);
+    });
+  });
+
+  it('keeps its digits at the first token, where λ near 1 leaves little of the values', () => {
+    tf.tidy(() => {
+      const [D, d, start] = [8, 4, 0.5];
+      const given = { heads: 1, lambdaInit: start };
+      const { options, weights: w, x } = prepare(block, { width: D, T: 1, B: 1, options: given });
+      // λ = 0.99: both products of the second pair are 0, those of the first sum to ln 1.49.
+      const zero = tf.zeros([d]);
+      const first = { lambda_q1: tf.add(zero, 1), lambda_k1: tf.add(zero, Math.log(1.49) / d) };
+      const near = { ...w, ...first, lambda_q2: zero, lambda_k2: zero, w_o: tf.eye(D) };
+      const y = block.layer.forward(x, near, { options: options as unknown as DifferentialOptions }).dataSync();
+      // There o = (1 − λ)·v, here in float64.
+      const [xs, values, gains] = [x, w.w_v, w.head_norm].map((t) => t.dataSync());
+      const o = Array.from(gains, (_, j) => 0.01 * xs.reduce((sum, u, i) => sum + u * values[i * D + j], 0));
+      const norm = Math.sqrt(o.reduce((sum, u) => sum + u * u, 0) / D + 1e-5);
+      const due = o.map((u, j) => ((1 - start) * gains[j] * u) / norm);
+      // 2e-6: 1 − λ = 0.01 itself has an error of about 1e-5 in float32, which the norm takes away but for its epsilon.
+      expect(relativeError(y, due)).toBeLessThan(2e-6);
     });
   });
 

@@ -1,7 +1,7 @@
 // Projections and the norm of each head around differential attention: the whole sequence, and token by token from a cache of keys and values.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import type { Layer, LayerContext, Weights } from '../define';
+import type { Layer, Weights } from '../define';
 import { append } from '../parts/decoupled';
 import { linear } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
@@ -19,17 +19,16 @@ function finish(o: Tensor, w: Weights, start: number, B: number, T: number, epsi
 }
 
 /** λ_init and λ of the layer. */
-function lambdas(w: Weights, { options, depth }: LayerContext<DifferentialOptions>) {
-  const start = lambdaInit(options, depth);
+function lambdas(w: Weights, options: DifferentialOptions) {
+  const start = lambdaInit(options);
   return { start, lambda: lambdaOf(w, start) };
 }
 
 export const layer: Layer<DifferentialOptions> = {
-  forward(x, w, context) {
-    const { options, extra } = context;
+  forward(x, w, { options, extra }) {
     const [B, T, D] = x.shape;
     const { H, Hk, d } = sizes(options, D);
-    const { start, lambda } = lambdas(w, context);
+    const { start, lambda } = lambdas(w, options);
     /** Both components [B, T, heads, d] of columns (2h + c)·d + i. */
     const components = (u: Tensor, heads: number): [Tensor4D, Tensor4D] => {
       const both = tf.reshape(u, [B, T, heads, 2 * d]);
@@ -44,7 +43,7 @@ export const layer: Layer<DifferentialOptions> = {
     };
     const attributes = { causal: options.causal, scale: 1 / Math.sqrt(d) };
     if (extra) {
-      extra('lambda', tf.reshape(lambda, [1]));
+      extra('lambda', tf.reshape(lambda.lambda, [1]));
       attendAndSee(heads, lambda, attributes, extra); // the kernel keeps no map
     }
     return finish(attend(heads, lambda, attributes), w, start, B, T, options.normEps);
@@ -52,11 +51,10 @@ export const layer: Layer<DifferentialOptions> = {
 
   begin: () => ({}),
 
-  step(x, w, state, context) {
-    const { options, position } = context;
+  step(x, w, state, { options, position }) {
     const [B, , D] = x.shape;
     const { H, Hk, d } = sizes(options, D);
-    const { start, lambda } = lambdas(w, context);
+    const { start, lambda } = lambdas(w, options);
     const tables = rotaryTables(position, 1, d, rotary(options));
     const turned = (u: Tensor, heads: number) => {
       const one = tf.reshape(u, [B, 1, 2 * heads, d]) as Tensor4D;

@@ -1,5 +1,6 @@
 // The options of differential attention, the sizes that follow from them, and the constant that λ starts near.
 import { bool, float, int, type ValuesOf } from '../../spec/options';
+import type { Place } from '../define';
 
 export const options = {
   heads: int(2, {
@@ -20,7 +21,7 @@ export const options = {
   layerIndex: int(-1, {
     min: -1,
     max: 65_536,
-    help: 'Depth l in λ_init = 0.8 − 0.6·exp(−0.3·l), counted from 0; −1 takes the place in the model.',
+    help: 'Depth l in λ_init = 0.8 − 0.6·exp(−0.3·l), counted from 0; −1 counts the layers before it in the model.',
     paper: 'https://arxiv.org/abs/2410.05258',
   }),
   lambdaInit: float(0, {
@@ -46,7 +47,15 @@ export function sizes({ heads, kvHeads, headDim }: DifferentialOptions, width: n
   return { H: heads, Hk: kvHeads || heads, d: headDim || Math.floor(width / (2 * heads)) };
 }
 
-/** λ_init by the options and the block's depth in its model, from 0; a block that stands alone has depth 0. */
-export function lambdaInit({ lambdaInit: constant, layerIndex }: DifferentialOptions, depth = 0): number {
-  return constant || 0.8 - 0.6 * Math.exp(-0.3 * (layerIndex < 0 ? depth : layerIndex));
+/** Blocks that belong to the layer of the mixer before them. */
+const WITHIN_A_LAYER: readonly string[] = ['mlp', 'gated_mlp', 'rwkv4_channel_mix', 'memory_mosaic_persistent'];
+
+/** Fills in the depth: all layers before this one count, not those of its kind alone. */
+export function countLayers(options: DifferentialOptions, { ids, index }: Place): DifferentialOptions {
+  if (options.layerIndex >= 0) return options;
+  return { ...options, layerIndex: ids.slice(0, index).filter((id) => !WITHIN_A_LAYER.includes(id)).length };
 }
+
+/** λ_init by the options; a block outside of a model has depth 0. */
+export const lambdaInit = ({ lambdaInit: constant, layerIndex }: DifferentialOptions): number =>
+  constant || 0.8 - 0.6 * Math.exp(-0.3 * Math.max(0, layerIndex));

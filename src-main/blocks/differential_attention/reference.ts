@@ -8,11 +8,26 @@ import type { Attributes } from '../softmax_attention/reference';
 // Finite, since an infinite exponent is undefined in WGSL; e^(−1e30) is exactly 0 all the same.
 const HIDDEN = -1e30;
 
-/** λ, a scalar: exp(λ_q1·λ_k1) − exp(λ_q2·λ_k2) + λ_init. It may be negative or exceed 1. */
-export function lambdaOf(w: Weights, start: number): Tensor {
-  const part = (n: 1 | 2) => tf.exp(tf.sum(tf.mul(w[`lambda_q${n}`], w[`lambda_k${n}`])));
-  return tf.add(tf.sub(part(1), part(2)), start);
+/** λ of a layer and what it leaves of 1, both scalars; λ may be negative or exceed 1. */
+export interface Lambda {
+  lambda: Tensor;
+  /** 1 − λ, from its own sum: the difference of two rounded numbers would be all rounding where λ is near 1. */
+  rest: Tensor;
 }
+
+/** λ = exp(λ_q1·λ_k1) − exp(λ_q2·λ_k2) + λ_init, with λ_init as `start`; e^u − 1 keeps the digits that e^u near 1 drops. */
+export function lambdaOf(w: Weights, start: number): Lambda {
+  const part = (n: 1 | 2) => tf.expm1(tf.sum(tf.mul(w[`lambda_q${n}`], w[`lambda_k${n}`])));
+  const learned = tf.sub(part(1), part(2));
+  return { lambda: tf.add(learned, start), rest: tf.sub(1 - start, learned) };
+}
+
+/**
+ * first − λ·second, as (first − second) + (1 − λ)·second: at the first token both are the same and only 1 − λ is left, which the norm of a head
+ * blows up to size 1, rounding errors with it.
+ */
+export const differ = (first: Tensor, second: Tensor, { rest }: Lambda): Tensor =>
+  tf.add(tf.sub(first, second), tf.mul(second, rest));
 
 /** Both components of queries and keys, and the values that they share; nothing has turned yet. */
 export interface Heads {
@@ -30,7 +45,7 @@ export interface Heads {
 /** o [B, T, H, 2d] = (A_0 − λ A_1) v; query head h reads key head floor(h·Hk/H). `saw` takes A_0 − λ A_1 [B, H, T, T]. */
 export function attend(
   { q, k, v, cos, sin }: Heads,
-  lambda: Tensor,
+  lambda: Lambda,
   { causal, scale }: Attributes,
   saw?: (name: 'attn_diff', value: Tensor) => void,
 ): Tensor4D {
@@ -49,7 +64,7 @@ export function attend(
     const scores = tf.reshape(tf.mul(products, scale), [B * H, T, T]);
     return tf.softmax(mask ? tf.add(scores, mask) : scores);
   };
-  const a = tf.sub(map(0), tf.mul(map(1), lambda)); // [B·H, T, T]
+  const a = differ(map(0), map(1), lambda); // [B·H, T, T]
   saw?.('attn_diff', tf.reshape(a, [B, H, T, T]));
   const values = tf.reshape(tf.transpose(v, [0, 2, 1, 3]), [B * Hk, T, e]) as Tensor3D;
   const o = tf.matMul(tf.reshape(a, [B * Hk, share * T, T]) as Tensor3D, values);
@@ -61,7 +76,7 @@ export function attend(
  * The newest token, which sees all n: q [B, H, 2, d] already turned against k [B, 2·Hk, n, d] (row 2g + c is component c of head g) and
  * v [B, Hk, n, 2d], to o [B, H, 2d].
  */
-export function attendCached(q: Tensor4D, k: Tensor4D, v: Tensor4D, lambda: Tensor, scale: number): Tensor3D {
+export function attendCached(q: Tensor4D, k: Tensor4D, v: Tensor4D, lambda: Lambda, scale: number): Tensor3D {
   const [B, H, , d] = q.shape;
   const [, Hk, n, e] = v.shape;
   const share = H / Hk;
@@ -70,6 +85,6 @@ export function attendCached(q: Tensor4D, k: Tensor4D, v: Tensor4D, lambda: Tens
   const products = tf.matMul(tf.reshape(rows, [2 * B * Hk, share, d]) as Tensor3D, keys, false, true);
   const maps = tf.reshape(tf.softmax(tf.mul(products, scale)), [B * Hk, 2, share, n]);
   const map = (c: 0 | 1) => tf.reshape(tf.slice(maps, [0, c, 0, 0], [B * Hk, 1, share, n]), [B * Hk, share, n]);
-  const a = tf.sub(map(0), tf.mul(map(1), lambda)) as Tensor3D;
+  const a = differ(map(0), map(1), lambda) as Tensor3D;
   return tf.reshape(tf.matMul(a, tf.reshape(v, [B * Hk, n, e]) as Tensor3D), [B, H, e]) as Tensor3D;
 }

@@ -1,6 +1,7 @@
 // Gated linear attention: golden cases, the forms against each other under weak and strong decay, and its neighbours.
 import { expect } from 'vitest';
 import { describeBlock, noise, weightsFor } from '../../../test/suites/describe';
+import { decodesAlike, prepare, productFlops, staysCausal } from '../../../test/suites/sequence';
 import { relativeError } from '../../engine/parity';
 import { tf } from '../../ops';
 import { complete } from '../../spec/options';
@@ -55,6 +56,26 @@ describeBlock(block, ({ golden, agree, it }) => {
           expect(off / floor).toBeLessThan(1e-5);
         }
     });
+  });
+
+  it.each([
+    { width: 8, T: 1, options: { heads: 2 } },
+    { width: 12, T: 21, options: { heads: 6, kvHeads: 3, keyDim: 1, valueDim: 5, convSize: 4, gateNormalizer: 1 } },
+    { width: 8, T: 37, options: { heads: 2, convSize: 1, outputGate: false, scale: 2 } },
+  ])('decodes alike: $options, T $T', (given) => decodesAlike(block, given));
+
+  it('stays causal', () => staysCausal(block, { width: 8, T: 33, options: { heads: 2, convSize: 4 } }));
+
+  it('counts its matrix products, the decays of the keys and the convolution left out', async () => {
+    const given = { heads: 4, kvHeads: 2, convSize: 4 };
+    const counted = await productFlops(() => {
+      const { x, weights, options: o } = prepare(block, { width: 24, T: 32, B: 1, options: given });
+      return block.layer.forward(x, weights, { options: o as ReturnType<typeof options> });
+    });
+    const [Hk, d, e] = [2, 3, 6];
+    const elementwise = 32 * (16 * Hk * d + 2 * 4 * (4 * d + Hk * d + Hk * e));
+    const said = block.cost(options(given), 24, 32).forwardFlops - elementwise;
+    expect(Math.abs(counted / said - 1)).toBeLessThan(0.01);
   });
 
   it('without decay is linear attention', () => {

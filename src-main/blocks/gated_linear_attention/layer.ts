@@ -20,9 +20,9 @@ function logDecays(x: Tensor3D, w: Weights, { gateNormalizer, gateClampMin }: Ga
 }
 
 /** Branches [B, T, channels] as heads: q [B, T, H, d], scaled, k and g [B, T, Hk, d], v [B, T, Hk, e]. */
-function intoHeads(u: Record<Branch | 'g', Tensor>, { H, Hk, d, e, scale }: ReturnType<typeof sizes>) {
-  const heads = (one: Tensor, count: number, width: number) =>
-    tf.reshape(one, [...one.shape.slice(0, 2), count, width]) as Tensor4D;
+function intoHeads(u: Record<Branch | 'g', Tensor3D>, { H, Hk, d, e, scale }: ReturnType<typeof sizes>) {
+  const [B, T] = u.q.shape;
+  const heads = (one: Tensor, count: number, width: number) => tf.reshape(one, [B, T, count, width]) as Tensor4D;
   return { q: heads(tf.mul(u.q, scale), H, d), k: heads(u.k, Hk, d), v: heads(u.v, Hk, e), g: heads(u.g, Hk, d) };
 }
 

@@ -84,11 +84,9 @@ export function chunked({ q, k, v, g }: Heads, { chunk = CHUNK } = {}): Tensor4D
   const added = tf.reshape(tf.matMul(left, values, true), [b, n, Hk * d, e]);
   const kept = tf.reshape(tf.exp(tf.sum(decay, 1)), [b, n, Hk * d, 1]);
   const entering = tf.reshape(carry(added, kept), [R, d, e]);
-  const sinceStart = alongAxis(decay, 1).reduce<Tensor[]>(
-    (sums, one) => [...sums, sums.length ? tf.add(sums[sums.length - 1], one) : one],
-    [],
-  );
-  const faded = tf.exp(tf.reshape(tf.stack(sinceStart, 1), [R, Q, 1, d]));
+  // Summed along the last axis: the gradient of TF.js's cumsum is wrong along any other.
+  const sinceStart = tf.transpose(tf.cumsum(tf.transpose(decay, [0, 2, 1]), 2), [0, 2, 1]);
+  const faded = tf.exp(tf.reshape(sinceStart, [R, Q, 1, d]));
   const readers = tf.reshape(tf.mul(tf.reshape(queries, [R, Q, share, d]), faded), [R, Q * share, d]);
   return outOfChunks(tf.add(inside, tf.matMul(readers, entering)), [b, T, H], chunks);
 }

@@ -5,8 +5,8 @@ import type { Layer, State, Weights } from '../define';
 import { linear } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { attend } from './fused';
-import { elu1, step as sumStep } from './reference';
 import { type LinearAttentionOptions, sizes } from './options';
+import { elu1, step as sumStep } from './reference';
 
 /** Features of queries [B, T, H, d], scaled, and of keys [B, T, Hk, d], and the values [B, T, Hk, e]. */
 function project(x: Tensor3D, w: Weights, options: LinearAttentionOptions) {
@@ -54,7 +54,7 @@ export const layer: Layer<LinearAttentionOptions> = {
     const token = { q: tf.reshape(q, [B, H, d]), k: tf.reshape(k, [B, Hk, d]), v: tf.reshape(v, [B, Hk, e]) };
     const { o, S } = sumStep(state.kv, token);
     const whole = tf.reshape(o, [B, 1, H, e]);
-    if (!options.normalize) return { y: finish(whole, undefined, w, options), state: { kv: S } };
+    if (!options.normalize) return { y: finish(whole, undefined, w, options), state: { kv: S } as State };
     const z = tf.add(state.z, token.k);
     const rows = tf.reshape(token.q, [B * Hk, H / Hk, d]);
     const sums = tf.matMul(rows, tf.reshape(z, [B * Hk, d, 1]));

@@ -1,6 +1,7 @@
 // Linear attention: golden cases, the forms against each other, and what its options promise.
 import { expect } from 'vitest';
 import { describeBlock, noise, weightsFor } from '../../../test/suites/describe';
+import { countsItsProducts, decodesAlike, staysCausal } from '../../../test/suites/sequence';
 import { relativeError } from '../../engine/parity';
 import { tf } from '../../ops';
 import { complete } from '../../spec/options';
@@ -49,13 +50,29 @@ describeBlock(block, ({ golden, agree, it }) => {
     });
   });
 
+  it.each([
+    { width: 8, T: 1, options: { heads: 2 } },
+    { width: 12, T: 21, options: { heads: 6, kvHeads: 3, keyDim: 1, valueDim: 5, scale: 2, outputNorm: 'rmsnorm' } },
+    { width: 8, T: 70, options: { heads: 2, featureMap: 'identity', normalize: false, outputNorm: 'rmsnorm' } },
+  ])('decodes alike and counts its products: $options, T $T', async (given) => {
+    decodesAlike(block, given);
+    await countsItsProducts(block, { ...given, T: 64 });
+  });
+
+  it('stays causal', () => staysCausal(block, { width: 8, T: 33, options: { heads: 2 } }));
+
   it('has positive features with the right slope on both sides, far out too', () => {
     tf.tidy(() => {
       const u = [-200, -1, 0, 1, 200];
       const x = tf.tensor1d(u);
       const close = (a: ArrayLike<number>, b: number[]) => expect(relativeError(a, b)).toBeLessThan(1e-6);
       close(elu1(x).dataSync(), [0, Math.exp(-1), 1, 2, 201]);
-      close(tf.grad((x) => tf.sum(elu1(x)))(x).dataSync(), [0, Math.exp(-1), 1, 1, 1]);
+      close(
+        tf
+          .grad((x) => tf.sum(elu1(x)))(x)
+          .dataSync(),
+        [0, Math.exp(-1), 1, 1, 1],
+      );
     });
   });
 

@@ -8,7 +8,11 @@ export const options = {
     max: 256,
     help: 'Key and value heads Hk; must divide the heads. 0 means as many as query heads.',
   }),
-  keyDim: int(0, { min: 0, max: 1024, help: 'Channels of a key head; the state grows with it. 0 means width / heads.' }),
+  keyDim: int(0, {
+    min: 0,
+    max: 1024,
+    help: 'Channels of a key head; the state grows with it. 0 means width / heads.',
+  }),
   valueDim: int(0, { min: 0, max: 1024, help: 'Channels of a value head; 0 means width / heads.' }),
   featureMap: choice('elu1', {
     choices: ['elu1', 'identity'],
@@ -29,5 +33,11 @@ export type LinearAttentionOptions = ValuesOf<typeof options>;
 /** Query heads H, key heads Hk, key width d, value width e and the queries' factor, with the zeros of the options resolved. */
 export function sizes({ heads, kvHeads, keyDim, valueDim, scale }: LinearAttentionOptions, width: number) {
   const d = keyDim || Math.floor(width / heads);
-  return { H: heads, Hk: kvHeads || heads, d, e: valueDim || Math.floor(width / heads), scale: scale || 1 / Math.sqrt(d) };
+  return {
+    H: heads,
+    Hk: kvHeads || heads,
+    d,
+    e: valueDim || Math.floor(width / heads),
+    scale: scale || 1 / Math.sqrt(d),
+  };
 }

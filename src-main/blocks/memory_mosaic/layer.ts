@@ -1,7 +1,7 @@
 // Projections around the smoothing: the whole sequence at once, and token by token from all stored pairs.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import type { Layer, Weights } from '../define';
+import type { Layer, State, Weights } from '../define';
 import { linear } from '../parts/linear';
 import { keysOf, leakySum, leakySums } from '../parts/memory_key';
 import { smooth } from './fused';
@@ -11,8 +11,7 @@ import { recall, type Saw, smooth as smoothAndSee, valuesOf } from './reference'
 /** Raw keys and values [B, T, H, d]. */
 function project(x: Tensor3D, w: Weights, { heads: H }: MosaicOptions) {
   const [B, T, D] = x.shape;
-  const raw = (name: 'k' | 'v') =>
-    tf.reshape(linear(x, w[`w_${name}`], w[`b_${name}`]), [B, T, H, D / H]) as Tensor4D;
+  const raw = (name: 'k' | 'v') => tf.reshape(linear(x, w[`w_${name}`], w[`b_${name}`]), [B, T, H, D / H]) as Tensor4D;
   return { rawKeys: raw('k'), rawValues: raw('v') };
 }
 
@@ -61,13 +60,10 @@ export const layer: Layer<MosaicOptions> = {
       const row = tf.reshape(u, [B, H, 1, d]);
       return (pairs ? tf.concat([pairs, row], 2) : row) as Tensor4D;
     };
-    const keys = append(state.keys, k);
-    const finish = (y: Tensor) => linear(tf.reshape(y, [B, 1, D]), w.w_o, w.b_o) as Tensor3D;
-    if (!state.keys) return { y: finish(tf.zeros([B, H, d])), state: { keys, leak_sum, v_last } };
-    const values = append(state.values, valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options));
-    return {
-      y: finish(recall(k, state.keys as Tensor4D, values)),
-      state: { keys, values, leak_sum, v_last },
-    };
+    const next: State = { keys: append(state.keys, k), leak_sum, v_last };
+    if (state.v_last)
+      next.values = append(state.values, valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options));
+    const y = state.keys ? recall(k, state.keys as Tensor4D, next.values as Tensor4D) : tf.zeros([B, H, d]);
+    return { y: linear(tf.reshape(y, [B, 1, D]), w.w_o, w.b_o) as Tensor3D, state: next };
   },
 };

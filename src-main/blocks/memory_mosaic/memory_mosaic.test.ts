@@ -1,45 +1,64 @@
 // Contextual memory: golden cases, kernels against compositions, decoding, odd leaks and sharp keys.
 import { expect } from 'vitest';
 import { describeBlock, noise, weightsFor } from '../../../test/suites/describe';
+import { decoded, prepare, productFlops, staysCausal } from '../../../test/suites/sequence';
 import { initialValues } from '../../engine/build';
+import { stateBytes } from '../../engine/cost';
 import { relativeError } from '../../engine/parity';
-import { tf } from '../../ops';
+import { tf, withReference } from '../../ops';
 import { complete } from '../../spec/options';
 import { unit } from '../parts/memory_key';
 import block from './block';
 
 const options = (given: object = {}) => complete(block.options, given as Record<string, unknown>);
-const decoded = (x: tf.Tensor3D, weights: Record<string, tf.Tensor>, o: ReturnType<typeof options>) => {
-  const [B, T, D] = x.shape;
-  let state = block.layer.begin!(B, D, o);
-  const ys = Array.from({ length: T }, (_, position) => {
-    const token = tf.slice(x, [0, position, 0], [B, 1, D]) as tf.Tensor3D;
-    const done = block.layer.step!(token, weights, state, { options: o, position });
-    state = done.state;
-    return done.y;
-  });
-  return { y: tf.concat(ys, 1), state };
-};
-
 describeBlock(block, ({ golden, agree, it }) => {
   golden();
-  agree('fused', 'reference', { T: [2, 65], width: 12, options: [{ heads: 3 }, { heads: 1, bias: true }] });
-  agree('fused', 'reference', { T: [5], width: 4, options: [{ heads: 4 }] });
+  agree('fused', 'reference', { T: [3, 65], width: 12, options: [{ heads: 3 }, { heads: 1, bias: true }] });
+
+  it('with heads of one channel has signs for keys and values, kernel or not', () => {
+    tf.tidy(() => {
+      const o = options({ heads: 4 });
+      const weights = weightsFor(block, o, 4);
+      const x = noise([2, 5, 4], 'x') as tf.Tensor3D;
+      const run = () => block.layer.forward(x, { ...weights, w_o: tf.eye(4) }, { options: o });
+      const fused = run().dataSync();
+      expect(relativeError(fused, withReference(run).dataSync())).toBeLessThan(1e-5);
+      // The second token recalls the first one's value alone: a sign times the length of a value.
+      const lengths = weights.val_scale.dataSync().map((raw) => Math.exp(10 * raw));
+      for (let h = 0; h < 4; h++) expect(Math.abs(fused[4 + h]) / lengths[h]).toBeCloseTo(1, 5);
+    });
+  });
 
   it.each([
     [1, 6, 1],
     [2, 6, 3],
     [37, 8, 2],
-  ])('decodes to the whole sequence: T %i, width %i, heads %i', (T, D, heads) => {
+  ])('decodes to the whole sequence: T %i, width %i, heads %i', (T, width, heads) => {
     tf.tidy(() => {
-      const o = options({ heads, bias: true });
-      const weights = weightsFor(block, o, D);
-      const x = noise([2, T, D], 'x') as tf.Tensor3D;
-      const { y, state } = decoded(x, weights, o);
-      expect(relativeError(y.dataSync(), block.layer.forward(x, weights, { options: o }).dataSync())).toBeLessThan(1e-5);
+      const given = prepare(block, { T, width, options: { heads, bias: true } });
+      const { y, state } = decoded(block, given.x, given.weights, given.options);
+      const whole = block.layer.forward(given.x, given.weights, { options: options({ heads, bias: true }) });
+      expect(relativeError(y.dataSync(), whole.dataSync())).toBeLessThan(1e-5);
       const numbers = Object.values(state).reduce((sum, { size }) => sum + size, 0);
-      expect(numbers / 2).toBe(D * (2 * T + 1));
+      expect(numbers / 2).toBe(width * (2 * T + 1));
+      expect(stateBytes(block.state!(options({ heads }), width), T)).toBe((4 * numbers) / 2);
     });
+  });
+
+  it('never looks ahead, though each value holds the next token', () => {
+    staysCausal(block, { T: 40, width: 8, options: { heads: 2 } });
+    staysCausal(block, { T: 5, width: 3, options: { heads: 1 } });
+  });
+
+  it('computes in decoding the FLOPs that it says, with the elementwise terms of its spec', async () => {
+    const [T, width, heads] = [20, 16, 4];
+    const counted = await productFlops(() => {
+      const given = prepare(block, { T, width, B: 1, options: { heads } });
+      return decoded(block, given.x, given.weights, given.options).y;
+    });
+    const pairs = (T * (T - 1)) / 2;
+    const said = block.cost(options({ heads }), width, T).forwardFlops - 5 * heads * pairs - 12 * width * T;
+    expect(Math.abs(counted / said - 1)).toBeLessThan(0.01);
   });
 
   it('gives the bias alone for the first token, with zero gradients for what it can not recall by', () => {
@@ -105,7 +124,7 @@ describeBlock(block, ({ golden, agree, it }) => {
         val_scale: tf.tensor1d([0]),
       };
       const ids = Array.from({ length: T }, (_, t) => t % period);
-      const x = tf.expandDims(tf.oneHot(tf.tensor1d(ids, 'int32'), D).toFloat(), 0) as tf.Tensor3D;
+      const x = tf.cast(tf.oneHot(tf.tensor2d(ids, [1, T], 'int32'), D), 'float32') as tf.Tensor3D;
       const y = tf.argMax(block.layer.forward(x, weights, { options: o }), 2).dataSync();
       for (let t = period; t < T; t++) expect(y[t]).toBe((t + 1) % period);
     });
@@ -136,7 +155,10 @@ describeBlock(block, ({ golden, agree, it }) => {
     tf.tidy(() => {
       const slope = tf.grad((u) => tf.sum(unit(u, 1e-10)))(tf.zeros([1, 3]));
       expect(slope.dataSync().every(Number.isFinite)).toBe(true);
-      expect(Array.from(unit(tf.tensor2d([3, 4], [1, 2]), 1e-10).dataSync())).toEqual([Math.fround(0.6), Math.fround(0.8)]);
+      expect(Array.from(unit(tf.tensor2d([3, 4], [1, 2]), 1e-10).dataSync())).toEqual([
+        Math.fround(0.6),
+        Math.fround(0.8),
+      ]);
     });
   });
 });

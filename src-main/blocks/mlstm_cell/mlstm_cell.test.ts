@@ -53,7 +53,12 @@ describeBlock(block, ({ golden, it }) => {
       for (const forgetGate of ['sigmoid', 'exp'] as const) {
         const chosen = { ...gates, forgetGate };
         const written = results((c) => recurrent(c, chosen).y, given);
-        for (const chunk of [1, 4, 64]) same(results((c) => chunkwise(c, chosen, { chunk }), given), written, 5e-5);
+        for (const chunk of [1, 4, 64])
+          same(
+            results((c) => chunkwise(c, chosen, { chunk }), given),
+            written,
+            5e-5,
+          );
       }
     });
   });
@@ -80,9 +85,15 @@ describeBlock(block, ({ golden, it }) => {
     tf.tidy(() => {
       const given = cell([1, 2, 67, 4]);
       const growing = { ...given, f: tf.add(given.f, 5) as tf.Tensor3D };
-      const chosen = { ...gates, forgetGate: 'exp' as const };
+      // eps is felt at the scale of the stabiliser, whose start differs between the forms.
+      const chosen = { forgetGate: 'exp' as const, eps: 0 };
       const written = results((c) => recurrent(c, chosen).y, growing);
-      for (const chunk of [16, 64, 67]) same(results((c) => chunkwise(c, chosen, { chunk }), growing), written, 5e-5);
+      for (const chunk of [16, 64, 67])
+        same(
+          results((c) => chunkwise(c, chosen, { chunk }), growing),
+          written,
+          5e-5,
+        );
     });
   });
 

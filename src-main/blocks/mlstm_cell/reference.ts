@@ -28,14 +28,16 @@ export interface Memory {
   m: Tensor2D;
 }
 
-// e^(−m) overflows float32 below m = −88, and 0·∞ in the gradient is not a number. From e^80 on the output is 0 anyway.
+// e^(−m) overflows float32 below m = −88, and 0·∞ in the gradient is not a number; from e^80 on the output is 0 anyway. The square of a
+// denominator is divided by in the gradient, so without an eps it must not vanish either; no product of float32 is exact to e^−40.
+const SMALLEST_EXPONENT = -40;
 const LARGEST_EXPONENT = 80;
 // Finite, since an infinite exponent is undefined in WGSL; e^(−1e30) is exactly 0 all the same.
 const HIDDEN = -1e30;
 
 const logForget = <T extends Tensor>(f: T, gate: Gates['forgetGate']): T => (gate === 'exp' ? f : logSigmoid(f));
 /** e^−m, the smallest denominator: 1 before stabilisation. */
-const floor = (m: Tensor): Tensor => tf.exp(tf.minimum(tf.neg(m), LARGEST_EXPONENT));
+const floor = (m: Tensor): Tensor => tf.exp(tf.clipByValue(tf.neg(m), SMALLEST_EXPONENT, LARGEST_EXPONENT));
 
 /** The memory before the first token. */
 export const emptyMemory = (B: number, H: number, d: number): Memory => ({
@@ -165,11 +167,14 @@ export function chunkwise({ q, k, v, i, f }: Cell, { forgetGate, eps }: Gates, {
   const added = perChunk(tf.matMul(tf.mul(keys, tf.expandDims(writes, 2)), values, true)); // [R, d, d+1] each
   const known = constant(entered);
   const kept = perChunk(tf.exp(tf.sub(tf.add(faded, known), after))); // [R, 1] each
+  // 1, with the gradient of the growth: the stabilisers that took it in are constants.
+  const regrown = grown.map((u) => tf.exp(tf.sub(u, constant(u))));
   let memory: Tensor = tf.zeros([R, d, d + 1]);
   const memories: Tensor[] = [];
   for (let c = 0; c < n; c++) {
     memories.push(memory);
     memory = tf.add(tf.mul(memory, tf.expandDims(kept[c], 2)), added[c]);
+    if (above) memory = tf.mul(memory, tf.expandDims(regrown[c], 2));
   }
   const entering = tf.reshape(tf.stack(memories, 1), [R * n, d, d + 1]) as Tensor3D;
   const recall = tf.exp(tf.sub(tf.add(running, known), m)); // [R·n, L]
@@ -186,9 +191,9 @@ export function chunkwise({ q, k, v, i, f }: Cell, { forgetGate, eps }: Gates, {
   /** Sums [R·n, L, d+1] at the scale of a stabiliser [R·n, L] to outputs [R·n, L, d]. They depend on the stabiliser through eps alone. */
   function read(sums: Tensor, stabiliser: Tensor): Tensor {
     const [numerator, normaliser] = tf.split(sums, [d, 1], 2);
-    const exact = tf.expandDims(tf.add(stabiliser, growth), 2);
-    const m = constant(exact);
-    const size = tf.maximum(tf.abs(normaliser), floor(m));
-    return tf.div(numerator, tf.add(size, tf.mul(tf.exp(tf.sub(exact, m)), eps)));
+    const m = constant(stabiliser);
+    const size = tf.maximum(tf.abs(normaliser), tf.expandDims(floor(tf.add(m, growth)), 2));
+    const small = tf.mul(tf.exp(tf.sub(stabiliser, m)), eps); // eps
+    return tf.div(numerator, tf.add(size, tf.expandDims(small, 2)));
   }
 }

@@ -15,12 +15,7 @@ export function config(given: Record<string, unknown>) {
     flag: (name: string, fallback?: boolean) => look(name, isFlag, 'true or false', fallback),
     /** One of the names that `choices` lists. */
     choice: <const C extends string>(name: string, choices: readonly C[], fallback?: C) =>
-      look(
-        name,
-        (v): v is C => choices.includes(v as C),
-        `one of ${choices.join(', ')}`,
-        fallback,
-      ),
+      look(name, (v): v is C => choices.includes(v as C), `one of ${choices.join(', ')}`, fallback),
     /** [low, high], or null where it is absent. */
     interval(name: string): readonly [number, number] | null {
       const value = given[name];

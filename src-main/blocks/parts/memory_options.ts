@@ -14,7 +14,12 @@ export const memoryOptions = {
     log: true,
     help: 'Scalars of a head are stored divided by this, so that one learning rate serves them and the matrices.',
   }),
-  normEps: float(1e-10, { min: 0, max: 0.1, log: true, help: 'Added to lengths before keys and values are divided by them.' }),
+  normEps: float(1e-10, {
+    min: 0,
+    max: 0.1,
+    log: true,
+    help: 'Added to lengths before keys and values are divided by them.',
+  }),
 };
 
 /** Heads must share the width evenly. */

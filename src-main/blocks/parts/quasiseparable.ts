@@ -27,17 +27,15 @@ export interface Quasiseparable {
   read: 'neighbour' | 'own';
 }
 
-/** u [b, T, …] later by one token, zeros first. */
+/** u [b, T, …] later by one token, zeros first. All of u stays on the tape: of a single token the gradient is zero, not missing. */
 function later(u: Tensor): Tensor {
   const [b, T, ...rest] = u.shape;
-  const first = tf.zeros([b, 1, ...rest]);
-  return T === 1 ? first : tf.concat([first, tf.slice(u, u.shape.fill(0, 0), [b, T - 1, ...rest])], 1);
+  return tf.slice(tf.concat([tf.zeros([b, 1, ...rest]), u], 1), [0, 0], [b, T]);
 }
 /** u [b, T, …] earlier by one token, zeros last. */
 function earlier(u: Tensor): Tensor {
   const [b, T, ...rest] = u.shape;
-  const last = tf.zeros([b, 1, ...rest]);
-  return T === 1 ? last : tf.concat([tf.slice(u, [0, 1], [b, T - 1]), last], 1);
+  return tf.slice(tf.concat([u, tf.zeros([b, 1, ...rest])], 1), [0, 1], [b, T]);
 }
 const turned = <T extends Tensor>(u: T): T => tf.reverse(u, 1);
 

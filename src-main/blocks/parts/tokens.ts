@@ -32,3 +32,6 @@ export function convolveToken(rows: Tensor | undefined, newest: Tensor3D, weight
   const y = activate('silu', bias ? tf.add(sum, bias) : sum) as Tensor3D;
   return { y, rows: rows && tf.slice(all, [0, 1, 0], [B, rows.shape[1]!, C]) };
 }
+
+/** a + (b − a) · share, a channel at a time: `share` [D] is the weight of b. */
+export const blend = (a: Tensor3D, b: Tensor3D, share: Tensor): Tensor3D => tf.add(a, tf.mul(tf.sub(b, a), share));

@@ -1,0 +1,42 @@
+// Around the scalar memory: a convolution into input and forget gates, projections by head, a norm of each head.
+import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
+import { tf } from '../../ops';
+import type { Layer, State, Weights } from '../define';
+import { blockDiagonal } from '../parts/block_diagonal';
+import { causalConvSilu } from '../parts/causal_conv';
+import { headNorm } from '../parts/head_norm';
+import { convolveToken } from '../parts/tokens';
+import { asMemory, asState, type Cell, type Memory, run } from '../slstm_cell/reference';
+import type { SlstmOptions } from './options';
+
+/** x and its convolution c [B, T, D] to the preactivations; input and forget gate read c. */
+const gates = (x: Tensor3D, c: Tensor3D, w: Weights): Cell => ({
+  i: blockDiagonal(c, w.w_i) as Tensor3D,
+  f: blockDiagonal(c, w.w_f) as Tensor3D,
+  z: blockDiagonal(x, w.w_z) as Tensor3D,
+  o: blockDiagonal(x, w.w_o) as Tensor3D,
+  r: w.r,
+  b: w.b,
+});
+
+export const layer: Layer<SlstmOptions> = {
+  forward(x, w, { options }) {
+    const { y } = run(gates(x, causalConvSilu(x, w.conv_w, w.conv_b), w));
+    return headNorm(y, options.heads, options.normEps, w.norm_w);
+  },
+
+  begin(batch, width, { convSize: K }): State {
+    const names: (keyof Memory)[] = ['h', 'c', 'n', 'm'];
+    const state: State = Object.fromEntries(names.map((name) => [name, tf.zeros([batch, width])]));
+    return K > 1 ? { ...state, conv: tf.zeros([batch, K - 1, width]) } : state;
+  },
+
+  step(x, w, state, { options, position }) {
+    const { conv, ...kept } = state;
+    const { y: c, rows } = convolveToken(conv, x, w.conv_w, w.conv_b);
+    const before = position > 0 ? asMemory(kept as Record<keyof Memory, Tensor>, options.heads) : undefined;
+    const { y, memory } = run(gates(x, c, w), before);
+    const next: State = rows ? { ...asState(memory), conv: rows } : asState(memory);
+    return { y: headNorm(y, options.heads, options.normEps, w.norm_w), state: next };
+  },
+};
