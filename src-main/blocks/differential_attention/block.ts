@@ -1,13 +1,16 @@
 // What the palette, the checker and the engine know of differential attention.
 import type { Problem } from '../../spec/error';
-import { defineBlock, type Init, type WeightSpec } from '../define';
+import { defineBlock, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
 import { groupProblems, widthProblems } from '../parts/head_rules';
 import { layer } from './layer';
 import { countLayers, type DifferentialOptions, options, sizes } from './options';
 
-// As the language models of the paper start, and the other attention blocks here; the published module alone draws from U(±1/√D).
-const matrix: Init = { kind: 'normal', std: 0.02 };
+/** As the published module starts; its language-model recipes draw from N(0, 0.02²) instead. */
+const matrix = (rows: number, columns: number): WeightSpec => ({
+  shape: [rows, columns],
+  init: { kind: 'uniform', bound: 1 / Math.sqrt(rows) },
+});
 
 function rotaryProblems(o: DifferentialOptions, width: number, path: string): Problem[] {
   const { d } = sizes(o, width);
@@ -35,10 +38,10 @@ export default defineBlock({
   weights(o, D) {
     const { H, Hk, d } = sizes(o, D);
     const weights: Record<string, WeightSpec> = {
-      w_q: { shape: [D, 2 * H * d], init: matrix },
-      w_k: { shape: [D, 2 * Hk * d], init: matrix },
-      w_v: { shape: [D, 2 * Hk * d], init: matrix },
-      w_o: { shape: [2 * H * d, D], init: matrix },
+      w_q: matrix(D, 2 * H * d),
+      w_k: matrix(D, 2 * Hk * d),
+      w_v: matrix(D, 2 * Hk * d),
+      w_o: matrix(2 * H * d, D),
     };
     for (const name of ['lambda_q1', 'lambda_k1', 'lambda_q2', 'lambda_k2'])
       weights[name] = { shape: [d], init: { kind: 'normal', std: 0.1 } };

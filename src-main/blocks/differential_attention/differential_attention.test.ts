@@ -104,8 +104,8 @@ describeBlock(block, ({ golden, agree, it }) => {
       const near = { ...w, ...first, lambda_q2: zero, lambda_k2: zero, w_o: tf.eye(D) };
       const y = block.layer.forward(x, near, { options: options as unknown as DifferentialOptions }).dataSync();
       // There o = (1 − λ)·v, here in float64.
-      const [xs, values, gains] = [x, w.w_v, w.head_norm].map((t) => t.dataSync());
-      const o = Array.from(gains, (_, j) => 0.01 * xs.reduce((sum, u, i) => sum + u * values[i * D + j], 0));
+      const [xs, values, gains] = [x as tf.Tensor, w.w_v, w.head_norm].map((t) => Array.from(t.dataSync()));
+      const o = gains.map((_, j) => 0.01 * xs.reduce((sum, u, i) => sum + u * values[i * D + j], 0));
       const norm = Math.sqrt(o.reduce((sum, u) => sum + u * u, 0) / D + 1e-5);
       const due = o.map((u, j) => ((1 - start) * gains[j] * u) / norm);
       // 2e-6: 1 − λ = 0.01 itself has an error of about 1e-5 in float32, which the norm takes away but for its epsilon.

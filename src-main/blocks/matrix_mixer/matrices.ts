@@ -1,6 +1,7 @@
 // The mixing matrices M[i, j], i the token that reads and j the one that is read, as [b or 1, H or 1, T, T]; and their product with values.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
+import { reversed } from '../parts/reversed';
 import { reciprocals, waves } from './waves';
 
 /** Row maps q and column maps k [b or 1, T, H, d]; one for all sequences where the data do not make them. */
@@ -10,25 +11,24 @@ export interface Maps {
 }
 
 /** u [b, T, H, d] as [b·H, T, d]. */
-const perHead = (u: Tensor4D): Tensor3D =>
-  tf.reshape(tf.transpose(u, [0, 2, 1, 3]), [u.shape[0] * u.shape[2], u.shape[1], u.shape[3]]);
+function perHead(u: Tensor4D): Tensor3D {
+  const [b, T, H, d] = u.shape;
+  return tf.reshape(tf.transpose(u, [0, 2, 1, 3]), [b * H, T, d]) as Tensor3D;
+}
 /** [b·H, T, T] as [b, H, T, T], b and H those of u. */
 const asMatrix = (M: Tensor, { shape: [b, T, H] }: Tensor4D): Tensor4D => tf.reshape(M, [b, H, T, T]);
 
 /** v [B, T, H, P] in the layout that one product with a matrix [b, H or 1, T, T] needs, and the way back. */
 function layout(v: Tensor4D, [b, h]: readonly number[]) {
   const [B, T, H, P] = v.shape;
-  // Sequences and heads that share a matrix lie side by side.
-  const { axes, back, shape } =
-    b > 1 || (B === 1 && h > 1)
-      ? { axes: [0, 2, 1, 3], back: [0, 2, 1, 3], shape: [B * H, T, P] }
-      : h > 1
-        ? { axes: [2, 1, 0, 3], back: [2, 1, 0, 3], shape: [H, T, B * P] }
-        : { axes: [1, 0, 2, 3], back: [1, 0, 2, 3], shape: [1, T, B * H * P] };
-  const moved = axes.map((axis) => v.shape[axis]);
+  const own = b > 1 || (B === 1 && h > 1); // every sequence and head with a matrix of its own
+  // Sequences, or sequences and heads, that share one lie side by side. Each of these orders is its own inverse.
+  const order = own ? [0, 2, 1, 3] : h > 1 ? [2, 1, 0, 3] : [1, 0, 2, 3];
+  const rows: [number, number, number] = own ? [B * H, T, P] : h > 1 ? [H, T, B * P] : [1, T, B * H * P];
+  const moved = order.map((axis) => v.shape[axis]) as [number, number, number, number];
   return {
-    rows: tf.reshape(tf.transpose(v, axes), shape) as Tensor3D,
-    restore: (rows: Tensor) => tf.transpose(tf.reshape(rows, moved), back) as Tensor4D,
+    rows: tf.reshape(tf.transpose(v, order), rows) as Tensor3D,
+    restore: (product: Tensor) => tf.transpose(tf.reshape(product, moved), order) as Tensor4D,
   };
 }
 
@@ -48,7 +48,7 @@ export function toeplitz(taps: Tensor3D, scale: number): Tensor4D {
   const [b, H, count] = taps.shape;
   const T = (count + 1) / 2;
   // Rows of 2T numbers, all alike, read as rows of 2T − 1: each begins one place earlier than the one above it.
-  const row = tf.concat([tf.mul(tf.reverse(taps, 2), scale), tf.zeros([b, H, 1])], 2);
+  const row = tf.concat([tf.mul(reversed(taps, 2), scale), tf.zeros([b, H, 1])], 2);
   const alike = tf.mul(tf.reshape(row, [b * H, 1, 2 * T]), tf.ones([T, 1]));
   const flat = tf.slice(tf.reshape(alike, [b * H, 2 * T * T]), [0, 0], [b * H, T * count]);
   return tf.reshape(tf.slice(tf.reshape(flat, [b * H, T, count]), [0, 0, T - 1], [b * H, T, T]), [b, H, T, T]);
@@ -58,7 +58,7 @@ export function toeplitz(taps: Tensor3D, scale: number): Tensor4D {
 export function tapsOf(fwd: Tensor3D, rev: Tensor3D): Tensor3D {
   const [ahead, back] = [fwd, rev].map((u) => tf.transpose(u, [0, 2, 1]));
   const [b, H, T] = ahead.shape;
-  return T === 1 ? (ahead as Tensor3D) : tf.concat([tf.reverse(tf.slice(back, [0, 0, 1], [b, H, T - 1]), 2), ahead], 2);
+  return T === 1 ? (ahead as Tensor3D) : tf.concat([reversed(tf.slice(back, [0, 0, 1], [b, H, T - 1]), 2), ahead], 2);
 }
 
 /** The released code's taps: each a place early, the first one last. */

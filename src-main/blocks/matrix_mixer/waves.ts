@@ -50,13 +50,13 @@ export function waves(turns: Tensor3D, kind: keyof typeof WAVES): Tensor3D {
     const value = sumOver(d, (c) => of(phases(channel(u, c), times)));
     const gradFunc = (dy: Tensor, [kept]: Tensor[]) => {
       const weighted = tf.mul(dy, tf.mul(tf.range(0, T), slope)); // dy · j · slope
-      const of = (c: number) =>
+      const turn = (c: number) =>
         tf.tidy(() => {
           const phase = phases(channel(kept as Tensor3D, c), tf.range(0, T));
           return tf.sum(tf.mul(weighted, tf.sin(tf.mul(phase, 2 * Math.PI))), 2, true);
         });
       return tf.concat(
-        Array.from({ length: d }, (_, c) => of(c)),
+        Array.from({ length: d }, (_, c) => turn(c)),
         2,
       );
     };

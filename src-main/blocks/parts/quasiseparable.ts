@@ -4,6 +4,7 @@ import { tf } from '../../ops';
 import { ssdScan } from '../ssd_scan/fused';
 import { mixingMatrix } from '../ssd_scan/reference';
 import { linear } from './linear';
+import { reversed } from './reversed';
 
 /** One direction, in the order of time. */
 export interface Direction {
@@ -37,7 +38,7 @@ function earlier(u: Tensor): Tensor {
   const [b, T, ...rest] = u.shape;
   return tf.slice(tf.concat([u, tf.zeros([b, 1, ...rest])], 1), [0, 1], [b, T]);
 }
-const turned = <T extends Tensor>(u: T): T => tf.reverse(u, 1);
+const turned = <T extends Tensor>(u: T): T => reversed(u, 1);
 
 /** The diagonal D[h] + x · w_D[:, h] from all heads' values: x [b, T, H, P], D [H], w_D [H·P, H] to [b, T, H]. */
 export function ownWeight(x: Tensor4D, D: Tensor, w_D: Tensor): Tensor3D {

@@ -16,7 +16,7 @@ const project = (x: Tensor3D, before: Tensor3D, w: Weights) =>
   ];
 
 /** Log decay a token [A], always negative. */
-const decay = (w: Weights): Tensor1D => tf.neg(tf.exp(w.time_decay));
+const decay = (w: Weights): Tensor1D => tf.neg(tf.exp(w.time_decay as Tensor1D));
 
 const finish = (mean: Tensor, r: Tensor, w: Weights): Tensor3D =>
   linear(tf.mul(tf.sigmoid(r), mean), w.w_o) as Tensor3D;

@@ -60,7 +60,7 @@ function step(gates: Tensor, r: Tensor3D, memory?: Memory): Memory {
   const keep = kept && tf.exp(tf.sub(kept, m));
   const c = keep ? tf.add(tf.mul(memory.c, keep), input) : input;
   const n = keep ? tf.add(tf.mul(memory.n, keep), write) : write; // at least 1: one of keep and write is
-  return { h: tf.mul(tf.sigmoid(o), tf.div(c, n)), c, n, m } as Memory;
+  return { h: tf.mul(tf.sigmoid(o), tf.div(c, n)) as Tensor3D, c, n, m } as Memory;
 }
 
 /** All tokens, from a memory or from the start, to y [B, T, D] and the memory after the last. */
