@@ -101,7 +101,6 @@ export default {
     range: '{median} [{low}, {high}]',
     tokens: 'Tokens seen',
     device: 'Device',
-    threads: '{n} thread | {n} threads',
     precision: 'Precision',
     seed: 'Seed',
     created: 'Created',

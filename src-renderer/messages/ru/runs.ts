@@ -101,7 +101,6 @@ export default {
     range: '{median} [{low}, {high}]',
     tokens: 'Прочитано токенов',
     device: 'Устройство',
-    threads: '{n} поток | {n} потока | {n} потоков',
     precision: 'Точность',
     seed: 'Зерно',
     created: 'Создан',
