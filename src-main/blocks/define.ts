@@ -31,6 +31,8 @@ export interface WeightSpec {
 /** One tensor of the decode state. `'T'` stands for the number of tokens so far: the axis that grows. No batch axis. */
 export interface StateSpec {
   shape: readonly (number | 'T')[];
+  /** Where the growing axis stops growing: a window that drops its oldest token. */
+  most?: number;
 }
 
 /** Cost of one forward pass over one sequence of T tokens, multiply-add = 2. */
@@ -68,9 +70,10 @@ export interface Layer<O> {
   step?(x: Tensor3D, weights: Weights, state: State, context: StepContext<O>): { y: Tensor3D; state: State };
 }
 
-/** Where a block stands in a model: the ids of all its blocks in order, and this one's index among them. */
+/** Where a block stands in a model: all its blocks in order, and this one's index among them. */
 export interface Place {
   ids: readonly string[];
+  roles: readonly BlockRole[];
   index: number;
 }
 

@@ -19,7 +19,7 @@ const numbersIn = (specs: Iterable<{ shape: readonly number[] }>): number =>
 /** Bytes of a block's float32 state a sequence after T tokens. */
 export function stateBytes(state: Record<string, StateSpec> | undefined, T: number): number {
   return Object.values(state ?? {}).reduce(
-    (sum, { shape }) => sum + 4 * sizeOf(shape.map((d) => (d === 'T' ? T : d))),
+    (sum, { shape, most = T }) => sum + 4 * sizeOf(shape.map((d) => (d === 'T' ? Math.min(T, most) : d))),
     0,
   );
 }

@@ -68,8 +68,9 @@ export function planModel(spec: ModelSpec, { skip }: { skip?(path: string): bool
     });
   const layers = place(spec.layers, 'model.layers');
   const ids = list.map(({ block }) => block.id);
+  const roles = list.map(({ block }) => block.role);
   for (const planned of list)
-    planned.options = planned.block.placed?.(planned.options, { ids, index: planned.index }) ?? planned.options;
+    planned.options = planned.block.placed?.(planned.options, { ids, roles, index: planned.index }) ?? planned.options;
   return { spec, layers, blocks: list, branches: list.filter((b) => b.residual).length };
 }
 

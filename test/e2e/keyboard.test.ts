@@ -46,8 +46,8 @@ async function insert(words: string): Promise<void> {
 
 it('builds a stack: inserts, duplicates, moves, groups, deletes, undoes', async () => {
   await tabTo('canvas');
-  await insert('softmax');
-  await insert('gated');
+  await insert('softmax attention');
+  await insert('gated mlp');
   await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
 
   await press('Control+d');

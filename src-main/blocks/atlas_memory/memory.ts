@@ -50,6 +50,9 @@ function tokensOf(inputs: Inputs, coef: Tensor | undefined, options: MemoryOptio
   return { ...rows, p: features(rows.k, coef, options), pq: features(rows.q, coef, options) };
 }
 
+const rowNames = ['p', 'k', 'v', 'gamma'] as const;
+const tokenNames = [...rowNames, 'q', 'pq', 'alpha', 'eta', 'theta'] as const;
+
 /** Every tensor of a record [R, T, …] cut along the tokens. TF.js can't differentiate a split into one. */
 function cutTokens(tokens: Tokens, size: number): Tokens[] {
   const T = tokens.gamma.shape[1]!;
@@ -88,7 +91,6 @@ function readChunks(start: Memory, before: Rows | undefined, tokens: Tokens, opt
 /** The same as one step of the tape: only what goes in is kept for the gradient. */
 function readSegment(start: Memory, before: Rows | undefined, tokens: Tokens, options: MemoryOptions) {
   const matrices = start.w.length;
-  const rowNames = ['p', 'k', 'v', 'gamma'] as const;
   const flat: Record<string, Tensor> = { ...tokens };
   for (let m = 0; m < matrices; m++) Object.assign(flat, { [`w${m}`]: start.w[m], [`s${m}`]: start.s[m] });
   for (const name of before ? rowNames : []) flat[`before_${name}`] = before![name];
@@ -96,13 +98,15 @@ function readSegment(start: Memory, before: Rows | undefined, tokens: Tokens, op
     w: start.w.map((_, m) => from[`w${m}`]),
     s: start.s.map((_, m) => from[`s${m}`]),
   });
-  const rowsIn = (from: Record<string, Tensor>, prefix: string) =>
-    Object.fromEntries(rowNames.map((name) => [name, from[prefix + name]])) as unknown as Rows;
+  const pick = (names: readonly string[], from: Record<string, Tensor>, prefix = '') =>
+    Object.fromEntries(names.map((name) => [name, from[prefix + name]])) as unknown;
+  const rowsIn = (from: Record<string, Tensor>, prefix: string) => pick(rowNames, from, prefix) as Rows;
   const outputs = recomputed(flat, (given) => {
     const window = before && rowsIn(given, 'before_');
-    const done = readChunks(memoryIn(given), window, given as unknown as Tokens, options);
+    const done = readChunks(memoryIn(given), window, pick(tokenNames, given) as Tokens, options);
     const named: Record<string, Tensor> = { y: done.y };
-    for (let m = 0; m < matrices; m++) Object.assign(named, { [`w${m}`]: done.memory.w[m], [`s${m}`]: done.memory.s[m] });
+    for (let m = 0; m < matrices; m++)
+      Object.assign(named, { [`w${m}`]: done.memory.w[m], [`s${m}`]: done.memory.s[m] });
     for (const name of done.window ? rowNames : []) named[`after_${name}`] = done.window![name];
     return named;
   });

@@ -12,13 +12,21 @@ export const memoryOptions = {
     paper: 'https://arxiv.org/abs/2505.23735',
   }),
   degree: int(2, { min: 1, max: 8, help: 'Degree p of the feature polynomial; products of channels go up to 2.' }),
-  window: int(4, { min: 1, max: 1024, help: 'Past tokens c, with the current one, that each step learns from (Omega rule); 1 is Titans.' }),
+  window: int(4, {
+    min: 1,
+    max: 1024,
+    help: 'Past tokens c, with the current one, that each step learns from (Omega rule); 1 is Titans.',
+  }),
   chunk: int(16, {
     min: 1,
     max: 1024,
     help: 'Tokens b whose inner gradients are taken at one anchor, the memory at their start; 1 is the exact online form, more is faster.',
   }),
-  nsSteps: int(5, { min: 0, max: 20, help: 'Newton-Schulz steps that even out the singular values of each update (Muon); 0 for none.' }),
+  nsSteps: int(5, {
+    min: 0,
+    max: 20,
+    help: 'Newton-Schulz steps that even out the singular values of each update (Muon); 0 for none.',
+  }),
 };
 export type MemoryOptions = ValuesOf<typeof memoryOptions>;
 

@@ -7,9 +7,8 @@ import { planModel } from '../../engine/plan';
 import { tf } from '../../ops';
 import { MODEL_FORMAT, type ModelSpec } from '../../spec/model';
 import { complete } from '../../spec/options';
-import { blocks } from '..';
 import block from './block';
-import { countLayers, type DifferentialOptions, lambdaInit } from './options';
+import { type DifferentialOptions, lambdaInit } from './options';
 
 const options = (given: object) => complete(block.options, given as Record<string, unknown>);
 const variants = [
@@ -66,12 +65,6 @@ describeBlock(block, ({ golden, agree, it }) => {
     const spec = { format: MODEL_FORMAT, width: 64, positions: 'none', layers, finalNorm: 'rms', head: { tied: true } };
     const planned = planModel(spec as ModelSpec).blocks.filter(({ block }) => block.id === own);
     expect(planned.map((one) => one.options.layerIndex)).toEqual([0, 1, 3, 9]);
-  });
-
-  it('knows the blocks that are no layer of their own', () => {
-    const channel = [...blocks.values()].filter(({ role }) => role === 'channel').map(({ id }) => id);
-    expect(channel.length).toBeGreaterThan(1);
-    expect(countLayers(options({}), { ids: channel, index: channel.length }).layerIndex).toBe(0);
   });
 
   it('lets rows of the difference sum to 1 − λ, in both maps only what is past', () => {

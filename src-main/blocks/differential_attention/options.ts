@@ -47,13 +47,10 @@ export function sizes({ heads, kvHeads, headDim }: DifferentialOptions, width: n
   return { H: heads, Hk: kvHeads || heads, d: headDim || Math.floor(width / (2 * heads)) };
 }
 
-/** Blocks that belong to the layer of the mixer before them. */
-const WITHIN_A_LAYER: readonly string[] = ['mlp', 'gated_mlp', 'rwkv4_channel_mix', 'memory_mosaic_persistent'];
-
-/** Fills in the depth: all layers before this one count, not those of its kind alone. */
-export function countLayers(options: DifferentialOptions, { ids, index }: Place): DifferentialOptions {
+/** Fills in the depth: every mixer before this one counts as a layer, whatever its kind. */
+export function countLayers(options: DifferentialOptions, { roles, index }: Place): DifferentialOptions {
   if (options.layerIndex >= 0) return options;
-  return { ...options, layerIndex: ids.slice(0, index).filter((id) => !WITHIN_A_LAYER.includes(id)).length };
+  return { ...options, layerIndex: roles.slice(0, index).filter((role) => role === 'mixer').length };
 }
 
 /** λ_init by the options; a block outside of a model has depth 0. */

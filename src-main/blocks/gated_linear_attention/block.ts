@@ -66,11 +66,14 @@ export default defineBlock({
     // In chunks: a multiplication a pair for the decays of the keys, the products within, and the state's in and out.
     const scan = Q * Hk * d + 2 * H * Q * (d + e) + 2 * (Hk + H) * d * e;
     const forwardFlops = T * (matrices + 2 * K * convolved + scan);
-    // Kept: the input, the branches (before and after the convolution), the decays, the decayed keys, what comes out, the states.
-    const branch = (K ? 2 : 1) * convolved + 3 * Hk * d + 2 * H * e + gate;
-    const chunks = 2 * Q * Hk * d + Q * H;
-    const states = 2 * Math.ceil(T / Q) * Hk * d * e;
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + R + branch + chunks) + states };
+    // Kept: input and output, the branches (before and after the convolution, and in chunks), the decays, the keys as each token of a
+    // chunk sees them (with each step on the way), the products, what comes out; and five states a chunk.
+    const branch = (K ? 3 : 2) * convolved + 2 * H * d + 12 * Hk * d + R;
+    const pairs = 4 * Q * Hk * d + Q * H;
+    const out = 5 * H * e + gate;
+    const states = 5 * Math.ceil(T / Q) * Hk * d * e;
+    const savedNumbers = T * (2 * D + branch + pairs + out) + states;
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
   },
   layer,
   golden(given) {

@@ -31,10 +31,10 @@ export function recurrent({ q, k, v, g }: Heads): Tensor4D {
   const [b, T] = q.shape;
   const [, , Hk, e] = v.shape;
   let S: Tensor = tf.zeros([b, Hk, q.shape[3], e]);
-  const at = (u: Tensor4D, t: number) => tf.reshape(tf.slice(u, [0, t], [b, 1]), [b, ...u.shape.slice(2)]);
   const os: Tensor[] = [];
+  const [qs, ks, vs, gs] = [q, k, v, g].map((u) => alongAxis(u, 1));
   for (let t = 0; t < T; t++) {
-    const now = step(S, { q: at(q, t), k: at(k, t), v: at(v, t), g: at(g, t) });
+    const now = step(S, { q: qs[t], k: ks[t], v: vs[t], g: gs[t] });
     S = now.S;
     os.push(now.o);
   }
@@ -80,7 +80,7 @@ export function chunked({ q, k, v, g }: Heads, { chunk = CHUNK } = {}): Tensor4D
   const inside = tf.matMul(tf.reshape(scores, [R, Q * share, Q]), values); // [R, Q·share, e]
 
   // What the last token of a chunk still sees of its keys is what the chunk leaves in the state.
-  const left = tf.reshape(tf.slice(keys, [0, Q - 1], [R, 1]), [R, Q, d]);
+  const left = tf.reshape(tf.slice(keys, [0, Q - 1, 0, 0], [R, 1, Q, d]), [R, Q, d]);
   const added = tf.reshape(tf.matMul(left, values, true), [b, n, Hk * d, e]);
   const kept = tf.reshape(tf.exp(tf.sum(decay, 1)), [b, n, Hk * d, 1]);
   const entering = tf.reshape(carry(added, kept), [R, d, e]);

@@ -61,12 +61,14 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * (D * (columns + inner) + inner * H);
     const around = T * (2 * K * conv + 14 * inner);
-    // Kept: the input, z, the channels before and after the convolution, step sizes, values reversed, each scan's output and states, the norm.
-    const states = 2 * Math.ceil(T / 64) * H * P * N;
+    // Kept: input and output, z, the channels around the convolution and split, step sizes, what the reversed scan reads, the scans' outputs
+    // on their way to the sum, the norm; and the states of both scans.
+    const maps = 6 * (conv - inner);
+    const states = 2 * (Math.ceil(T / 64) + 1) * H * P * N;
     return {
       forwardFlops: matrices + around + 2 * scan.forward,
       backwardFlops: 2 * matrices + 2 * around + 2 * scan.backward,
-      savedNumbers: T * (D + 5 * inner + 2 * conv + 3 * H) + states,
+      savedNumbers: T * (2 * D + 18 * inner + maps + 10 * H) + states,
     };
   },
   layer,

@@ -56,11 +56,15 @@ export default defineBlock({
     const projections = 2 * D * (H * d + Hk * d + Hk * width) + 2 * H * width * D;
     const sums = 2 * H * Q * (d + e) + 2 * (Hk + H) * d * e;
     const forwardFlops = T * (projections + sums);
-    // Kept: the input, queries, keys and values (before and after their features), what comes out, and a state a chunk.
-    const features = o.featureMap === 'elu1' ? 3 : 1;
-    const channels = features * (H + Hk) * d + Hk * e + 2 * H * e;
-    const states = Math.ceil(T / 64) * H * d * e;
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + channels) + states };
+    // Kept: input and output, queries and keys with each step of their features, values, what the kernel reads and writes, its states.
+    const features = o.featureMap === 'elu1' ? 5 : 1;
+    const projected = (features + 1) * H * d + features * Hk * d + Hk * width;
+    const kernel = H * (e + 1) + Number(H > Hk) * H * (d + e);
+    const divided = Number(o.normalize) * (Hk * e + H * (e + 1) + H * width);
+    const normed = Number(o.outputNorm === 'rmsnorm') * H * (width + 1);
+    const states = (Math.ceil(T / 64) + 1) * H * d * e;
+    const savedNumbers = T * (2 * D + projected + kernel + divided + normed) + states;
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
   },
   layer,
   golden(given) {

@@ -2,6 +2,7 @@
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import { carry, cut, intoChunks, outOfChunks } from '../parts/chunks';
+import { alongAxis } from '../parts/tokens';
 
 /** Query head h reads key head floor(h·Hk/H). */
 export interface Heads {
@@ -30,10 +31,10 @@ export function recurrent({ q, k, v }: Heads): Tensor4D {
   const [b, T] = q.shape;
   const [, , Hk, e] = v.shape;
   let S: Tensor = tf.zeros([b, Hk, q.shape[3], e]);
-  const at = (u: Tensor4D, t: number) => tf.reshape(tf.slice(u, [0, t], [b, 1]), [b, ...u.shape.slice(2)]);
   const os: Tensor[] = [];
+  const [qs, ks, vs] = [q, k, v].map((u) => alongAxis(u, 1));
   for (let t = 0; t < T; t++) {
-    const now = step(S, { q: at(q, t), k: at(k, t), v: at(v, t) });
+    const now = step(S, { q: qs[t], k: ks[t], v: vs[t] });
     S = now.S;
     os.push(now.o);
   }

@@ -91,18 +91,26 @@ function mixingFlops(o: MatrixMixerOptions, D: number, T: number): { forward: nu
   }
 }
 
-/** Numbers that the mixing keeps for its gradient: the matrix, or what stands for it. */
+/** Numbers that the mixing keeps for its gradient: values on their way through it, and the matrix with the steps that made it. */
 function mixingKeeps(o: MatrixMixerOptions, D: number, T: number): number {
-  const { inner, H, P, d } = sizes(o, D);
+  const { inner, H, P, d, maps } = sizes(o, D);
+  const product = 3 * T * inner;
+  const matrices = (count: number) => product + count * H * T * T;
   switch (o.structure) {
+    case 'dense':
+      return matrices(2);
+    case 'toeplitz':
+      return matrices(5);
+    case 'vandermonde':
+      return matrices(!o.dataDependent && o.vandermondeKind === 'dft' ? 0 : 5);
+    case 'cauchy':
+      return matrices(2);
     case 'low_rank':
-      return H * d * P;
+      return product + 2 * H * d * P;
     case 'attention':
-      return o.dataDependent ? T * (inner + H) : H * T * T;
+      return o.dataDependent ? T * (inner + H) : matrices(3);
     case 'quasiseparable':
-      return T * (3 * inner + 3 * H) + 2 * Math.ceil(T / 64) * inner * H * d;
-    default:
-      return H * T * T;
+      return T * (10 * inner + 2 * maps + 10 * H) + 2 * (Math.ceil(T / 64) + 1) * inner * H * d;
   }
 }
 
@@ -130,8 +138,8 @@ export default defineBlock({
     const { inner, K, conv, columns } = sizes(o, D);
     const mixing = mixingFlops(o, D, T);
     const shell = T * (2 * D * (columns + inner) + 2 * K * conv + 14 * inner);
-    // Kept: the input, what is projected, what is convolved, the mixed values, the norm's output; and what the mixing keeps.
-    const savedNumbers = T * (D + columns + conv + 2 * inner) + mixingKeeps(o, D, T);
+    // Kept: input and output, what is projected, what is convolved (three times), the sum, the norm; and what the mixing keeps.
+    const savedNumbers = T * (2 * D + columns + 3 * conv + 2 * inner) + mixingKeeps(o, D, T);
     return {
       forwardFlops: shell + mixing.forward,
       backwardFlops: 2 * shell + mixing.backward,

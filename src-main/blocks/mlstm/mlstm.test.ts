@@ -1,9 +1,11 @@
 // The mLSTM block: golden cases, decoding, its starting values, its count of FLOPs and its rules.
+
 import { expect } from 'vitest';
 import { describeBlock } from '../../../test/suites/describe';
 import { decodesAlike, prepare, productFlops, staysCausal } from '../../../test/suites/sequence';
 import { initialValues } from '../../engine/build';
 import { complete } from '../../spec/options';
+import type { Place } from '../define';
 import { cellFlops } from '../mlstm_cell/block';
 import block from './block';
 
@@ -52,7 +54,11 @@ describeBlock(block, ({ golden, agree, it }) => {
   });
 
   it('takes its depth from the model unless told', () => {
-    const place = { ids: ['mlstm', 'mlp', 'slstm', 'mlstm'], index: 3 };
+    const place: Place = {
+      ids: ['mlstm', 'mlp', 'slstm', 'mlstm'],
+      roles: ['mixer', 'channel', 'mixer', 'mixer'],
+      index: 3,
+    };
     expect(block.placed!(options({}), place)).toMatchObject({ layer: 2, layers: 3 });
     expect(block.placed!(options({ layer: 0, layers: 7 }), place)).toMatchObject({ layer: 0, layers: 7 });
   });

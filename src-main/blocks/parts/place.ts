@@ -9,14 +9,14 @@ export interface Depth {
   layers: number;
 }
 
-/** The two options, with what hangs on them said in `what`. */
-export const depthOptions = (what: string) => ({
+/** The two options; `sets` says what hangs on them. */
+export const depthOptions = (sets: string) => ({
   layer: int(-1, {
     min: -1,
     max: 65_535,
-    help: `Index of this layer among those of its kind, from 0, which ${what} depends on; -1 counts in the model.`,
+    help: `Index of this layer among those of its kind, from 0; it sets ${sets}. -1 counts in the model.`,
   }),
-  layers: int(0, { min: 0, help: 'Number of layers of this kind, which goes with it; 0 counts in the model.' }),
+  layers: int(0, { min: 0, help: 'Number of layers of this kind, which goes with the index; 0 counts in the model.' }),
 });
 
 /** Fills in what is left to counting: blocks whose id is one of `kinds` are layers of one kind. */

@@ -28,16 +28,16 @@ export interface Quasiseparable {
   read: 'neighbour' | 'own';
 }
 
+/** u [b, T + 1, …] without its first or without its last token; begin and size of every axis, as the native slice wants them. */
+function without(end: 'first' | 'last', u: Tensor): Tensor {
+  const [b, longer, ...rest] = u.shape;
+  return tf.slice(u, [0, Number(end === 'first'), ...rest.map(() => 0)], [b, longer - 1, ...rest]);
+}
+const emptyToken = (u: Tensor): Tensor => tf.zeros([u.shape[0], 1, ...u.shape.slice(2)]);
 /** u [b, T, …] later by one token, zeros first. All of u stays on the tape: of a single token the gradient is zero, not missing. */
-function later(u: Tensor): Tensor {
-  const [b, T, ...rest] = u.shape;
-  return tf.slice(tf.concat([tf.zeros([b, 1, ...rest]), u], 1), [0, 0], [b, T]);
-}
+const later = (u: Tensor): Tensor => without('last', tf.concat([emptyToken(u), u], 1));
 /** u [b, T, …] earlier by one token, zeros last. */
-function earlier(u: Tensor): Tensor {
-  const [b, T, ...rest] = u.shape;
-  return tf.slice(tf.concat([u, tf.zeros([b, 1, ...rest])], 1), [0, 1], [b, T]);
-}
+const earlier = (u: Tensor): Tensor => without('first', tf.concat([u, emptyToken(u)], 1));
 const turned = <T extends Tensor>(u: T): T => reversed(u, 1);
 
 /** The diagonal D[h] + x · w_D[:, h] from all heads' values: x [b, T, H, P], D [H], w_D [H·P, H] to [b, T, H]. */

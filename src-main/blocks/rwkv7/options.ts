@@ -16,7 +16,7 @@ export const options = {
   valueRank: rank('blend with the values of the first layer'),
   gateRank: rank('output gate'),
   normEps: float(64e-5, { min: 0, max: 0.1, log: true, help: 'Added to the variance in the norm of each head.' }),
-  ...depthOptions('the start, and whether values blend with those of layer 0,'),
+  ...depthOptions('starting values, and whether values blend with those of layer 0'),
 };
 export type Rwkv7Options = ValuesOf<typeof options>;
 

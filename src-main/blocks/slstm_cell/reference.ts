@@ -79,6 +79,6 @@ export function run({ i, f, z, o, r, b }: Cell, before?: Memory): { y: Tensor3D;
     memory = step(token, recurrent, memory);
     return memory.h;
   });
-  const y = tf.reshape(tf.transpose(tf.stack(hs), [2, 0, 1, 3]), [B, T, D]); // from [T, H, B, d]
+  const y = tf.reshape(tf.transpose(tf.stack(hs), [2, 0, 1, 3]), [B, T, D]) as Tensor3D; // from [T, H, B, d]
   return { y, memory: memory! };
 }

@@ -1,0 +1,220 @@
+// The memory: golden cases, loops in float64 for every kind of it, gradients against differences, and its special case, the delta rule.
+import { expect } from 'vitest';
+import { describeBlock, noise } from '../../../test/suites/describe';
+import { relativeError } from '../../engine/parity';
+import { memoryFacts, tf } from '../../ops';
+import { complete } from '../../spec/options';
+import type { Weights } from '../define';
+import { recomputed } from '../parts/recomputed';
+import block from './block';
+import { features } from './features';
+import { newtonSchulz } from './newton_schulz';
+import { coefficients, featureWidth, type MemoryOptions, matrixSizes } from './options';
+import { type PlainInputs, readPlain } from './plain';
+
+const options = (given: object = {}): MemoryOptions => complete(block.options, given as Record<string, unknown>);
+
+interface Sizes {
+  B: number;
+  H: number;
+  T: number;
+  d: number;
+  h: number;
+}
+const small: Sizes = { B: 1, H: 1, T: 5, d: 2, h: 3 };
+
+/** Random inputs by the names of the spec: keys and queries about as long as one, gates in (0, 1). */
+function inputsFor(o: MemoryOptions, { B, H, T, d, h }: Sizes): Weights {
+  const gate = (name: string, scale: number) => tf.mul(tf.sigmoid(noise([B, H, T], name)), scale);
+  const sides = matrixSizes(o.memory, featureWidth(o, d), h, d);
+  const inputs: Weights = {
+    q: noise([B, H, T, d], 'q', 1 / Math.sqrt(d)),
+    k: noise([B, H, T, d], 'k', 1 / Math.sqrt(d)),
+    v: noise([B, H, T, d], 'v'),
+    alpha: tf.add(gate('alpha', 0.3), 0.7),
+    eta: gate('eta', 0.3),
+    theta: gate('theta', 1),
+    gamma: gate('gamma', 1),
+  };
+  const terms = coefficients(o);
+  if (terms > 0) inputs.poly_coef = tf.add(noise([terms], 'coef', 0.3), 0.5);
+  for (const [m, [r, s]] of sides.entries()) inputs[`mem_w${m + 1}`] = noise([H, r, s], `w${m}`, 1 / Math.sqrt(r));
+  return inputs;
+}
+
+/** One head of one sequence as plain numbers. */
+function plainOf(numbers: Record<string, any>, b: number, h: number): PlainInputs {
+  const own = (name: string) => numbers[name][b][h];
+  return {
+    q: own('q'),
+    k: own('k'),
+    v: own('v'),
+    alpha: own('alpha'),
+    eta: own('eta'),
+    theta: own('theta'),
+    gamma: own('gamma'),
+    coef: numbers.poly_coef ?? [],
+    start: ['mem_w1', 'mem_w2'].filter((name) => numbers[name]).map((name) => numbers[name][h]),
+  };
+}
+const numbersOf = (inputs: Weights) =>
+  Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, tensor.arraySync()]));
+
+const kinds: [Partial<MemoryOptions>, Partial<Sizes>][] = [
+  [{ memory: 'linear', featureMap: 'none', window: 1, chunk: 1, nsSteps: 0 }, { T: 1 }],
+  [
+    { memory: 'linear', featureMap: 'monomial', degree: 2, window: 3, chunk: 2, nsSteps: 3 },
+    { T: 5, d: 3 },
+  ],
+  [
+    { memory: 'linear', featureMap: 'elementwise', degree: 1, window: 2, chunk: 50, nsSteps: 1 },
+    { T: 7, d: 1 },
+  ],
+  [
+    { memory: 'mlp', featureMap: 'monomial', degree: 1, window: 9, chunk: 2, nsSteps: 5 },
+    { T: 5, d: 3, h: 1 },
+  ],
+  [
+    { memory: 'mlp', featureMap: 'none', window: 4, chunk: 3, nsSteps: 2 },
+    { T: 20, d: 4, h: 5 },
+  ],
+  [
+    { memory: 'mlp', featureMap: 'elementwise', degree: 4, window: 6, chunk: 5, nsSteps: 5 },
+    { T: 37, d: 3, h: 4 },
+  ],
+  [
+    { memory: 'mlp', featureMap: 'monomial', degree: 2, window: 1, chunk: 1, nsSteps: 5 },
+    { T: 19, d: 3, h: 2 },
+  ],
+];
+
+describeBlock(block, ({ golden, it }) => {
+  golden();
+
+  it.each(kinds)('is its loop in float64, at once and token by token: %j, %j', (given, size) => {
+    tf.tidy(() => {
+      const o = options(given);
+      const sizes = { ...small, B: 2, H: 2, ...size };
+      const inputs = inputsFor(o, sizes);
+      const numbers = numbersOf(inputs);
+      const { y } = block.run(inputs, { options: o });
+      const { outputs, state } = block.decode!(inputs, { options: o });
+      const heads = [0, 1].flatMap((b) => [0, 1].map((h) => readPlain(plainOf(numbers, b, h), o)));
+      const due = heads.flatMap((head) => head.y.flat());
+      // 1e-5 as for golden cases; 1e-4 for matrices, of which orthogonalisation strengthens what is small up to 485 times.
+      expect(relativeError(y.dataSync(), due)).toBeLessThan(1e-5);
+      expect(relativeError(outputs.y.dataSync(), due)).toBeLessThan(1e-5);
+      for (const m of heads[0].w.keys()) {
+        const all = (name: 'w' | 's') => heads.flatMap((head) => head[name][m].flat());
+        expect(relativeError(state[`w${m + 1}`].dataSync(), all('w'))).toBeLessThan(1e-4);
+        expect(relativeError(state[`s${m + 1}`].dataSync(), all('s'))).toBeLessThan(1e-4);
+      }
+      const behind = Math.min(sizes.T, o.window - 1);
+      expect(state.win_k?.shape[2] ?? 0).toBe(behind);
+      if (behind) expect(state.win_v.dataSync()).toEqual(tf.slice(inputs.v, [0, 0, sizes.T - behind, 0]).dataSync());
+      expect('anchor1' in state).toBe(o.chunk > 1);
+    });
+  });
+
+  it.each(kinds.slice(1))('has the slopes of its loop: %j, %j', (given, size) => {
+    tf.tidy(() => {
+      const o = options(given);
+      const sizes = { ...small, ...size, T: Math.min(size.T!, 18) };
+      const inputs = inputsFor(o, sizes);
+      const names = Object.keys(inputs);
+      const shares = noise([1, 1, sizes.T, sizes.d], 'dy');
+      const share = shares.dataSync();
+      const gradients = tf.grads((...all: tf.Tensor[]) => {
+        const { y } = block.run(Object.fromEntries(names.map((name, i) => [name, all[i]])), { options: o });
+        return tf.sum(tf.mul(y, shares));
+      })(names.map((name) => inputs[name]));
+      for (const [i, name] of names.entries()) {
+        const { shape } = inputs[name];
+        const values = Float64Array.from(inputs[name].dataSync());
+        const loss = (n: number, by: number) => {
+          const moved = Array.from(values, (u, m) => (m === n ? u + by : u));
+          const numbers = { ...numbersOf(inputs), [name]: nested(moved, shape) };
+          const y = readPlain(plainOf(numbers, 0, 0), o).y.flat();
+          return y.reduce((sum, u, j) => sum + u * share[j], 0);
+        };
+        // A few entries of each: the differences cost two whole runs an entry.
+        const picked = [...new Set([0, Math.floor(values.length / 2), values.length - 1])];
+        const scale = Math.max(...gradients[i].dataSync().map(Math.abs), 1e-3);
+        for (const n of picked) {
+          const slope = (loss(n, 1e-5) - loss(n, -1e-5)) / 2e-5;
+          // 3e-4 as for golden cases: orthogonalisation strengthens the rounding of what is small.
+          expect(Math.abs(gradients[i].dataSync()[n] - slope) / scale, `${name}[${n}]`).toBeLessThan(3e-4);
+        }
+      }
+    });
+  });
+
+  it('recalls a pair that it was told once when it is the delta rule with a full step', () => {
+    tf.tidy(() => {
+      const o = options({ memory: 'linear', featureMap: 'none', window: 1, chunk: 1, nsSteps: 0 });
+      const one = tf.ones([1, 1, 3]);
+      const k = tf.tensor4d([1, 0, 0, 1, 1, 0], [1, 1, 3, 2]);
+      const v = tf.tensor4d([5, 6, 7, 8, 9, 10], [1, 1, 3, 2]);
+      const gates = { alpha: one, eta: one, theta: tf.zeros([1, 1, 3]), gamma: one };
+      const { y } = block.run({ q: k, k, v, ...gates, mem_w1: tf.zeros([1, 2, 2]) }, { options: o });
+      expect(y.dataSync()).toEqual(v.dataSync());
+    });
+  });
+
+  it('makes products of features that give powers of the product', () => {
+    tf.tidy(() => {
+      const o = options({ featureMap: 'monomial', degree: 2 });
+      const [x, y] = [noise([1, 1, 5], 'x'), noise([1, 1, 5], 'y')];
+      const coef = tf.tensor1d([0.5, 2, 3]);
+      const dot = tf.sum(tf.mul(x, y)).dataSync()[0];
+      const found = tf.sum(tf.mul(features(x, coef, o), features(y, coef, o))).dataSync()[0];
+      expect(found).toBeCloseTo(0.25 + 4 * dot + 9 * dot * dot, 4);
+      expect(features(x, coef, o).shape).toEqual([1, 1, featureWidth(o, 5)]);
+    });
+  });
+
+  it('brings singular values near one, and leaves nothing of nothing', () => {
+    tf.tidy(() => {
+      const S = tf.tensor3d([3, 0, 0, 0, 1, 0], [1, 2, 3]);
+      const X = newtonSchulz(S, 5).dataSync();
+      for (const i of [0, 4]) expect(Math.abs(X[i] - 1)).toBeLessThan(0.35); // Muon's quintic ends between 0.7 and 1.2
+      for (const i of [1, 2, 3, 5]) expect(Math.abs(X[i])).toBeLessThan(1e-6);
+      const slope = tf.grad((u) => tf.sum(newtonSchulz(u as tf.Tensor3D, 5)))(tf.zeros([1, 3, 2]));
+      expect(slope.dataSync().every(Number.isFinite)).toBe(true);
+      expect(
+        Math.max(
+          ...newtonSchulz(tf.zeros([1, 3, 2]), 5)
+            .dataSync()
+            .map(Math.abs),
+        ),
+      ).toBe(0);
+    });
+  });
+
+  it('makes again in the gradient what it does not keep, and forgets nothing of the tape around it', () => {
+    tf.tidy(() => {
+      const x = tf.tensor1d([1, 2, 3]);
+      const plain = (u: tf.Tensor) => ({ y: tf.mul(tf.square(u), u), unused: tf.neg(u) });
+      const before = memoryFacts().tensors;
+      const run = (wrap: boolean) =>
+        tf
+          .grad((u) => {
+            const v = tf.mul(u, 2);
+            const { y } = wrap ? recomputed({ v, idle: x }, (given) => plain(given.v)) : plain(v);
+            return tf.sum(tf.mul(y, u));
+          })(x)
+          .dataSync();
+      const slopes = tf.tidy(() => [run(true), run(true), run(false)]);
+      expect(Array.from(slopes[0])).toEqual([32, 256, 864]); // 4 · 8 x³
+      expect(slopes[1]).toEqual(slopes[2]);
+      expect(memoryFacts().tensors).toBe(before);
+    });
+  });
+});
+
+/** A flat list as nested lists of a shape. */
+function nested(values: number[], shape: readonly number[]): unknown {
+  if (shape.length <= 1) return values;
+  const size = values.length / shape[0];
+  return Array.from({ length: shape[0] }, (_, i) => nested(values.slice(i * size, (i + 1) * size), shape.slice(1)));
+}
