@@ -18,6 +18,14 @@ const small = (name: string, layers: Node[], rest: Partial<ModelSpec> = {}): Mod
   ...rest,
 });
 
+/** Two layers of a mixer, a gated MLP after each. */
+const decoder = (name: string, block: string, options: Record<string, unknown>): ModelSpec =>
+  small(name, [{ repeat: 2, layers: [{ block, options }, gatedMlp] }]);
+
+/** A layer of xLSTM's matrix memory; xLSTM and RWKV stand on layer norms. */
+const mlstm: Node = { block: 'mlstm', options: { inner: 128 }, norm: 'layer' };
+const layerNormed = (block: string, options: Record<string, unknown> = {}): Node => ({ block, options, norm: 'layer' });
+
 export const presets: readonly ModelPreset[] = [
   {
     id: 'gpt',
@@ -66,5 +74,75 @@ export const presets: readonly ModelPreset[] = [
     model: small('No positions', [
       { repeat: 2, layers: [attention({ heads: 4, kvHeads: 2, ropeFraction: 0 }), gatedMlp] },
     ]),
+  },
+  {
+    id: 'differential',
+    title: 'Differential Transformer',
+    summary: 'Attention that subtracts a second map from the first, and a gated MLP.',
+    model: decoder('Differential Transformer', 'differential_attention', { heads: 2 }),
+  },
+  {
+    id: 'mla',
+    title: 'MLA',
+    summary: 'Multi-head latent attention and a gated MLP, as in DeepSeek-V2.',
+    model: decoder('MLA', 'mla', { heads: 4, kvRank: 64, queryRank: 96 }),
+  },
+  {
+    id: 'gla',
+    title: 'GLA',
+    summary: 'Grouped latent attention with two latent heads, and a gated MLP.',
+    model: decoder('GLA', 'gla', { heads: 4, latentHeads: 2, queryRank: 96 }),
+  },
+  {
+    id: 'gta',
+    title: 'GTA',
+    summary: 'Grouped-tied attention, whose values are also keys, and a gated MLP.',
+    model: decoder('GTA', 'gta', { heads: 4, kvHeads: 2 }),
+  },
+  {
+    id: 'linear_attention',
+    title: 'Linear attention',
+    summary: 'Running sums instead of a cache, a gated MLP after each.',
+    model: decoder('Linear attention', 'linear_attention', { heads: 4 }),
+  },
+  {
+    id: 'gated_linear_attention',
+    title: 'Gated linear attention',
+    summary: 'Linear attention whose key channels fade as the tokens say, with short convolutions.',
+    model: decoder('Gated linear attention', 'gated_linear_attention', { heads: 4, convSize: 4 }),
+  },
+  {
+    id: 'xlstm',
+    title: 'xLSTM [7:1]',
+    summary: 'Seven matrix memories and one scalar memory with its MLP, as in xLSTM.',
+    model: small(
+      'xLSTM [7:1]',
+      [
+        mlstm,
+        layerNormed('slstm', { recurrentInit: 'uniform' }),
+        layerNormed('gated_mlp', { activation: 'gelu', hidden: 166 }),
+        { repeat: 6, layers: [mlstm] },
+      ],
+      { finalNorm: 'layer' },
+    ),
+  },
+  {
+    id: 'rwkv4',
+    title: 'RWKV-4',
+    summary: 'Time and channel mixing in turns, as in RWKV-4.',
+    model: small('RWKV-4', [{ repeat: 2, layers: [layerNormed('rwkv4'), layerNormed('rwkv4_channel_mix')] }], {
+      finalNorm: 'layer',
+      head: { tied: false },
+    }),
+  },
+  {
+    id: 'rwkv7',
+    title: 'RWKV-7',
+    summary: 'A delta rule with values handed on from the first layer, as in RWKV-7.',
+    model: small(
+      'RWKV-7',
+      [{ repeat: 2, layers: [layerNormed('rwkv7', { headDim: 32 }), layerNormed('rwkv7_channel_mix')] }],
+      { finalNorm: 'layer', head: { tied: false } },
+    ),
   },
 ];

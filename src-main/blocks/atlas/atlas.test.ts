@@ -96,7 +96,7 @@ describeBlock(block, ({ golden, agree, it }) => {
   });
 
   it.each([
-    [{ heads: 3, headDim: 0 }, 'options.heads', 4],
+    [{ heads: 3, headDim: 0 }, 'options.heads', 2],
     [{ featureMap: 'monomial', degree: 3 }, 'options.degree', 2],
   ])('names what does not go together: %j', (given, path, fix) => {
     const [problem] = block.rules!(options(given), 16, 'options');
