@@ -19,6 +19,7 @@ export default defineConfig({
           cli: resolve('src-main/hosts/cli/main.ts'),
           worker: resolve('src-main/train/worker.ts'),
           probe: resolve('src-main/rpc/probe.ts'),
+          generator: resolve('src-main/rpc/generator.ts'),
         },
         output: { format: 'es', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
       },

@@ -32,6 +32,7 @@ const SAFE: { [N in Noun]: readonly (keyof Api[N])[] } = {
   runs: ['list', 'get', 'events', 'csv'],
   metrics: ['names', 'series'],
   devices: ['list', 'test'],
+  generations: ['cancel'],
 };
 const REACH_MS = 30_000;
 

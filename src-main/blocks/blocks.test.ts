@@ -1,8 +1,9 @@
 // The catalogue: every folder is found, its card says what it is, and its defaults fit usual widths.
 import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { summaryOf } from '../spec/card';
 import { complete } from '../spec/options';
-import { blocks, cards, catalogue, operators, summaryOf } from '.';
+import { blocks, cards, catalogue, operators } from '.';
 
 const folders = readdirSync(import.meta.dirname, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== 'parts')
@@ -28,6 +29,7 @@ it('has a card of three sentences and its facts for each', () => {
 
 it('takes the first sentence as summary', () => {
   expect(summaryOf('One thing, e.g.\nthis. Another.')).toBe('One thing, e.g.');
+  expect(summaryOf('# Title.\n\nThe sentence.')).toBe('The sentence.');
   expect(summaryOf('Version 1.5 of\nit. More')).toBe('Version 1.5 of it.');
 });
 

@@ -1,9 +1,17 @@
-// Finds every block and operator by its folder: `./<id>/block.ts` and `./<id>/card.md`.
-import type { BlockCard, BlockRules, Catalogue } from '../spec/card';
+// Finds every block and operator by its folder: `./<id>/block.ts`, `./<id>/card.md` and `./<id>/ru.ts`.
+import {
+  type BlockCard,
+  type BlockRules,
+  type Catalogue,
+  summaryOf,
+  type Translation,
+  translationsOf,
+} from '../spec/card';
 import type { AnyBlock, AnyOperator } from './define';
 
 const definitions = import.meta.glob<AnyBlock | AnyOperator>('./*/block.ts', { eager: true, import: 'default' });
 const texts = import.meta.glob<string>('./*/card.md', { eager: true, import: 'default', query: '?raw' });
+const russian = import.meta.glob<Translation>('./*/ru.ts', { eager: true, import: 'default' });
 
 const isOperator = (definition: AnyBlock | AnyOperator): definition is AnyOperator => definition.role === 'operator';
 const byId = <T extends { id: string }>(list: T[]): ReadonlyMap<string, T> => new Map(list.map((one) => [one.id, one]));
@@ -28,15 +36,10 @@ export const operators: ReadonlyMap<string, AnyOperator> = byId(found.filter(isO
 /** What the check of a model needs of the blocks. */
 export const catalogue: Catalogue = new Map(found.map((definition) => [definition.id, definition as BlockRules]));
 
-/** The first sentence of a card, on one line. */
-export function summaryOf(text: string): string {
-  const line = text.trim().replace(/\s+/g, ' ');
-  return /^.*?[.!?](?= |$)/.exec(line)?.[0] ?? line;
-}
-
 /** The card of each block and operator, as the palette and the inspector show it. */
 export const cards = (): BlockCard[] =>
   found.map(({ id, role, title, options, paper }) => {
     const text = texts[`./${id}/card.md`];
-    return { id, role, title, summary: summaryOf(text), text, options, paper };
+    const translations = translationsOf(russian[`./${id}/ru.ts`]);
+    return { id, role, title, summary: summaryOf(text), text, options, paper, translations };
   });

@@ -20,8 +20,10 @@ export interface GenerateOptions extends Sampling {
   /** Tokens to add. */
   length: number;
   seed: number;
-  /** Called with each new token; false ends the text there. */
-  onToken?(id: number, index: number): boolean | undefined;
+  /** Called with each new token and the state it was chosen from (none yet for a drawn first one); false ends the text there. */
+  onToken?(id: number, index: number, state?: DecodeState): boolean | undefined;
+  /** Called after each token that was read, of the prompt too: where the host lets other work in. */
+  onRead?(): Promise<void> | undefined;
 }
 
 /** Picks an id from logits [V] with `uniform` in [0, 1). Ties go to the smaller id. */
@@ -62,7 +64,7 @@ function check({ prompt, length, temperature = 1, topK = 0, topP = 1 }: Generate
  */
 export async function generate(model: Model, options: GenerateOptions): Promise<number[]> {
   check(options, model);
-  const { prompt, length, seed, onToken } = options;
+  const { prompt, length, seed, onToken, onRead } = options;
   const draw = stream('generate', seed);
   const ids = prompt.length ? [...prompt] : [Math.floor(draw.uniform() * model.vocabulary)];
   const added: number[] = prompt.length ? [] : ids.slice(0, length);
@@ -87,12 +89,13 @@ export async function generate(model: Model, options: GenerateOptions): Promise<
         // Read only where it is needed: reading waits for the device.
         if (i === waiting.length - 1) logits = (await done.logits.data()) as Float32Array;
         done.logits.dispose();
+        await onRead?.();
       }
       const id = choose(logits!, draw.uniform(), options);
       ids.push(id);
       added.push(id);
       waiting = [id];
-      if (onToken?.(id, added.length - 1) === false) break;
+      if (onToken?.(id, added.length - 1, state) === false) break;
     }
   } finally {
     if (state) disposeState(state);

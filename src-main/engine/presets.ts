@@ -31,6 +31,9 @@ export const presets: readonly ModelPreset[] = [
     id: 'gpt',
     title: 'GPT',
     summary: 'Attention with learned positions, layer norms and a plain MLP, as in GPT-2.',
+    translations: {
+      ru: { title: 'GPT', summary: 'Внимание с обучаемыми позициями, LayerNorm и простой MLP, как в GPT-2.' },
+    },
     model: small(
       'GPT',
       [
@@ -53,24 +56,40 @@ export const presets: readonly ModelPreset[] = [
     id: 'llama',
     title: 'Llama',
     summary: 'Rotary attention with shared key heads and a gated MLP, as in Llama.',
+    translations: {
+      ru: { title: 'Llama', summary: 'Внимание с RoPE и общими головами ключей, MLP с вентилем, как в Llama.' },
+    },
     model: small('Llama', [{ repeat: 2, layers: [attention({ heads: 4, kvHeads: 2 }), gatedMlp] }]),
   },
   {
     id: 'mamba2',
     title: 'Mamba-2',
     summary: 'Recurrent blocks alone, without attention or MLP.',
+    translations: { ru: { title: 'Mamba-2', summary: 'Одни рекуррентные блоки, без внимания и MLP.' } },
     model: small('Mamba-2', [{ repeat: 4, layers: [mamba2] }]),
   },
   {
     id: 'hybrid',
     title: 'Hybrid',
     summary: 'Mamba-2 and attention in turns, a gated MLP after each, as in Samba (with full attention).',
+    translations: {
+      ru: {
+        title: 'Гибрид',
+        summary: 'Mamba-2 и внимание по очереди, после каждого MLP с вентилем, как в Samba (но внимание полное).',
+      },
+    },
     model: small('Hybrid', [mamba2, gatedMlp, attention({ heads: 4, kvHeads: 2 }), gatedMlp]),
   },
   {
     id: 'nope',
     title: 'No positions',
     summary: 'The Llama model without any positions: only the causal mask tells first from last.',
+    translations: {
+      ru: {
+        title: 'Без позиций',
+        summary: 'Модель Llama без всяких позиций: порядок видно только по каузальной маске.',
+      },
+    },
     model: small('No positions', [
       { repeat: 2, layers: [attention({ heads: 4, kvHeads: 2, ropeFraction: 0 }), gatedMlp] },
     ]),

@@ -2,6 +2,7 @@
 import { version as ownVersion } from '../../package.json';
 import type { AppInfo, Reply } from '../rpc/contract';
 import { createRpc } from '../rpc/index';
+import type { Caller } from '../rpc/method';
 import { Notices } from '../rpc/notices';
 import { type OpenRuns, type OpenRunsOptions, openRuns } from '../runs/open';
 import { builtScript } from '../runs/worker';
@@ -10,8 +11,8 @@ export interface OpenLab {
   folder: string;
   runs: OpenRuns;
   notices: Notices;
-  /** Answers a request of any shape; never throws. */
-  answer(request: unknown): Promise<Reply>;
+  /** Answers a request of any shape; never throws. `caller`: the window that asks. */
+  answer(request: unknown, caller?: Caller): Promise<Reply>;
   /** Tells a second instance where the window is. */
   setAddress(address: string): void;
   close(): Promise<void>;
@@ -21,6 +22,8 @@ export interface OpenLabOptions extends Omit<OpenRunsOptions, 'host' | 'changed'
   host: AppInfo['host'];
   /** The script that devices are tested in; default: the built one. */
   probe?: string;
+  /** The script that writes texts; default: the built one. */
+  generator?: string;
   version?: string;
 }
 
@@ -28,8 +31,9 @@ export interface OpenLabOptions extends Omit<OpenRunsOptions, 'host' | 'changed'
  * Opens the lab in a folder, making it where it is missing.
  * @throws FolderInUse when another process has it; the system's errors when the disk refuses (`inWords` makes them sentences).
  */
-export function openLab({ host, probe, version = ownVersion, ...options }: OpenLabOptions): OpenLab {
+export function openLab({ host, probe, generator, version = ownVersion, ...options }: OpenLabOptions): OpenLab {
   const notices = new Notices();
+  const closing = new AbortController();
   const runs = openRuns({
     ...options,
     host,
@@ -44,6 +48,8 @@ export function openLab({ host, probe, version = ownVersion, ...options }: OpenL
       host,
       version,
       probe: () => probe ?? builtScript('probe.js'),
+      generator: () => generator ?? builtScript('generator.js'),
+      closing: closing.signal,
       tell: (notice) => notices.tell(notice),
       now: Date.now,
     },
@@ -56,6 +62,7 @@ export function openLab({ host, probe, version = ownVersion, ...options }: OpenL
     answer,
     setAddress: (address) => runs.lock.setAddress(address),
     async close() {
+      closing.abort();
       notices.close();
       await runs.close();
     },

@@ -113,6 +113,40 @@ export interface TaskPreview {
   levels: Record<string, number>;
 }
 
+/** What a trained run is asked to write. */
+export interface GenerationRequest {
+  /** Id of a run that has a checkpoint. */
+  run: string;
+  /** Text to go on from; empty: a new line. */
+  prompt: string;
+  /** Tokens to add. */
+  length: number;
+  /** 0 always takes the likeliest token. */
+  temperature: number;
+  /** Chooses among this many likeliest tokens; 0: all. */
+  topK: number;
+  /** Chooses among the likeliest tokens that together hold this share. */
+  topP: number;
+  seed: number;
+  /** Default: the one that the run was trained on. */
+  device?: DeviceId;
+}
+/** Text as it comes. */
+export interface GenerationPiece {
+  id: string;
+  /** What is new since the piece before. */
+  text: string;
+  /** Tokens written so far. */
+  tokens: number;
+  /** Pace since the first token; null until there are two. */
+  tokensPerSecond: number | null;
+  /** What the model keeps between tokens, as it is now; null before the first token. */
+  stateBytes: number | null;
+  /** No more pieces come: the text has its length, was cancelled, or `error` says what went wrong. */
+  done: boolean;
+  error?: string;
+}
+
 /** Each method takes one plain object and answers with plain data; errors carry `problems` where a spec was wrong. */
 export interface Api {
   app: {
@@ -182,6 +216,12 @@ export interface Api {
     list(input: Record<string, never>): DeviceInfo[];
     test(input: { id: DeviceId }): DeviceTest;
   };
+  /** Texts of trained runs. Each is written by a process of its own, whose pieces come as notices to the window that asked, and which ends when that window leaves. */
+  generations: {
+    start(input: GenerationRequest): { id: string };
+    /** Ends it at once; one that has ended already is left alone. */
+    cancel(input: { id: string }): void;
+  };
 }
 
 export type Noun = keyof Api;
@@ -198,12 +238,14 @@ export type Implementation = {
   };
 };
 
-/** Main tells, the window asks again with its cursor. */
-export type Notice =
+/** Told to every window, which asks again with its cursor. */
+export type LabNotice =
   | { kind: 'runs'; ids: string[] }
   | { kind: 'metrics'; run: string; seq: number }
   | { kind: 'models' }
   | { kind: 'texts' };
+/** What main tells a window; pieces of a text go to the one that asked for it. */
+export type Notice = LabNotice | ({ kind: 'generation' } & GenerationPiece);
 
 /** On the wire (WebSocket text frames, or Electron IPC). */
 export type Request = { id: number; noun: string; method: string; input: unknown };

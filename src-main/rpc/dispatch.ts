@@ -5,6 +5,7 @@ import { SpecError } from '../spec/error';
 import { nearest, show } from '../spec/options';
 import { problemsOf } from '../spec/zod';
 import type { Implementation, Noun, Reply } from './contract';
+import type { Caller } from './method';
 
 export type Schemas = { [N in Noun]: Record<keyof Implementation[N], z.ZodType> };
 
@@ -15,7 +16,7 @@ const requestSchema = z.object({
   input: z.unknown().optional(),
 });
 
-type Method = { schema: z.ZodType; run(input: unknown): unknown };
+type Method = { schema: z.ZodType; run(input: unknown, caller?: Caller): unknown };
 
 export interface DispatchOptions {
   schemas: Schemas;
@@ -26,14 +27,14 @@ export interface DispatchOptions {
   complain?: (message: string) => void;
 }
 
-/** A function from a request of any shape to its reply; it never throws. */
+/** A function from a request of any shape, and the window that sent it, to its reply; it never throws. */
 export function dispatcher({ schemas, implementation, folder, complain = () => {} }: DispatchOptions) {
   const methods = new Map<string, Method>();
   for (const [noun, own] of Object.entries(implementation))
-    for (const [method, run] of Object.entries(own as Record<string, (input: unknown) => unknown>))
+    for (const [method, run] of Object.entries(own as Record<string, Method['run']>))
       methods.set(`${noun}.${method}`, { schema: (schemas[noun as Noun] as Record<string, z.ZodType>)[method], run });
 
-  return async (request: unknown): Promise<Reply> => {
+  return async (request: unknown, caller?: Caller): Promise<Reply> => {
     const asked = requestSchema.safeParse(request);
     if (!asked.success) {
       const id = (request as { id?: unknown } | null)?.id;
@@ -49,7 +50,7 @@ export function dispatcher({ schemas, implementation, folder, complain = () => {
       if (!found) throw new SpecError(unknown(call, [...methods.keys()]));
       const given = found.schema.safeParse(input ?? {});
       if (!given.success) throw new SpecError(problemsOf(given.error, call, input));
-      return { id, ok: true, value: (await found.run(given.data)) ?? null };
+      return { id, ok: true, value: (await found.run(given.data, caller)) ?? null };
     } catch (error) {
       if (isOurFault(error)) complain(`${call}: ${(error as Error).stack}`);
       return refusal(id, error, folder);

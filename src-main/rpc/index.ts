@@ -4,6 +4,7 @@ import * as blocks from './blocks';
 import type { Implementation } from './contract';
 import * as devices from './devices';
 import { dispatcher, type Schemas } from './dispatch';
+import * as generations from './generations';
 import type { Lab } from './lab';
 import * as metrics from './metrics';
 import * as models from './models';
@@ -22,6 +23,7 @@ const schemas: Schemas = {
   runs: runs.inputs,
   metrics: metrics.inputs,
   devices: devices.inputs,
+  generations: generations.inputs,
 };
 
 export const implement = (lab: Lab): Implementation => ({
@@ -34,6 +36,7 @@ export const implement = (lab: Lab): Implementation => ({
   runs: runs.runs(lab),
   metrics: metrics.metrics(lab),
   devices: devices.devices(lab),
+  generations: generations.generations(lab),
 });
 
 /** Answers requests of any shape; see `dispatcher`. */

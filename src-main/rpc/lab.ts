@@ -1,12 +1,16 @@
 // What the methods work on: an open lab and the facts of its host.
 import type { OpenRuns } from '../runs/open';
-import type { AppInfo, Notice } from './contract';
+import type { AppInfo, LabNotice } from './contract';
 
 export interface Lab extends Pick<OpenRuns, 'paths' | 'store' | 'supervisor'> {
   host: AppInfo['host'];
   version: string;
   /** The built script that devices are tested in. */
   probe: () => string;
-  tell(notice: Notice): void;
+  /** The built script that writes texts. */
+  generator: () => string;
+  /** Aborted when the lab closes. */
+  closing: AbortSignal;
+  tell(notice: LabNotice): void;
   now(): number;
 }

@@ -1,10 +1,10 @@
 // Notices to the windows, gathered for a moment so that a fast run does not flood them.
-import type { Notice } from './contract';
+import type { LabNotice } from './contract';
 
 const GATHER_MS = 200;
 
 export class Notices {
-  readonly #listeners = new Set<(notice: Notice) => void>();
+  readonly #listeners = new Set<(notice: LabNotice) => void>();
   readonly #runs = new Set<string>();
   readonly #metrics = new Map<string, number>();
   readonly #plain = new Set<'models' | 'texts'>();
@@ -13,12 +13,12 @@ export class Notices {
   constructor(private readonly gatherMs = GATHER_MS) {}
 
   /** Calls back with every notice from now on; returns how to stop. */
-  listen(listener: (notice: Notice) => void): () => void {
+  listen(listener: (notice: LabNotice) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  tell(notice: Notice): void {
+  tell(notice: LabNotice): void {
     if (notice.kind === 'runs') for (const id of notice.ids) this.#runs.add(id);
     else if (notice.kind === 'metrics')
       this.#metrics.set(notice.run, Math.max(notice.seq, this.#metrics.get(notice.run) ?? 0));
@@ -33,7 +33,7 @@ export class Notices {
 
   #flush(): void {
     this.#timer = undefined;
-    const all: Notice[] = [...this.#plain].map((kind) => ({ kind }));
+    const all: LabNotice[] = [...this.#plain].map((kind) => ({ kind }));
     if (this.#runs.size) all.push({ kind: 'runs', ids: [...this.#runs] });
     for (const [run, seq] of this.#metrics) all.push({ kind: 'metrics', run, seq });
     this.#runs.clear();

@@ -5,6 +5,34 @@ import type { Options } from './options';
 /** Where a block may stand: a mixer moves data between tokens, a channel block within one; an operator is tested, not placed. */
 export type BlockRole = 'mixer' | 'channel' | 'operator';
 
+/** A card in another language: what a folder's `ru.ts` holds, as plain data. */
+export interface Translation {
+  title: string;
+  /** Markdown, as card.md; its first sentence is the summary. */
+  text: string;
+  /** An entry for each option of the block or task. */
+  options: Record<string, { title: string; help: string }>;
+}
+/** Of a task also the names of its presets, and of its levels by their English names. */
+export interface TaskTranslation extends Translation {
+  presets: Record<string, string>;
+  levels: Record<string, string>;
+}
+/** What a card carries in languages besides English, by their tags. */
+export interface Translations<T extends Translation = Translation> {
+  ru?: T & { summary: string };
+}
+
+/** The first sentence of a card below its title, on one line. */
+export function summaryOf(text: string): string {
+  const line = text.replace(/^#.*$/m, '').trim().replace(/\s+/g, ' ');
+  return /^.*?[.!?](?= |$)/.exec(line)?.[0] ?? line;
+}
+
+/** The translations of a card from what its folder holds; undefined where it holds none. */
+export const translationsOf = <T extends Translation>(ru: T | undefined): Translations<T> | undefined =>
+  ru && { ru: { ...ru, summary: summaryOf(ru.text) } };
+
 export interface BlockCard {
   id: string;
   role: BlockRole;
@@ -15,6 +43,7 @@ export interface BlockCard {
   text: string;
   options: Options;
   paper?: string;
+  translations?: Translations;
 }
 
 export interface TaskCard {
@@ -28,6 +57,7 @@ export interface TaskCard {
   presets: Record<string, Record<string, unknown>>;
   /** The number that a result is quoted by. */
   headline: { metric: string; better: 'lower' | 'higher' };
+  translations?: Translations<TaskTranslation>;
 }
 
 /**

@@ -33,5 +33,6 @@ export interface ModelPreset {
   id: string;
   title: string;
   summary: string;
+  translations?: { ru?: { title: string; summary: string } };
   model: ModelSpec;
 }

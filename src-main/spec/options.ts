@@ -3,6 +3,8 @@ import leven from 'leven';
 import type { Problem } from './error';
 
 interface OptionBase {
+  /** What a field is labelled, where the name in words reads badly. */
+  title?: string;
   /** One line for the inspector: what the option does. */
   help: string;
   /** Link or arXiv id of where the option comes from. */

@@ -1,11 +1,12 @@
 // The tasks of this build, found by their folders.
-import type { TaskCard } from '../spec/card';
+import { summaryOf, type TaskCard, type TaskTranslation, translationsOf } from '../spec/card';
 import { SpecError } from '../spec/error';
 import { checkOptions, complete, nearest } from '../spec/options';
 import type { AnyTask, TaskContext, TaskData } from './define';
 
 const definitions = import.meta.glob<AnyTask>('./*/task.ts', { eager: true, import: 'default' });
 const texts = import.meta.glob<string>('./*/card.md', { eager: true, query: '?raw', import: 'default' });
+const russian = import.meta.glob<TaskTranslation>('./*/ru.ts', { eager: true, import: 'default' });
 
 /** Every task by its id. */
 export const tasks: ReadonlyMap<string, AnyTask> = new Map(
@@ -18,14 +19,9 @@ export const tasks: ReadonlyMap<string, AnyTask> = new Map(
 export const taskCards: readonly TaskCard[] = [...tasks.values()].map((task) => {
   const text = texts[`./${task.id}/card.md`] ?? '';
   const { id, kind, title, options, presets, headline } = task;
-  return { id, kind, title, summary: summaryOf(text), text, options, presets, headline };
+  const translations = translationsOf(russian[`./${id}/ru.ts`]);
+  return { id, kind, title, summary: summaryOf(text), text, options, presets, headline, translations };
 });
-
-/** First sentence below the title of a card. */
-function summaryOf(text: string): string {
-  const body = text.replace(/^#.*$/m, '').trim();
-  return (/^[\s\S]*?[.!?](?=\s|$)/.exec(body)?.[0] ?? body).replace(/\s+/g, ' ');
-}
 
 /**
  * Makes a task's data.

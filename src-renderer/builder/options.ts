@@ -1,6 +1,11 @@
 // What a field of the inspector says of its option, and how typed text becomes its value.
 import type { Option } from '../../src-main/spec/options';
 
+/** What the field of an option is called: its title, else its name as words, `normBeforeGate` as "norm before gate". */
+export const labelOf = (name: string, option?: Option): string =>
+  option?.title ??
+  name.replace(/([a-z0-9])([A-Z])/g, (_, end: string, start: string) => `${end} ${start.toLowerCase()}`);
+
 /** The numbers an option lies between, if it has such. */
 export function rangeOf(option: Option): { low: number; high: number } | null {
   return 'min' in option ? { low: option.min, high: option.max } : null;

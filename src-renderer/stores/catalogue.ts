@@ -1,14 +1,20 @@
-// The cards of blocks and tasks and the devices: asked once, asked again when the connection is back.
+// The cards of blocks and tasks, in the window's language, and the devices: asked once, asked again when the connection is back.
 import { defineStore } from 'pinia';
 import { computed, ref, shallowRef } from 'vue';
 import type { DeviceInfo, ModelPreset } from '../../src-main/rpc/contract';
 import type { BlockCard, TaskCard } from '../../src-main/spec/card';
 import { onReturn, rpc } from '../rpc';
+import { languageNow, localised, localisedPreset } from './words';
 
 export const useCatalogue = defineStore('catalogue', () => {
-  const blocks = shallowRef<BlockCard[]>([]);
-  const tasks = shallowRef<TaskCard[]>([]);
-  const presets = shallowRef<ModelPreset[]>([]);
+  const given = shallowRef<{ blocks: BlockCard[]; tasks: TaskCard[]; presets: ModelPreset[] }>({
+    blocks: [],
+    tasks: [],
+    presets: [],
+  });
+  const blocks = computed(() => given.value.blocks.map((card) => localised(card, languageNow())));
+  const tasks = computed(() => given.value.tasks.map((card) => localised(card, languageNow())));
+  const presets = computed(() => given.value.presets.map((preset) => localisedPreset(preset, languageNow())));
   const devices = shallowRef<DeviceInfo[]>([]);
   const error = shallowRef<unknown>(null);
   const loaded = ref(false);
@@ -16,11 +22,12 @@ export const useCatalogue = defineStore('catalogue', () => {
 
   async function read(): Promise<void> {
     try {
-      [blocks.value, tasks.value, presets.value] = await Promise.all([
+      const [blocks, tasks, presets] = await Promise.all([
         rpc.blocks.list({}),
         rpc.tasks.list({}),
         rpc.models.presets({}),
       ]);
+      given.value = { blocks, tasks, presets };
       error.value = null;
       loaded.value = true;
       devices.value = await rpc.devices.list({});

@@ -228,7 +228,7 @@ function rowOf(draft: RunDraft, n: number): RunRow {
 export function fakeMain(): {
   main: Pick<
     Implementation,
-    'app' | 'settings' | 'blocks' | 'tasks' | 'texts' | 'models' | 'runs' | 'metrics' | 'devices'
+    'app' | 'settings' | 'blocks' | 'tasks' | 'texts' | 'models' | 'runs' | 'metrics' | 'devices' | 'generations'
   >;
   drafts: RunDraft[];
 } {
@@ -351,6 +351,7 @@ export function fakeMain(): {
       ],
       test: ({ id }) => ({ id, ok: true, gflops: 123.4, worstError: 2e-6, message: '' }),
     },
+    generations: { start: () => ({ id: 'generation-1' }), cancel: () => undefined },
   };
   return { main, drafts };
 }

@@ -4,7 +4,7 @@ import { featureWidth, memoryOptions } from '../atlas_memory/options';
 
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Memories H side by side, trained apart.' }),
-  headDim: int(32, { min: 0, max: 1024, help: 'Width d of a key, query and value; 0 means width / heads.' }),
+  headDim: int(16, { min: 0, max: 1024, help: 'Width d of a key, query and value; 0 means width / heads.' }),
   ...memoryOptions,
   hidden: int(0, { min: 0, max: 4096, help: 'Hidden width h of an MLP memory; 0 means twice the head width.' }),
   start: choice('flat', {

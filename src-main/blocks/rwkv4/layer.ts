@@ -4,7 +4,8 @@ import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
 import { linear } from '../parts/linear';
 import { blend, previous } from '../parts/tokens';
-import { emptyPast, type Past, step as stepMean, wkv } from '../wkv4/reference';
+import { wkv } from '../wkv4/fused';
+import { emptyPast, type Past, step as stepMean } from '../wkv4/reference';
 import type { Rwkv4Options } from './options';
 
 /** Keys, values and receptance [B, T, A] of x and the tokens before [B, T, D]; mu weighs the current token. */

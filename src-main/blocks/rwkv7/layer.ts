@@ -5,7 +5,8 @@ import type { Layer, LayerContext, Weights } from '../define';
 import { headNorm } from '../parts/head_norm';
 import { linear } from '../parts/linear';
 import { blend, previous } from '../parts/tokens';
-import { step as stepRule, wkv } from '../wkv7/reference';
+import { wkv } from '../wkv7/fused';
+import { step as stepRule } from '../wkv7/reference';
 import { isFirst, type Rwkv7Options, sizes } from './options';
 
 // Log decays lie between this and 0.

@@ -6,6 +6,7 @@ import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
 import { headNorm } from '../parts/head_norm';
 import { convolveToken } from '../parts/tokens';
+import { slstmCell } from '../slstm_cell/fused';
 import { asMemory, asState, type Cell, type Memory, run } from '../slstm_cell/reference';
 import type { SlstmOptions } from './options';
 
@@ -21,7 +22,7 @@ const gates = (x: Tensor3D, c: Tensor3D, w: Weights): Cell => ({
 
 export const layer: Layer<SlstmOptions> = {
   forward(x, w, { options }) {
-    const { y } = run(gates(x, causalConvSilu(x, w.conv_w, w.conv_b), w));
+    const y = slstmCell(gates(x, causalConvSilu(x, w.conv_w, w.conv_b), w));
     return headNorm(y, options.heads, options.normEps, w.norm_w);
   },
 

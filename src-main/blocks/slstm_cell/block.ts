@@ -2,6 +2,7 @@
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import { defineOperator } from '../define';
+import { slstmCell } from './fused';
 import { asState, type Cell, type Memory, run } from './reference';
 
 const NAMES = ['i', 'f', 'z', 'o'] as const;
@@ -12,7 +13,7 @@ export default defineOperator({
   title: 'sLSTM cell',
   paper: 'https://arxiv.org/abs/2405.04517',
   options: {},
-  run: (inputs) => ({ y: run(inputs as unknown as Cell).y }),
+  run: (inputs) => ({ y: slstmCell(inputs as unknown as Cell) }),
   decode(inputs) {
     const { r, b, ...gates } = inputs as unknown as Cell;
     const [B, T, D] = gates.i.shape;

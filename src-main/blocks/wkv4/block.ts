@@ -1,6 +1,7 @@
 // The weighted mean of RWKV-4 as an operator: what golden cases and blocks call it by.
 import { defineOperator } from '../define';
-import { type Mean, recurrent, wkv } from './reference';
+import { wkv } from './fused';
+import { type Mean, recurrent } from './reference';
 
 export default defineOperator({
   id: 'wkv4',

@@ -1,10 +1,11 @@
-// The weighted mean: golden cases, the scan and its gradient against the recurrence, and keys at both ends.
+// The weighted mean: golden cases, kernel and scan with their gradients against the recurrence, and keys at both ends.
 import { expect } from 'vitest';
 import { describeBlock, noise } from '../../../test/suites/describe';
 import { relativeError } from '../../engine/parity';
-import { tf } from '../../ops';
+import { tf, withReference } from '../../ops';
 import block from './block';
-import { type Mean, recurrent, wkv } from './reference';
+import { wkv } from './fused';
+import { type Mean, recurrent } from './reference';
 
 function mean([B, T, C]: number[], { spread = 1, decay = 1 } = {}): Mean {
   return {
@@ -35,14 +36,14 @@ describeBlock(block, ({ golden, it }) => {
     [2, 2, 1],
     [2, 13, 3],
     [1, 33, 2],
-  ])('scan and recurrence agree, forward and backward: B %i, T %i, C %i', (...size) => {
+  ])('kernel, scan and recurrence agree, forward and backward: B %i, T %i, C %i', (...size) => {
     tf.tidy(() => {
       for (const decay of [0.01, 1]) {
         const given = mean(size, { decay });
         const written = results((m) => recurrent(m).y, given);
-        const found = results(wkv, given);
-        for (const name of Object.keys(written))
-          expect(relativeError(found[name], written[name]), name).toBeLessThan(2e-5);
+        for (const found of [results(wkv, given), withReference(() => results(wkv, given))])
+          for (const name of Object.keys(written))
+            expect(relativeError(found[name], written[name]), name).toBeLessThan(2e-5);
       }
     });
   });

@@ -1,6 +1,7 @@
 // The generalised delta rule of RWKV-7 as an operator: what golden cases and blocks call it by.
 import { defineOperator } from '../define';
-import { type Rule, recurrent, wkv } from './reference';
+import { wkv } from './fused';
+import { type Rule, recurrent } from './reference';
 
 export default defineOperator({
   id: 'wkv7',

@@ -1,10 +1,11 @@
-// The generalised delta rule: golden cases, its own gradient against that of the recurrence, strong decay, and what it stores.
+// The generalised delta rule: golden cases, the gradients of kernel and composition against that of the recurrence, strong decay, and what it stores.
 import { expect } from 'vitest';
 import { describeBlock, noise } from '../../../test/suites/describe';
 import { relativeError } from '../../engine/parity';
-import { tf } from '../../ops';
+import { tf, withReference } from '../../ops';
 import block from './block';
-import { type Rule, recurrent, SEGMENT, wkv } from './reference';
+import { wkv } from './fused';
+import { type Rule, recurrent, SEGMENT } from './reference';
 
 const names = ['r', 'w_log', 'k', 'v', 'a', 'b'] as const;
 
@@ -45,9 +46,9 @@ describeBlock(block, ({ golden, it }) => {
     tf.tidy(() => {
       const given = rule(size);
       const written = results((one) => recurrent(one).y, given);
-      const found = results(wkv, given);
-      for (const name of Object.keys(written))
-        expect(relativeError(found[name], written[name]), name).toBeLessThan(2e-5);
+      for (const found of [results(wkv, given), withReference(() => results(wkv, given))])
+        for (const name of Object.keys(written))
+          expect(relativeError(found[name], written[name]), name).toBeLessThan(2e-5);
     });
   });
 

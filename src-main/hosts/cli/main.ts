@@ -7,6 +7,7 @@ import { type ExitCode, verdict } from './command';
 import { compare } from './compare';
 import { doctor } from './doctor';
 import { exportRun } from './export';
+import { generate } from './generate';
 import { list } from './list';
 import { parity } from './parity';
 import { train } from './train';
@@ -20,6 +21,11 @@ const whole = (text: string): number => {
 const positive = (text: string): number => {
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It wants a number above 0.');
+  return value;
+};
+const number = (text: string): number => {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It wants a number.');
   return value;
 };
 
@@ -78,6 +84,20 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--format <kind>', "csv (all points) or json (spec and events); default: by the file's ending")
     .option(...folder)
     .action(async (run, options) => ended(await exportRun(run, options)));
+  program
+    .command('generate')
+    .description('let a trained model write on, streaming to stdout')
+    .argument('<run>', 'id or name of the run, or its folder')
+    .option('--prompt <text>', 'text to go on from (default: a new line)', '')
+    .option('--length <n>', 'tokens to add', number, 300)
+    .option('--temperature <x>', '0 takes the likeliest token, 1 the shares of the model, more is bolder', number, 0.8)
+    .option('--top-k <n>', 'choose among the n likeliest tokens (0: all)', number, 0)
+    .option('--top-p <x>', 'choose among the likeliest tokens that together hold this share', number, 1)
+    .option('--seed <n>', 'the same seed gives the same text', number, 1)
+    .option('--device <id>', 'default: the one that the run was trained on')
+    .option(...folder)
+    .option(...json)
+    .action(async (run, options) => ended(await generate(run, options)));
   program
     .command('parity')
     .description('check blocks against golden cases')

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { BrowserWindowConstructorOptions, IpcMainEvent, MenuItemConstructorOptions, WebContents } from 'electron';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Notice } from '../../rpc/contract';
+import type { Caller } from '../../rpc/method';
 
 /** What the replaced module saw. */
 const seen = vi.hoisted(() => ({
@@ -305,12 +306,14 @@ describe('the RPC over IPC', () => {
       isDestroyed: () => false,
     });
     const asked: unknown[] = [];
+    const callers: Caller[] = [];
     const listeners = new Set<(notice: Notice) => void>();
     const disconnect = connectWindow({
       contents: contents as unknown as WebContents,
       home: 'archlab://lab/',
-      async answer(request) {
+      async answer(request, caller) {
         asked.push(request);
+        callers.push(caller);
         return { id: 1, ok: true, value: 'answer' };
       },
       listen(listener) {
@@ -319,7 +322,7 @@ describe('the RPC over IPC', () => {
       },
     });
     const ask = (event: Partial<Record<keyof IpcMainEvent, unknown>>) => seen.ipc.emit(ASK, event, { id: 1 });
-    return { contents, asked, listeners, disconnect, ask };
+    return { contents, asked, callers, listeners, disconnect, ask };
   };
 
   it('answers the main frame of its own window', async () => {
@@ -329,6 +332,19 @@ describe('the RPC over IPC', () => {
     expect(asked).toEqual([{ id: 1 }]);
     for (const listener of listeners) listener({ kind: 'texts' });
     expect(contents.sent[1]).toEqual([TELL, { notice: { kind: 'texts' } }]);
+  });
+
+  it('says something to the window that asked, until its page is another', () => {
+    const { contents, callers, disconnect, ask } = connected();
+    const own = { sender: contents, senderFrame: contents.mainFrame };
+    ask(own);
+    callers[0].tell({ kind: 'texts' });
+    expect(contents.sent).toEqual([[TELL, { notice: { kind: 'texts' } }]]);
+    contents.emit('did-navigate');
+    ask(own);
+    expect(callers.map(({ gone }) => gone.aborted)).toEqual([true, false]);
+    disconnect();
+    expect(callers[1].gone.aborted).toBe(true);
   });
 
   it('is deaf to other windows, other frames, other pages, and after it was closed', () => {

@@ -6,13 +6,14 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Message, Notice, Reply } from '../../rpc/contract';
+import type { Caller } from '../../rpc/method';
 import { Site, siteHeaders } from '../site';
 import { cookieName, cookieOf, isLoopback, isSameOrigin, sameToken } from './guard';
 
 export interface ServeOptions {
   /** Folder of the built window. */
   renderer: string;
-  answer(request: unknown): Promise<Reply>;
+  answer(request: unknown, caller: Caller): Promise<Reply>;
   listen(listener: (notice: Notice) => void): () => void;
   /** 0 takes any free one. */
   port?: number;
@@ -107,16 +108,21 @@ export async function serve({
       if (client.readyState === client.OPEN) client.send(JSON.stringify(message));
     };
     alive.add(client);
+    const leaving = new AbortController();
+    const caller: Caller = { tell: (notice) => say({ notice }), gone: leaving.signal };
     const deafen = listen((notice) => {
       if (client.bufferedAmount < MAX_WAITING_BYTES) say({ notice });
     });
     client.on('pong', () => alive.add(client));
     client.on('error', () => client.terminate());
-    client.on('close', deafen);
+    client.on('close', () => {
+      deafen();
+      leaving.abort();
+    });
     client.on('message', (data, isBinary) => {
       const request = isBinary ? undefined : parsed(data.toString());
       if (request === undefined) client.close(1003, 'text frames of JSON only');
-      else void answer(request).then(say);
+      else void answer(request, caller).then(say);
     });
   }
   const pinging = setInterval(() => {

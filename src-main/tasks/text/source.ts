@@ -64,6 +64,9 @@ function readPath(path: string): Uint8Array {
       'check the path',
     );
   }
+  // A device or a pipe has no end to read to.
+  if (!stat.isDirectory() && !stat.isFile())
+    return refuse(`${path} is neither a file nor a folder`, 'give the path of a text, or of a folder of texts');
   const files = stat.isDirectory() ? listFiles(path) : [path];
   let total = 0;
   const parts: Uint8Array[] = [];

@@ -131,6 +131,7 @@ describe('text', () => {
       { source: '/nowhere/at/all.txt' },
       /\/nowhere\/at\/all\.txt is not there; check the path/,
     ],
+    ['a device', { source: '/dev/null' }, /\/dev\/null is neither a file nor a folder; give the path/],
     ['a path that climbs', { source: '../../etc/passwd' }, /is no source/],
     [
       'a text too short for its context',

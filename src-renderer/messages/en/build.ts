@@ -141,6 +141,7 @@ export default {
     about: 'About this block',
     several: '{n} neighbours selected',
     severalNext: 'Ctrl+G repeats them as a group, Alt with an arrow moves them, Delete removes them.',
+    optionName: 'Name in files',
     default: 'Default: {value}',
     range: 'From {low} to {high}',
     listRange: 'Up to {n} numbers from {low} to {high}',

@@ -48,12 +48,6 @@ export default {
     at: { step: 'Step {at}', tokens: '{at} tokens' },
     atTime: 'After {at}',
   },
-  levels: {
-    loss_of_a_uniform_guess: 'guessing uniformly',
-    loss_of_counting_tokens: 'counting tokens',
-    loss_of_a_guess_among_values: 'guessing among values',
-    accuracy_of_a_guess_among_values: 'guessing among values',
-  },
   summary: {
     title: 'Summary',
     name: 'Name',

@@ -141,6 +141,7 @@ export default {
     about: 'Об этом блоке',
     several: 'Выделено соседей: {n}',
     severalNext: 'Ctrl+G повторяет их как группу, Alt со стрелкой перемещает, Delete удаляет.',
+    optionName: 'Имя в файлах',
     default: 'По умолчанию: {value}',
     range: 'От {low} до {high}',
     listRange: 'До {n} чисел от {low} до {high}',

@@ -54,12 +54,6 @@ export default {
     at: { step: 'Шаг {at}', tokens: '{at} токенов' },
     atTime: 'Через {at}',
   },
-  levels: {
-    loss_of_a_uniform_guess: 'равномерное угадывание',
-    loss_of_counting_tokens: 'подсчёт токенов',
-    loss_of_a_guess_among_values: 'угадывание среди значений',
-    accuracy_of_a_guess_among_values: 'угадывание среди значений',
-  },
   summary: {
     title: 'Итоги',
     name: 'Имя',

@@ -4,6 +4,8 @@ import { useI18n } from 'vue-i18n';
 import type { RunSpec } from '../../../src-main/spec/run';
 import type { Level } from '../../charts/line/option';
 import { rpc } from '../../rpc';
+import { useCatalogue } from '../../stores/catalogue';
+import { levelName } from '../../stores/words';
 import { stable } from './groups';
 
 /** Whether a level, named in words, is one of a chart's quantity: `loss of a uniform guess` belongs to loss. */
@@ -11,7 +13,8 @@ export const belongs = (label: string, chart: string): boolean => label.toLowerC
 
 /** Gives the levels of a chart; none where runs have different tasks, for a line would be true of some only. */
 export function useLevels(specs: () => readonly RunSpec[]) {
-  const { t, te } = useI18n();
+  const { locale } = useI18n();
+  const catalogue = useCatalogue();
   const known = shallowReactive(new Map<string, Record<string, number>>());
   const current = shallowRef<string | null>(null);
   watch(
@@ -29,10 +32,7 @@ export function useLevels(specs: () => readonly RunSpec[]) {
     },
     { immediate: true },
   );
-  const worded = (label: string) => {
-    const key = `compare.levels.${label.replaceAll(' ', '_')}`;
-    return te(key) ? t(key) : label;
-  };
+  const worded = (label: string) => levelName(catalogue.taskById.get(specs()[0]?.task.id ?? ''), label, locale.value);
   return (chart: string): Level[] =>
     Object.entries((current.value && known.get(current.value)) || {})
       .filter(([label]) => belongs(label, chart))

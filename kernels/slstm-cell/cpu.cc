@@ -1,0 +1,148 @@
+// The scalar memory of xLSTM (arXiv 2405.04517, section 2.2): one task runs all tokens of one head for a few rows of the batch.
+//
+//   a = gates + bias + h R,   l = logsigmoid(a_f) + m,   m' = max(a_i, l),   I = exp(a_i - m'),   F = exp(l - m')
+//   c' = F c + I tanh(a_z),   n' = F n + I,   h' = sigmoid(a_o) c' / n'
+// At the first token there is nothing to keep: m' = a_i and F = 0. The rows of a task share the loads of R, which stays in cache.
+#include <algorithm>
+
+#include "../core/lab.h"
+#include "../core/rows.h"
+#include "../core/tile.h"
+
+namespace {
+
+using namespace lab;
+
+constexpr int64_t kRows = 4;  // rows of the batch that a task runs together
+constexpr int64_t kKept = 7;  // see KEPT of kernel.ts
+enum Kept { kWrite, kKeep, kInput, kOutput, kOpen, kCell, kCount };
+
+struct Sizes {
+  int64_t B, T, H, d, D, tiles;
+  explicit Sizes(const Call& c) : B(c.n[0]), T(c.n[1]), H(c.n[2]), d(c.n[3]), D(H * d), tiles((B + kRows - 1) / kRows) {}
+  int64_t Weights() const { return 4 * H * d * d; }
+};
+
+// Head h and rows b0 .. b0 + rows - 1.
+struct Task {
+  int64_t h, tile, b0, rows;
+  Task(const Sizes& s, int64_t task) : h(task % s.H), tile(task / s.H), b0(tile * kRows), rows(std::min(kRows, s.B - b0)) {}
+};
+
+void SlstmCell(const Call& c) {
+  const Sizes s(c);
+  const float *gates[4] = {c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3)}, *r = c.In<float>(4), *bias = c.In<float>(5);
+  float *y = c.Out<float>(0), *kept = c.Out<float>(1);
+  ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
+    // side: R of the four gates side by side, [d, 4 d]. mixed: h R, [rows, 4 d]. m: the stabilisers, [rows, d].
+    Scratch side(4 * s.d * s.d), mixed(kRows * 4 * s.d), stabiliser(kRows * s.d);
+    for (int64_t task = begin; task < end; ++task) {
+      const Task at(s, task);
+      for (int64_t g = 0; g < 4; ++g)
+        for (int64_t from = 0; from < s.d; ++from)
+          std::copy_n(r + ((g * s.H + at.h) * s.d + from) * s.d, s.d, side + (from * 4 + g) * s.d);
+      std::fill_n(mixed.data(), kRows * 4 * s.d, 0.0f);
+      for (int64_t t = 0; t < s.T; ++t) {
+        if (t > 0)
+          Product(at.rows, 4 * s.d, s.d, {y + (at.b0 * s.T + t - 1) * s.D + at.h * s.d, s.T * s.D, 1}, {side, 4 * s.d}, {mixed, 4 * s.d}, false);
+        for (int64_t row = 0; row < at.rows; ++row) {
+          const int64_t token = (at.b0 + row) * s.T + t, offset = token * s.D + at.h * s.d;
+          float* keep = kept + token * kKept * s.D + at.h * s.d;
+          const float* before = keep - kKept * s.D;
+          for (int64_t j = 0; j < s.d; j += W) {
+            const int64_t left = s.d - j;
+            F a[4];
+            for (int64_t g = 0; g < 4; ++g)
+              a[g] = LoadUpTo(gates[g] + offset + j, left) + LoadUpTo(bias + g * s.D + at.h * s.d + j, left) +
+                     LoadUpTo(mixed + (row * 4 + g) * s.d + j, left);
+            const F fade = Exp(Neg(Abs(a[1]))), whole = F(1.0f) / (F(1.0f) + fade);
+            const F open = Select(Lt(a[1], F(0.0f)), whole, fade * whole);  // 1 - sigmoid(a_f)
+            F m = a[0], write(1.0f), forget(0.0f), cell(0.0f), count(0.0f);
+            if (t > 0) {
+              const F remembered = Min(a[1], F(0.0f)) - Log1p(fade) + LoadUpTo(stabiliser + row * s.d + j, left);
+              m = Max(a[0], remembered);
+              write = Exp(a[0] - m);
+              forget = Exp(remembered - m);
+              cell = forget * LoadUpTo(before + kCell * s.D + j, left);
+              count = forget * LoadUpTo(before + kCount * s.D + j, left);
+            }
+            const F input = Tanh(a[2]), output = Sigmoid(a[3]);
+            cell = Fma(write, input, cell);
+            count = count + write;
+            StoreUpTo(stabiliser + row * s.d + j, m, left);
+            StoreUpTo(y + offset + j, output * cell / count, left);
+            StoreUpTo(keep + kWrite * s.D + j, write, left);
+            StoreUpTo(keep + kKeep * s.D + j, forget, left);
+            StoreUpTo(keep + kInput * s.D + j, input, left);
+            StoreUpTo(keep + kOutput * s.D + j, output, left);
+            StoreUpTo(keep + kOpen * s.D + j, open, left);
+            StoreUpTo(keep + kCell * s.D + j, cell, left);
+            StoreUpTo(keep + kCount * s.D + j, count, left);
+          }
+        }
+      }
+    }
+  });
+}
+
+void SlstmCellGrad(const Call& c) {
+  const Sizes s(c);
+  const float *r = c.In<float>(0), *y = c.In<float>(1), *kept = c.In<float>(2), *dy = c.In<float>(3);
+  float* slopes[4] = {c.Out<float>(0), c.Out<float>(1), c.Out<float>(2), c.Out<float>(3)};
+  const int64_t partial = s.Weights() + 4 * s.D;  // dr and db of one tile
+  Scratch own(std::max<int64_t>(1, s.tiles * partial));
+  ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
+    // turned: R with channels in and out exchanged, [4 d, d]. da: slopes of the preactivations, [rows, 4 d]. The others [rows, d].
+    Scratch turned(4 * s.d * s.d), da(kRows * 4 * s.d), dh(kRows * s.d), dcell(kRows * s.d), dcount(kRows * s.d);
+    for (int64_t task = begin; task < end; ++task) {
+      const Task at(s, task);
+      float *dr = own + at.tile * partial, *db = dr + s.Weights() + at.h * s.d;
+      for (int64_t g = 0; g < 4; ++g) {
+        Transpose(s.d, s.d, {r + (g * s.H + at.h) * s.d * s.d, s.d}, {turned + g * s.d * s.d, s.d});
+        std::fill_n(db + g * s.D, s.d, 0.0f);
+      }
+      for (float* carried : {dh.data(), dcell.data(), dcount.data()}) std::fill_n(carried, kRows * s.d, 0.0f);
+      for (int64_t t = s.T - 1; t >= 0; --t) {
+        for (int64_t row = 0; row < at.rows; ++row) {
+          const int64_t token = (at.b0 + row) * s.T + t, offset = token * s.D + at.h * s.d;
+          const float *keep = kept + token * kKept * s.D + at.h * s.d, *before = keep - kKept * s.D;
+          for (int64_t j = 0; j < s.d; j += W) {
+            const int64_t left = s.d - j;
+            const auto read = [&](Kept which) { return LoadUpTo(keep + which * s.D + j, left); };
+            const F write = read(kWrite), forget = read(kKeep), input = read(kInput), output = read(kOutput);
+            // Lanes past the end must not divide by 0.
+            const F share = F(1.0f) / Select(Lt(Iota(), F(static_cast<float>(left))), read(kCount), F(1.0f));
+            const F mean = read(kCell) * share;
+            const F g = LoadUpTo(dh + row * s.d + j, left) + LoadUpTo(dy + offset + j, left);
+            const F scaled = g * output * share;
+            const F dc = LoadUpTo(dcell + row * s.d + j, left) + scaled, dn = LoadUpTo(dcount + row * s.d + j, left) - scaled * mean;
+            F slope[4] = {Fma(dc, input, dn) * write, F(0.0f), dc * write * (F(1.0f) - input * input), g * mean * output * (F(1.0f) - output)};
+            if (t > 0)
+              slope[1] = Fma(dc, LoadUpTo(before + kCell * s.D + j, left), dn * LoadUpTo(before + kCount * s.D + j, left)) * forget * read(kOpen);
+            for (int64_t k = 0; k < 4; ++k) {
+              StoreUpTo(slopes[k] + offset + j, slope[k], left);
+              StoreUpTo(da + (row * 4 + k) * s.d + j, slope[k], left);
+              StoreUpTo(db + k * s.D + j, LoadUpTo(db + k * s.D + j, left) + slope[k], left);
+            }
+            StoreUpTo(dcell + row * s.d + j, dc * forget, left);
+            StoreUpTo(dcount + row * s.d + j, dn * forget, left);
+          }
+        }
+        if (t > 0) Product(at.rows, s.d, 4 * s.d, {da, 4 * s.d, 1}, {turned, s.d}, {dh, s.d}, false);
+      }
+      for (int64_t g = 0; g < 4; ++g)
+        for (int64_t row = 0; row < at.rows; ++row) {
+          const int64_t first = (at.b0 + row) * s.T * s.D + at.h * s.d;
+          Gemm(true, false, s.d, s.d, std::max<int64_t>(0, s.T - 1), 1.0f, y + first, s.D, slopes[g] + first + s.D, s.D, row == 0 ? 0.0f : 1.0f,
+               dr + (g * s.H + at.h) * s.d * s.d, s.d);
+        }
+    }
+  });
+  SumParts(own, s.tiles, partial, s.Weights(), c.Out<float>(4));
+  SumParts(own + s.Weights(), s.tiles, partial, 4 * s.D, c.Out<float>(5));
+}
+
+}  // namespace
+
+LAB_KERNEL("SlstmCell", SlstmCell);
+LAB_KERNEL("SlstmCellGrad", SlstmCellGrad);

@@ -1,0 +1,98 @@
+// The scalar memory of xLSTM as float64 loops, token by token, and its adjoint.
+import type { Arrays, Plain, Shapes } from '../core/kernel';
+
+const KEPT = 7;
+const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+const logSigmoid = (x: number) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x)));
+
+function layout(i: readonly number[], { r }: Shapes) {
+  const [batch, T, D] = i;
+  const [, H, d] = r;
+  return {
+    batch,
+    T,
+    D,
+    H,
+    d,
+    at: (b: number, t: number) => (b * T + t) * D,
+    /** Weight from channel `from` to channel `to` of head h for gate g. */
+    weight: (g: number, h: number, from: number, to: number) => ((g * H + h) * d + from) * d + to,
+  };
+}
+
+const forward: Plain = (inputs, shapes) => {
+  const { batch, T, D, H, d, at, weight } = layout(shapes.i, shapes);
+  const { r, b: bias } = inputs;
+  const gates = [inputs.i, inputs.f, inputs.z, inputs.o];
+  const y = new Float64Array(batch * T * D);
+  const kept = new Float64Array(batch * T * KEPT * D);
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < H; h++) {
+      const [c, n, m] = [new Float64Array(d), new Float64Array(d), new Float64Array(d)];
+      for (let t = 0; t < T; t++)
+        for (let j = 0; j < d; j++) {
+          const k = at(b, t) + h * d + j;
+          const [ai, af, az, ao] = gates.map((gate, g) => {
+            let sum = gate[k] + bias[g * D + h * d + j];
+            if (t > 0) for (let l = 0; l < d; l++) sum += y[at(b, t - 1) + h * d + l] * r[weight(g, h, l, j)];
+            return sum;
+          });
+          const remembered = logSigmoid(af) + m[j];
+          m[j] = t > 0 ? Math.max(ai, remembered) : ai;
+          const write = Math.exp(ai - m[j]);
+          const keep = t > 0 ? Math.exp(remembered - m[j]) : 0;
+          const [z, o] = [Math.tanh(az), sigmoid(ao)];
+          c[j] = keep * c[j] + write * z;
+          n[j] = keep * n[j] + write;
+          y[k] = (o * c[j]) / n[j];
+          [write, keep, z, o, sigmoid(-af), c[j], n[j]].forEach((value, which) => {
+            kept[((b * T + t) * KEPT + which) * D + h * d + j] = value;
+          });
+        }
+    }
+  return { y, kept };
+};
+
+const gradient: Plain = ({ r, y, kept, dy }, shapes) => {
+  const { batch, T, D, H, d, at, weight } = layout(shapes.y, shapes);
+  const slopes = [0, 1, 2, 3].map(() => new Float64Array(y.length));
+  const dr = new Float64Array(r.length);
+  const db = new Float64Array(4 * D);
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < H; h++) {
+      const [dc, dn] = [new Float64Array(d), new Float64Array(d)];
+      let dh = new Float64Array(d);
+      for (let t = T - 1; t >= 0; t--) {
+        for (let j = 0; j < d; j++) {
+          const k = at(b, t) + h * d + j;
+          const read = (which: number, back = 0) => kept[((b * T + t - back) * KEPT + which) * D + h * d + j];
+          const [write, keep, z, o, open, c, n] = [0, 1, 2, 3, 4, 5, 6].map((which) => read(which));
+          const [before, count] = t > 0 ? [read(5, 1), read(6, 1)] : [0, 0];
+          const g = dh[j] + dy[k];
+          dc[j] += (g * o) / n;
+          dn[j] -= (g * o * c) / n ** 2;
+          slopes[0][k] = (dc[j] * z + dn[j]) * write;
+          slopes[1][k] = (dc[j] * before + dn[j] * count) * keep * open;
+          slopes[2][k] = dc[j] * write * (1 - z ** 2);
+          slopes[3][k] = ((g * c) / n) * o * (1 - o);
+          dc[j] *= keep;
+          dn[j] *= keep;
+        }
+        dh = new Float64Array(d);
+        for (let g = 0; g < 4; g++)
+          for (let j = 0; j < d; j++) {
+            const slope = slopes[g][at(b, t) + h * d + j];
+            db[g * D + h * d + j] += slope;
+            if (t > 0)
+              for (let l = 0; l < d; l++) {
+                dr[weight(g, h, l, j)] += y[at(b, t - 1) + h * d + l] * slope;
+                dh[l] += slope * r[weight(g, h, l, j)];
+              }
+          }
+      }
+    }
+  const [di, df, dz, dO] = slopes;
+  return { di, df, dz, do: dO, dr, db } as Arrays;
+};
+
+export const plain: Record<string, Plain> = { SlstmCell: forward, SlstmCellGrad: gradient };
