@@ -2,7 +2,7 @@
 import { createRouter, createWebHashHistory, type RouteRecordRaw, type Router } from 'vue-router';
 
 /** Pages of the left rail in order; `name` is also the key of the page's label in the catalogue. */
-export const PAGES = ['build', 'runs', 'compare', 'device'] as const;
+export const PAGES = ['build', 'runs', 'compare', 'generate', 'device'] as const;
 export type PageName = (typeof PAGES)[number];
 
 const routes: RouteRecordRaw[] = [
@@ -11,6 +11,8 @@ const routes: RouteRecordRaw[] = [
   { path: '/runs/:id?', name: 'runs', component: () => import('./pages/runs/RunsPage.vue') },
   // `?runs=a,b` chooses what is compared.
   { path: '/compare', name: 'compare', component: () => import('./pages/compare/ComparePage.vue') },
+  // `?runs=a,b` chooses which one or two models write.
+  { path: '/generate', name: 'generate', component: () => import('./pages/generate/GeneratePage.vue') },
   { path: '/device', name: 'device', component: () => import('./pages/device/DevicePage.vue') },
   { path: '/:rest(.*)*', redirect: { name: 'build' } },
 ];

@@ -3,6 +3,7 @@
 // Rows of S do not mix. Forward, S lies transposed, so that a vector holds neighbouring value channels and no sum runs across lanes. Backward,
 // a vector holds neighbouring key channels: five of the six gradients are then sums over the rows that need no sum across lanes either.
 #include <algorithm>
+#include <type_traits>
 
 #include "../core/lab.h"
 #include "../core/rows.h"
@@ -105,6 +106,15 @@ struct Padded {
   }
 };
 
+// Calls `body(vectors, j)` for columns 0 .. P in blocks of so many vectors that their sums stay in registers.
+template <class Body>
+void EachBlock(int64_t P, Body&& body) {
+  constexpr int most = kStripVectors;
+  int64_t j = 0;
+  for (; j + most * W <= P; j += most * W) body(std::integral_constant<int, most>(), j);
+  for (; j < P; j += W) body(std::integral_constant<int, 1>(), j);
+}
+
 void Wkv7Grad(const Call& c) {
   const Sizes s(c);
   const Inputs in(c);
@@ -112,8 +122,8 @@ void Wkv7Grad(const Call& c) {
   float *dr = c.Out<float>(0), *dw = c.Out<float>(1), *dk = c.Out<float>(2), *dv = c.Out<float>(3), *da = c.Out<float>(4), *db = c.Out<float>(5);
   const int64_t P = s.padded, size = s.N * P;
   ParallelFor(s.rows, 1, [&](int64_t begin, int64_t end) {
-    // held: states before each token of a segment, and after its last, [N, P] by value and key channel; taken: S a of each token.
-    Scratch held((kSegment + 1) * size), taken(kSegment * s.N), dS(size), sums(5 * P);
+    // held: states before each token of a segment, and after its last, [N, P] by value and key channel; taken: S a of each token; pulls: dS b of one.
+    Scratch held((kSegment + 1) * size), taken(kSegment * s.N), dS(size), pulls(s.N);
     Padded x(s);
     for (int64_t row = begin; row < end; ++row) {
       std::fill_n(dS.data(), size, 0.0f);
@@ -125,58 +135,71 @@ void Wkv7Grad(const Call& c) {
           for (int64_t j = 0; j < P; j += W) Store(held + i * P + j, LoadUpTo(start + i * s.N + j, s.N - j));
         // The states once more, and dr[j] = Σ_i S[i][j] dy[i] on the way.
         for (int64_t t = 0; t < tokens; ++t) {
-          const float *before = held + t * size, *slope = dy + (first + t) * s.N, *value = in.v + (first + t) * s.N;
-          const float *a = x.a + t * P, *b = x.b + t * P, *k = x.k + t * P, *decay = x.decay + t * P;
-          float* after = held + (t + 1) * size;
-          std::fill_n(sums.data(), P, 0.0f);
-          for (int64_t i = 0; i < s.N; ++i) {
-            const float* from = before + i * P;
-            float* to = after + i * P;
-            const float out = SumOver(P, [&](int64_t j, int64_t) { return Load(from + j) * Load(a + j); });
-            taken[t * s.N + i] = out;
-            const F outs(out), values(value[i]), slopes(slope[i]);
-            for (int64_t j = 0; j < P; j += W) {
-              const F now = Fma(values, Load(k + j), Fma(outs, Load(b + j), Load(from + j) * Load(decay + j)));
-              Store(to + j, now);
-              Store(sums + j, Fma(slopes, now, Load(sums + j)));
+          const int64_t at = (first + t) * s.N;
+          const float *before = held + t * size, *slope = dy + at, *value = in.v + at, *a = x.a + t * P;
+          float *after = held + (t + 1) * size, *out = taken + t * s.N;
+          for (int64_t i = 0; i < s.N; ++i) out[i] = SumOver(P, [&](int64_t j, int64_t) { return Load(before + i * P + j) * Load(a + j); });
+          EachBlock(P, [&](auto vectors, int64_t j) {
+            constexpr int V = decltype(vectors)::value;
+            F key[V], back[V], keep[V], read[V];
+            LAB_UNROLL for (int v = 0; v < V; ++v) {
+              const int64_t from = t * P + j + v * W;
+              key[v] = Load(x.k + from), back[v] = Load(x.b + from), keep[v] = Load(x.decay + from), read[v] = F(0.0f);
             }
-          }
-          for (int64_t j = 0; j < P; j += W) StoreUpTo(dr + (first + t) * s.N + j, Load(sums + j), s.N - j);
+            for (int64_t i = 0; i < s.N; ++i) {
+              const F outs(out[i]), values(value[i]), slopes(slope[i]);
+              LAB_UNROLL for (int v = 0; v < V; ++v) {
+                const int64_t k = i * P + j + v * W;
+                const F now = Fma(values, key[v], Fma(outs, back[v], Load(before + k) * keep[v]));
+                Store(after + k, now);
+                read[v] = Fma(slopes, now, read[v]);
+              }
+            }
+            LAB_UNROLL for (int v = 0; v < V; ++v) StoreUpTo(dr + at + j + v * W, read[v], s.N - j - v * W);
+          });
         }
         for (int64_t t = tokens - 1; t >= 0; --t) {
           const int64_t at = (first + t) * s.N;
-          const float *before = held + t * size, *slope = dy + at, *value = in.v + at;
-          const float *r = x.r + t * P, *a = x.a + t * P, *b = x.b + t * P, *k = x.k + t * P, *decay = x.decay + t * P;
-          std::fill_n(sums.data(), 4 * P, 0.0f);
-          float *keys = sums, *backs = sums + P, *aheads = sums + 2 * P, *decays = sums + 3 * P;
+          const float *before = held + t * size, *slope = dy + at, *value = in.v + at, *out = taken + t * s.N;
+          const float *r = x.r + t * P, *b = x.b + t * P, *k = x.k + t * P;
           for (int64_t i = 0; i < s.N; ++i) {
             float* d = dS + i * P;
-            const float* S = before + i * P;
-            const F slopes(slope[i]), values(value[i]), outs(taken[t * s.N + i]);
+            const F slopes(slope[i]);
             F along(0.0f), against(0.0f);
             for (int64_t j = 0; j < P; j += W) {
               const F now = Fma(slopes, Load(r + j), Load(d + j));
               Store(d + j, now);
               along = Fma(now, Load(k + j), along);
               against = Fma(now, Load(b + j), against);
-              Store(keys + j, Fma(now, values, Load(keys + j)));
-              Store(backs + j, Fma(now, outs, Load(backs + j)));
-              Store(decays + j, Fma(now, Load(S + j), Load(decays + j)));
             }
             dv[at + i] = Sum(along);
-            const F pull(Sum(against));
-            for (int64_t j = 0; j < P; j += W) {
-              Store(aheads + j, Fma(pull, Load(S + j), Load(aheads + j)));
-              Store(d + j, Fma(pull, Load(a + j), Load(d + j) * Load(decay + j)));
+            pulls[i] = Sum(against);
+          }
+          EachBlock(P, [&](auto vectors, int64_t j) {
+            constexpr int V = decltype(vectors)::value;
+            F key[V], back[V], ahead[V], fade[V];
+            LAB_UNROLL for (int v = 0; v < V; ++v) key[v] = back[v] = ahead[v] = fade[v] = F(0.0f);
+            const float *a = x.a + t * P + j, *decay = x.decay + t * P + j;
+            for (int64_t i = 0; i < s.N; ++i) {
+              const F values(value[i]), outs(out[i]), pull(pulls[i]);
+              LAB_UNROLL for (int v = 0; v < V; ++v) {
+                const int64_t from = i * P + j + v * W;
+                const F d = Load(dS + from), S = Load(before + from);
+                key[v] = Fma(d, values, key[v]);
+                back[v] = Fma(d, outs, back[v]);
+                fade[v] = Fma(d, S, fade[v]);
+                ahead[v] = Fma(pull, S, ahead[v]);
+                Store(dS + from, Fma(pull, Load(a + v * W), d * Load(decay + v * W)));
+              }
             }
-          }
-          for (int64_t j = 0; j < P; j += W) {
-            const int64_t left = s.N - j;
-            StoreUpTo(dk + at + j, Load(keys + j), left);
-            StoreUpTo(db + at + j, Load(backs + j), left);
-            StoreUpTo(da + at + j, Load(aheads + j), left);
-            StoreUpTo(dw + at + j, Load(decays + j) * Load(decay + j), left);
-          }
+            LAB_UNROLL for (int v = 0; v < V; ++v) {
+              const int64_t to = at + j + v * W, left = s.N - j - v * W;
+              StoreUpTo(dk + to, key[v], left);
+              StoreUpTo(db + to, back[v], left);
+              StoreUpTo(da + to, ahead[v], left);
+              StoreUpTo(dw + to, fade[v] * Load(decay + v * W), left);
+            }
+          });
         }
       }
     }

@@ -98,42 +98,69 @@ export const presets: readonly ModelPreset[] = [
     id: 'differential',
     title: 'Differential Transformer',
     summary: 'Attention that subtracts a second map from the first, and a gated MLP.',
+    translations: {
+      ru: {
+        title: 'Дифференциальный трансформер',
+        summary: 'Внимание, которое вычитает из первой карты вторую, и MLP с вентилем.',
+      },
+    },
     model: decoder('Differential Transformer', 'differential_attention', { heads: 2 }),
   },
   {
     id: 'mla',
     title: 'MLA',
     summary: 'Multi-head latent attention and a gated MLP, as in DeepSeek-V2.',
+    translations: {
+      ru: { title: 'MLA', summary: 'Многоголовое латентное внимание и MLP с вентилем, как в DeepSeek-V2.' },
+    },
     model: decoder('MLA', 'mla', { heads: 4, kvRank: 64, queryRank: 96 }),
   },
   {
     id: 'gla',
     title: 'GLA',
     summary: 'Grouped latent attention with two latent heads, and a gated MLP.',
+    translations: {
+      ru: { title: 'GLA', summary: 'Групповое латентное внимание с двумя латентными головами и MLP с вентилем.' },
+    },
     model: decoder('GLA', 'gla', { heads: 4, latentHeads: 2, queryRank: 96 }),
   },
   {
     id: 'gta',
     title: 'GTA',
     summary: 'Grouped-tied attention, whose values are also keys, and a gated MLP.',
+    translations: {
+      ru: { title: 'GTA', summary: 'Групповое связанное внимание, где значения служат и ключами, и MLP с вентилем.' },
+    },
     model: decoder('GTA', 'gta', { heads: 4, kvHeads: 2 }),
   },
   {
     id: 'linear_attention',
     title: 'Linear attention',
     summary: 'Running sums instead of a cache, a gated MLP after each.',
+    translations: {
+      ru: { title: 'Линейное внимание', summary: 'Накопленные суммы вместо кэша, после каждого блока MLP с вентилем.' },
+    },
     model: decoder('Linear attention', 'linear_attention', { heads: 4 }),
   },
   {
     id: 'gated_linear_attention',
     title: 'Gated linear attention',
     summary: 'Linear attention whose key channels fade as the tokens say, with short convolutions.',
+    translations: {
+      ru: {
+        title: 'Линейное внимание с вентилем',
+        summary: 'Линейное внимание, каналы ключей которого затухают по воле токенов, с короткими свёртками.',
+      },
+    },
     model: decoder('Gated linear attention', 'gated_linear_attention', { heads: 4, convSize: 4 }),
   },
   {
     id: 'xlstm',
     title: 'xLSTM [7:1]',
     summary: 'Seven matrix memories and one scalar memory with its MLP, as in xLSTM.',
+    translations: {
+      ru: { title: 'xLSTM [7:1]', summary: 'Семь блоков матричной памяти и один скалярной со своим MLP, как в xLSTM.' },
+    },
     model: small(
       'xLSTM [7:1]',
       [
@@ -149,6 +176,9 @@ export const presets: readonly ModelPreset[] = [
     id: 'rwkv4',
     title: 'RWKV-4',
     summary: 'Time and channel mixing in turns, as in RWKV-4.',
+    translations: {
+      ru: { title: 'RWKV-4', summary: 'Смешивание по времени и смешивание каналов по очереди, как в RWKV-4.' },
+    },
     model: small('RWKV-4', [{ repeat: 2, layers: [layerNormed('rwkv4'), layerNormed('rwkv4_channel_mix')] }], {
       finalNorm: 'layer',
       head: { tied: false },
@@ -158,10 +188,60 @@ export const presets: readonly ModelPreset[] = [
     id: 'rwkv7',
     title: 'RWKV-7',
     summary: 'A delta rule with values handed on from the first layer, as in RWKV-7.',
+    translations: {
+      ru: { title: 'RWKV-7', summary: 'Дельта-правило со значениями, переданными из первого слоя, как в RWKV-7.' },
+    },
     model: small(
       'RWKV-7',
       [{ repeat: 2, layers: [layerNormed('rwkv7', { headDim: 32 }), layerNormed('rwkv7_channel_mix')] }],
       { finalNorm: 'layer', head: { tied: false } },
     ),
+  },
+  {
+    id: 'memory_mosaic',
+    title: 'Memory Mosaic',
+    summary: 'Contextual and persistent memories in turns, without attention, MLP or positions.',
+    translations: {
+      ru: {
+        title: 'Memory Mosaic',
+        summary: 'Контекстная и постоянная память по очереди, без внимания, MLP и позиций.',
+      },
+    },
+    model: small(
+      'Memory Mosaic',
+      [
+        {
+          repeat: 2,
+          layers: [layerNormed('memory_mosaic', { heads: 4 }), layerNormed('memory_mosaic_persistent', { heads: 4 })],
+        },
+      ],
+      { finalNorm: 'layer' },
+    ),
+  },
+  {
+    id: 'atlas',
+    title: 'ATLAS',
+    summary: 'Deep memories trained while they read, a gated MLP after each; slow to train.',
+    translations: {
+      ru: {
+        title: 'ATLAS',
+        summary: 'Глубокая память, обучаемая во время чтения, после каждой MLP с вентилем; учится медленно.',
+      },
+    },
+    model: decoder('ATLAS', 'atlas', { heads: 4, headDim: 16 }),
+  },
+  {
+    id: 'lstm',
+    title: 'LSTM',
+    summary: 'Three LSTM layers, the baseline from before the Transformer.',
+    translations: { ru: { title: 'LSTM', summary: 'Три слоя LSTM: точка отсчёта из времён до трансформера.' } },
+    model: small('LSTM', [{ repeat: 3, layers: [{ block: 'lstm' }] }]),
+  },
+  {
+    id: 'gru',
+    title: 'GRU',
+    summary: 'Three GRU layers, the lighter recurrent baseline.',
+    translations: { ru: { title: 'GRU', summary: 'Три слоя GRU: рекуррентная точка отсчёта полегче.' } },
+    model: small('GRU', [{ repeat: 3, layers: [{ block: 'gru' }] }]),
   },
 ];

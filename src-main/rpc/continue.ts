@@ -20,6 +20,8 @@ export interface Continuation extends Omit<GenerationRequest, 'run'> {
   folder: string;
   /** The lab folder, where the user's texts are. */
   lab: string;
+  /** Threads of the device; default: all. */
+  threads?: number;
 }
 export type Piece = Omit<GenerationPiece, 'id' | 'error'>;
 
@@ -33,7 +35,7 @@ const NEW_LINE = '\n';
  * @throws SpecError for a run that has no checkpoint or no text, and a prompt outside its vocabulary; Error of the device.
  */
 export async function continueRun(request: Continuation, hear: (piece: Piece) => void): Promise<void> {
-  const { folder, lab, prompt, device, length, temperature, topK, topP, seed } = request;
+  const { folder, lab, prompt, device, threads, length, temperature, topK, topP, seed } = request;
   const spec = parseRun(readSpec(folder), catalogue, tasks);
   refuseOtherTasks(spec);
   const { checkpoint, refused } = newestCheckpoint(folder);
@@ -49,7 +51,7 @@ export async function continueRun(request: Continuation, hear: (piece: Piece) =>
         hint: 'put the text back as it was; a run with the vocabulary bytes does not depend on it',
       },
     ]);
-  await useDevice(device ?? spec.device, { precision: spec.precision });
+  await useDevice(device ?? spec.device, { threads, precision: spec.precision });
   const model = buildModel(spec.model, { vocabulary: data.vocabulary, tokens: data.tokens, seed: spec.seed });
   try {
     loadWeights(model, checkpoint);

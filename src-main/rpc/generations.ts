@@ -1,5 +1,6 @@
 // Texts of trained runs: one process a text, its pieces to the window that asked.
 import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { checkpointSteps } from '../engine/checkpoint';
 import { runFolder } from '../runs/folder';
@@ -16,6 +17,8 @@ const MAX_PROMPT = 20_000;
 const MAX_LENGTH = 20_000;
 /** Each is a process with a model of its own. */
 const MAX_AT_ONCE = 8;
+/** Two models that write side by side share the cores, and one alone has the same pace as beside another. */
+const threads = Math.max(1, Math.floor(availableParallelism() / 2));
 
 /** What shapes a text, whoever asks: the window, or the command line. */
 export const samplingShape = {
@@ -51,7 +54,7 @@ export function generations({ store, paths, generator, closing }: Lab) {
       const id = randomUUID();
       const cancel = startGeneration({
         script: generator(),
-        request: { ...rest, folder, lab: paths.folder },
+        request: { ...rest, folder, lab: paths.folder, threads },
         hear(piece) {
           if (piece.done) {
             going.delete(id);

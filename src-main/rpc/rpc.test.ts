@@ -167,6 +167,7 @@ const EVERY = {
   ],
   metrics: ['names', 'series'],
   devices: ['list', 'test'],
+  generations: ['start', 'cancel'],
 };
 
 describe('runs', () => {
@@ -429,8 +430,10 @@ describe('devices', () => {
 
 describe('errors', () => {
   it('of the disk come as sentences, ours as internal and with a stack in the log', async () => {
+    const [{ id }] = await call.runs.create({ runs: [draft()] });
     lab.runs.store.db.pragma('query_only = ON');
     expect((await refusal('settings', 'set', { key: 'a', value: 1 })).message).toMatch(/^The lab may not write to/);
+    expect((await refusal('runs', 'remove', { ids: [id] })).message).toMatch(/^The lab may not write to/);
     lab.runs.store.db.pragma('query_only = OFF');
     const { sql } = lab.runs.store;
     lab.runs.store.sql = () => {

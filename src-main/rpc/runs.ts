@@ -7,6 +7,7 @@ import { inspect } from '../engine/cost';
 import { eventsAfter } from '../runs/events';
 import { runFolder } from '../runs/folder';
 import { isResumable } from '../runs/standing';
+import { inWords } from '../runs/supervisor';
 import { renameRun, restoreRun, trashRun } from '../runs/trash';
 import { SpecError } from '../spec/error';
 import { parseRun, type RunDraft, type RunSpec } from '../spec/run';
@@ -64,11 +65,11 @@ export function runs(lab: Lab): Implementation['runs'] {
       try {
         act(id);
       } catch (error) {
-        failed.push((error as Error).message);
+        failed.push(inWords(error, paths.folder));
       }
     }
     tell({ kind: 'runs', ids: [...ids] });
-    if (failed.length) throw new Error(failed.join('\n'));
+    if (failed.length) throw new Error([...new Set(failed)].join('\n'));
   };
   const create = (drafts: readonly unknown[]) => rowsOf(supervisor.create(readDrafts(drafts, paths.folder)));
 

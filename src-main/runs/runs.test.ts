@@ -69,6 +69,32 @@ describe('a run', () => {
     await expectWhole(at.lab!, id);
   });
 
+  it('that is resumed before its worker has left waits for it', async () => {
+    const { supervisor, store, paths } = at.open();
+    const [{ id }] = supervisor.create([spec('lingers')]);
+    await trains(at.lab!, id);
+    supervisor.stop(id);
+    const { step } = await reaches(at.lab!, id, 'stopped');
+    supervisor.resume(id);
+    expect(getRun(store, id)!.status).toBe('queued');
+    await trains(at.lab!, id, step);
+    const kinds = readEvents(runFolder(paths, id), 0).events.map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === 'started' || kind === 'ended')).toEqual(['started', 'ended', 'started']);
+    await expectWhole(at.lab!, id);
+  });
+
+  it('in the trash is not resumed', async () => {
+    const { supervisor, store } = at.open();
+    const [{ id }] = supervisor.create([spec('long')]);
+    await trains(at.lab!, id);
+    trashRun(store, supervisor, id, Date.now());
+    await reaches(at.lab!, id, 'stopped');
+    expect(() => supervisor.resume(id)).toThrow(/long is in the trash: bring it back first/);
+    restoreRun(store, supervisor, id);
+    supervisor.resume(id);
+    await trains(at.lab!, id);
+  });
+
   it('that no one knows is answered in words', () => {
     const { supervisor } = at.open();
     for (const act of [supervisor.pause, supervisor.resume, supervisor.step, supervisor.stop])
@@ -113,6 +139,7 @@ describe('the queue', () => {
     expect(getRun(store, ids[0])!.facts!.threads).toBe(2);
     expect(queued(store)).toEqual([ids[2], ids[3]]);
     supervisor.reorder(ids[3], ids[2]);
+    supervisor.reorder(ids[3], ids[3]);
     expect(queued(store)).toEqual([ids[3], ids[2]]);
     expect(() => supervisor.reorder(ids[0], null)).toThrow(/not in the queue/);
     supervisor.stop(ids[0]);
@@ -333,6 +360,31 @@ describe('the trash', () => {
 
 describe('a full disk', () => {
   const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+
+  it('that does not take the mark of the trash leaves the run in the list and at work', async () => {
+    const { supervisor, store, paths } = at.open();
+    const [{ id }] = supervisor.create([spec('long')]);
+    await trains(at.lab!, id);
+    // A folder in the place of the label refuses to be written as a disk without room does.
+    mkdirSync(join(runFolder(paths, id), 'label.json'));
+    expect(() => trashRun(store, supervisor, id, Date.now())).toThrow();
+    expect(getRun(store, id)!.deletedAt).toBeNull();
+    await trains(at.lab!, id, getRun(store, id)!.step + 20);
+  });
+
+  it('at which a worker dies leaves the lab open, and the run is judged when there is room', async () => {
+    const { supervisor, store } = at.open();
+    const [{ id }] = supervisor.create([spec('long')]);
+    const { ownerPid } = await trains(at.lab!, id);
+    store.db.pragma('query_only = ON');
+    process.kill(ownerPid!, 'SIGKILL');
+    await until('the complaint', () => at.said.some((message) => /may not write/.test(message)));
+    await until('the worker to be gone', () => !supervisor.isAtWork(id));
+    store.db.pragma('query_only = OFF');
+    await reaches(at.lab!, id, 'interrupted');
+    supervisor.resume(id);
+    await trains(at.lab!, id);
+  });
 
   it('leaves no half of a run at.folder, and the store keeps its place until there is room', async () => {
     const { supervisor, store, paths } = at.open();

@@ -124,6 +124,7 @@ export class Supervisor {
   /** A paused run goes on; one that is over joins the queue. */
   resume(id: string): void {
     const run = this.#known(id);
+    if (run.deletedAt !== null) throw new Error(`${run.name} is in the trash: bring it back first, then resume it.`);
     const atWork = this.#atWork.get(id);
     if (atWork && !isOver(run.status)) {
       atWork.worker.send({ kind: 'resume' });
@@ -169,6 +170,7 @@ export class Supervisor {
 
   /** Moves a queued run in front of another, or to the end. */
   reorder(id: string, before: string | null): void {
+    if (before === id) return;
     const rest = queued(this.#o.store).filter((other) => other !== id);
     if (this.#known(id).status !== 'queued')
       throw new Error(`${id} is not in the queue, so it has no place to change.`);
@@ -239,6 +241,8 @@ export class Supervisor {
     const { store } = this.#o;
     if (this.#closing) return;
     for (const id of queued(store)) {
+      // Its worker has said its last word and is on its way out; when it is gone, the queue is looked at again.
+      if (this.#atWork.has(id)) continue;
       const busy = [...this.#atWork.keys()].filter((other) => getRun(store, other)?.status !== 'paused');
       if (busy.length >= this.atOnce) return;
       this.#start(id);
@@ -262,7 +266,12 @@ export class Supervisor {
         wrote: () => this.#poke(id),
         ended: (end) => {
           this.#atWork.delete(id);
-          this.#bury(id, end);
+          try {
+            this.#bury(id, end);
+          } catch (error) {
+            // The disk refused it; the next poll finds the run without a worker and tries again.
+            this.#complain(error);
+          }
           resolve();
         },
       });
@@ -292,7 +301,8 @@ export class Supervisor {
     if (!store.db.open) return;
     this.#read(id);
     const run = getRun(store, id);
-    if (run && !isOver(run.status)) {
+    // A queued one was resumed between the worker's last word and its exit.
+    if (run && !isOver(run.status) && run.status !== 'queued') {
       const folder = runFolder(this.paths, id);
       const death = end.error
         ? { status: 'failed' as const, why: inWords(end.error, folder) }

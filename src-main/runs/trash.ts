@@ -11,12 +11,12 @@ import type { Supervisor } from './supervisor';
 export const TRASH_DAYS = 30;
 const DAY_MS = 86_400_000;
 
-/** Stops the run if need be and hides it; its folder stays. */
+/** Hides the run and stops it if need be; its folder stays. Where the disk does not take the mark, the run goes on. */
 export function trashRun(store: Store, supervisor: Supervisor, id: string, at: number): void {
   if (!getRun(store, id)) throw new Error(`There is no run ${JSON.stringify(id)} in this lab.`);
-  supervisor.stop(id);
   supervisor.label(id, { deletedAt: at });
   setDeleted(store, id, at);
+  supervisor.stop(id);
 }
 
 export function restoreRun(store: Store, supervisor: Supervisor, id: string): void {

@@ -77,7 +77,11 @@ function open(file: string, migrations: readonly Migration[], now: () => number)
     write: (work) => (db.inTransaction ? work() : db.transaction(work).immediate()),
     close() {
       if (!db.open) return;
-      db.pragma('optimize');
+      try {
+        db.pragma('optimize');
+      } catch {
+        // It writes statistics for the planner; a full disk does not take them, and nothing is lost.
+      }
       db.close();
     },
   };

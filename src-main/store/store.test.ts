@@ -444,6 +444,17 @@ describe('query plans', () => {
   });
 });
 
+describe('a full disk', () => {
+  it('does not keep the store from closing', () => {
+    const store = openStore(join(folder, 'full.sqlite')).store;
+    store.db.pragma = () => {
+      throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
+    };
+    store.close();
+    expect(store.db.open).toBe(false);
+  });
+});
+
 describe('settings, models, blocks in a line', () => {
   it('keep plain data by key', () => {
     setSetting(store, 'runs.atOnce', 2);

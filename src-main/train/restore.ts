@@ -1,7 +1,14 @@
 // Puts a checkpoint back into a model and its optimiser, the run's own or the one that it was forked from.
+import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Model } from '../engine/build';
-import { type Checkpoint, loadCheckpoint, newestCheckpoint } from '../engine/checkpoint';
+import {
+  CHECKPOINT_FOLDER,
+  type Checkpoint,
+  checkpointSteps,
+  loadCheckpoint,
+  newestCheckpoint,
+} from '../engine/checkpoint';
 import { assignAll, type Optimiser } from '../engine/optimiser';
 import type { PlainTensor } from '../engine/safetensors';
 import { SpecError } from '../spec/error';
@@ -17,7 +24,7 @@ export interface Found {
 }
 
 /**
- * The checkpoint to start from: the newest whole one of the run, else its parent's, else none.
+ * The checkpoint to start from: the newest whole one of the run, else its parent's, else none. Newer broken ones are set aside.
  * @throws SpecError if the parent's is missing or broken, for then nothing else fits.
  */
 export function findCheckpoint(folder: string, spec: RunSpec): Found {
@@ -26,11 +33,29 @@ export function findCheckpoint(folder: string, spec: RunSpec): Found {
     code: 'broken_checkpoint',
     message: `Passed over a checkpoint. ${message}`,
   }));
+  if (refused.length) setAside(folder, checkpoint?.step ?? -1);
   if (checkpoint || !spec.parent) return { checkpoint, warnings, forked: false };
   const { run, step } = spec.parent;
   if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(run))
     throw new SpecError(`${JSON.stringify(run)} is not the id of a run`, 'run.parent.run');
   return { checkpoint: loadCheckpoint(join(folder, '..', run), step), warnings, forked: true };
+}
+
+/**
+ * Renames the checkpoints after a step, so that they no longer count: they would be kept as the newest ones, and those that
+ * the run makes from now on removed in their place.
+ */
+function setAside(runFolder: string, after: number): void {
+  const folder = join(runFolder, CHECKPOINT_FOLDER);
+  for (const step of checkpointSteps(runFolder).filter((step) => step > after))
+    for (const ending of ['json', 'safetensors']) {
+      const path = join(folder, `step-${String(step).padStart(8, '0')}.${ending}`);
+      try {
+        if (existsSync(path)) renameSync(path, `${path}.broken`);
+      } catch {
+        // Where nothing may be renamed, nothing can be saved either, and saving says so.
+      }
+    }
 }
 
 const below = (prefix: string, tensors: ReadonlyMap<string, PlainTensor>) =>

@@ -70,7 +70,7 @@ describe('a full disk', () => {
     const all = events();
     expect(steps(all)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     const warnings = all.flatMap((e) => (e.kind === 'warning' ? [e.code] : []));
-    expect(warnings).toContain('checkpoint_failed');
+    expect(warnings.filter((code) => code === 'checkpoint_failed')).toHaveLength(1);
     expect(warnings.filter((code) => code === 'disk_full')).toHaveLength(1);
     expect(all.at(-1)).toMatchObject({ kind: 'ended', status: 'finished' });
     expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual([
@@ -79,6 +79,18 @@ describe('a full disk', () => {
       'step-00000012.json',
       'step-00000012.safetensors',
     ]);
+  });
+
+  it('is told once, however many checkpoints it refuses', async () => {
+    const spec = JSON.parse(nodeFs.readFileSync(join(folder, 'spec.json'), 'utf8'));
+    writeFileSync(join(folder, 'spec.json'), JSON.stringify({ ...spec, checkpoint: { every: 1 } }));
+    const { state, fs } = disk();
+    const fills = (step: number) => {
+      state.full = (step >= 2 && step < 6) || (step >= 8 && step < 10);
+    };
+    expect(await session(fs as typeof nodeFs, fills, 5000)).toBe(true);
+    const failures = events().flatMap((e) => (e.kind === 'warning' && e.code === 'checkpoint_failed' ? [e.step] : []));
+    expect(failures).toEqual([3, 9]);
   });
 
   it('at the end is waited for', async () => {

@@ -89,6 +89,8 @@ async function attempt(
   emit: (event: RunEventBody) => void,
 ): Promise<Outcome> {
   const { folder, lab, control, version } = options;
+  /** Checkpoints fail: of a stretch of failures only the first is told, since a full disk may last for thousands of steps. */
+  let failing = false;
   const spec = readRunSpec(folder);
   const earlier = log.lastSeq > 0;
   const { checkpoint, warnings, forked } = findCheckpoint(folder, spec);
@@ -195,7 +197,7 @@ async function attempt(
       threads: device.threads,
       precision: spec.precision,
     };
-    let told = false;
+    let told = failing && !final;
     const end = Date.now() + options.patience();
     for (;;)
       try {
@@ -204,6 +206,7 @@ async function attempt(
           fs: options.checkpointFs,
         });
         emit({ kind: 'checkpoint', step, file, sizeBytes, final });
+        failing = false;
         return;
       } catch (error) {
         const reason = (error as Error).message;
@@ -215,6 +218,7 @@ async function attempt(
             message: `The checkpoint of step ${step} could not be written (${reason}). Free some space in ${folder}; ${final ? 'the run waits for it' : 'training goes on, and older checkpoints are as they were'}.`,
           });
         told = true;
+        failing = true;
         if (!final) return;
         if (Date.now() >= end)
           throw new SpecError(

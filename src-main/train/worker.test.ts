@@ -216,6 +216,22 @@ describe('a worker', () => {
     lossByStep(events);
   });
 
+  it('keeps what it saves after it found no whole checkpoint', async () => {
+    const folder = makeRun('all-damaged', draft({ budget: { steps: 24 }, samples: { every: 0 } }));
+    await start(folder, killAt(18));
+    const checkpoints = join(folder, 'checkpoints');
+    const saved = () => readdirSync(checkpoints).filter((name) => name.endsWith('.safetensors'));
+    const damaged = saved();
+    for (const name of damaged) writeFileSync(join(checkpoints, name), 'torn');
+    await start(folder, killAt(9));
+    expect(of(eventsOf(folder), 'warning').map((w) => w.code)).toContain('no_checkpoint');
+    expect(saved()).toEqual(['step-00000008.safetensors']);
+    expect(readdirSync(checkpoints)).toEqual(expect.arrayContaining(damaged.map((name) => `${name}.broken`)));
+    expect((await start(folder)).code).toBe(0);
+    expect(of(eventsOf(folder), 'started').at(-1)).toMatchObject({ resumed: true, step: 8 });
+    expect(eventsOf(folder).at(-1)).toMatchObject({ kind: 'ended', status: 'finished', step: 24 });
+  });
+
   it('goes on from its parent where it is a fork', async () => {
     makeRun('stem', draft({ budget: { steps: 8 }, samples: { every: 0 } }));
     await start(join(lab, 'runs', 'stem'));

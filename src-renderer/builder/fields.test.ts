@@ -6,9 +6,10 @@ import { describe, expect, it } from 'vitest';
 import type { BlockCard } from '../../src-main/spec/card';
 import { bool, choice, int, interval, list, type Option } from '../../src-main/spec/options';
 import { i18n } from '../i18n';
+import { localised } from '../stores/words';
 import Markdown from '../ui/Markdown.vue';
 import OptionField from './OptionField.vue';
-import { parseNumbers, stepOf } from './options';
+import { labelOf, parseNumbers, stepOf } from './options';
 import { paperLink } from './paper';
 import { findBlocks } from './search';
 import { changedOptions } from './summary';
@@ -92,6 +93,28 @@ describe('helpers of the builder', () => {
     expect(findBlocks(cards, 'atten').map(({ id }) => id)).toEqual(['softmax_attention', 'x']);
     expect(findBlocks(cards, 'attention tokens').map(({ id }) => id)).toEqual(['softmax_attention']);
     expect(findBlocks(cards, '')).toHaveLength(2);
+  });
+
+  it('find blocks in both languages, whichever is shown', () => {
+    const english: BlockCard = {
+      id: 'x',
+      role: 'mixer',
+      title: 'Attention',
+      summary: 'Reads tokens.',
+      text: '',
+      options: {},
+      translations: { ru: { title: 'Внимание', summary: 'Читает токены.', text: '', options: {} } },
+    };
+    for (const card of [english, localised(english, 'ru')])
+      for (const query of ['внимание', 'токены', 'attention', 'reads внимание'])
+        expect(findBlocks([card], query), `${card.title}: ${query}`).toEqual([card]);
+    expect(findBlocks([localised(english, 'ru')], 'память')).toEqual([]);
+  });
+
+  it('call an option by its title, else by its name in words', () => {
+    expect(labelOf('normBeforeGate', bool(false, { help: '' }))).toBe('norm before gate');
+    expect(labelOf('kvHeads', int(1, { title: 'KV heads', help: '' }))).toBe('KV heads');
+    expect(labelOf('unknownOne')).toBe('unknown one');
   });
 
   it('sum up only what differs from the defaults', () => {

@@ -56,6 +56,23 @@ it('ends in good order at Ctrl-C, and goes on where it was', async () => {
   });
 });
 
+it('lets the trained model write: streaming to stdout, the same text from the same seed', async () => {
+  const write = (...more: string[]) =>
+    archlab(['generate', out, '--prompt', 'Call me', '--length', '40', '--seed', '3', ...more]);
+  const streamed = await write();
+  expect(streamed.code).toBe(0);
+  expect(streamed.stdout.length).toBeGreaterThan(20);
+  expect(streamed.stderr).toMatch(/^40 tokens, .* tokens\/s, .* of state$/m);
+  const json = JSON.parse((await write('--json')).stdout);
+  expect(json).toMatchObject({ run: 'run', prompt: 'Call me', tokens: 40, text: streamed.stdout.slice(0, -1) });
+  expect(json.stateBytes).toBeGreaterThan(0);
+  expect(await write('--top-p', '2')).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('topP') });
+  expect(await archlab(['generate', 'nobody', '--folder', folder])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('there is no run "nobody"'),
+  });
+});
+
 it('names what is wrong in a spec, and makes no folder for it', async () => {
   const bad = join(folder, 'bad.json');
   writeFileSync(bad, JSON.stringify({ ...draft, budgett: 1, model: { ...draft.model, layers: [{ block: 'mamba' }] } }));

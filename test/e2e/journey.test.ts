@@ -1,4 +1,6 @@
 // The user's whole journey in a real browser: from the empty lab over two models built by dragging to their losses side by side.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from './browser';
@@ -134,6 +136,26 @@ it('shows both curves, their cost and their differences side by side', async () 
   await window.picture('runs');
 });
 
+it('lets both models write side by side, and stops them on request', async () => {
+  const { at, page } = window;
+  const texts = (status: string) => page.locator(`[data-testid="written-text"][data-status="${status}"]`).count();
+  await window.go('compare');
+  await at('compare-generate').click();
+  await at('generate-prompt').fill('Call me Ishmael');
+  await page.keyboard.press('Control+Enter');
+  await expect.poll(() => texts('done')).toBe(2);
+  for (const text of await at('written-text').allTextContents()) expect(text).toMatch(/^Call me Ishmael.{200}/s);
+  expect(await at('written-speed').count()).toBe(2);
+  expect(await at('written-state').count()).toBe(2);
+  await window.picture('generate');
+
+  await window.set('generate-length', 20_000);
+  await at('generate-start').click();
+  await expect.poll(() => texts('writing')).toBe(2);
+  await at('generate-stop').click();
+  await expect.poll(() => texts('stopped')).toBe(2);
+});
+
 it('finds everything again after a reload', async () => {
   const { at, page } = window;
   await window.go('compare');
@@ -188,6 +210,12 @@ it('shows the runs of the command line while it is open', async () => {
 
 it('refuses a second lab on the same folder, and says where the first one is', async () => {
   await expect(serveLab(folder)).rejects.toThrow(/already open in process \d+ .*127\.0\.0\.1/s);
+});
+
+it('names the folder whose store it can not open', async () => {
+  using other = temporaryFolder();
+  mkdirSync(join(other.folder, 'lab.sqlite'));
+  await expect(serveLab(other.folder)).rejects.toThrow(`The lab's store in ${other.folder} can't be used`);
 });
 
 it('loses nothing when it is killed: the run is shown as interrupted, and resumes', async () => {

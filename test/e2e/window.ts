@@ -31,7 +31,7 @@ export class Window {
 
   at = (testid: string) => this.page.getByTestId(testid);
 
-  go(page: 'build' | 'runs' | 'compare' | 'device'): Promise<void> {
+  go(page: 'build' | 'runs' | 'compare' | 'generate' | 'device'): Promise<void> {
     return this.at(`nav-${page}`).click();
   }
 

@@ -9,6 +9,7 @@ export const options = {
     help: 'Heads H, each with two maps; half as many as softmax attention has compare at equal parameters.',
   }),
   kvHeads: int(0, {
+    title: 'KV heads',
     min: 0,
     max: 256,
     help: 'Key and value heads Hk; must divide the heads. 0 means as many as query heads.',
@@ -25,14 +26,22 @@ export const options = {
     paper: 'https://arxiv.org/abs/2410.05258',
   }),
   lambdaInit: float(0, {
+    title: 'starting λ',
     min: 0,
     max: 0.99,
     help: 'A constant λ_init for every depth; 0 takes the schedule. The paper tried 0.5 and 0.8.',
     paper: 'https://arxiv.org/abs/2410.05258',
   }),
   causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeTheta: float(10_000, {
+    title: 'RoPE base',
+    min: 1,
+    max: 1e9,
+    log: true,
+    help: 'Base of the rotary frequencies.',
+  }),
   ropeFraction: float(1, {
+    title: 'RoPE share',
     min: 0,
     max: 1,
     help: 'Share of channel pairs that turn with position, fastest first; 0 leaves positions out (NoPE).',

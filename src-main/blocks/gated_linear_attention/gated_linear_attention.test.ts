@@ -7,6 +7,7 @@ import { tf } from '../../ops';
 import { complete } from '../../spec/options';
 import { chunked as linearAttention } from '../linear_attention/reference';
 import block from './block';
+import { gatedLinearScan } from './fused';
 import { chunked, type Heads, recurrent } from './reference';
 
 const options = (given: object) => complete(block.options, given as Record<string, unknown>);
@@ -43,13 +44,14 @@ describeBlock(block, ({ golden, agree, it }) => {
     [[2, 7, 6, 2, 3, 5], 0.1],
     [[1, 35, 2, 2, 4, 3], 6],
     [[1, 35, 4, 2, 4, 3], 300],
-  ])('chunks and recurrence agree: b, T, H, Hk, d, e %j, log decays about −%d', (size, strength) => {
+  ])('kernel, chunks and recurrence agree: b, T, H, Hk, d, e %j, log decays about −%d', (size, strength) => {
     tf.tidy(() => {
       const given = heads(size, strength);
       const written = results(recurrent, given);
       // 1e-5: the same float32 products and sums in another order.
-      for (const chunk of [1, 8, 16])
-        for (const [i, value] of results((h) => chunked(h, { chunk }), given).entries()) {
+      const forms = [gatedLinearScan, ...[1, 8, 16].map((chunk) => (h: Heads) => chunked(h, { chunk }))];
+      for (const form of forms)
+        for (const [i, value] of results(form, given).entries()) {
           // Gradients of decays that leave nothing are nothing; they are held to one thousandth.
           const floor = Math.max(1e-3, ...Array.from(written[i], Math.abs));
           const off = Math.max(...Array.from(written[i], (due, j) => Math.abs(value[j] - due)));

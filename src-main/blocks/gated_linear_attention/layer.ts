@@ -7,8 +7,9 @@ import { linear } from '../parts/linear';
 import { logSigmoid } from '../parts/log_sigmoid';
 import { gatedRmsNorm, rmsNorm } from '../parts/norm';
 import { convolveToken } from '../parts/tokens';
+import { gatedLinearScan } from './fused';
 import { branches, FREE, type GatedLinearAttentionOptions, sizes } from './options';
-import { chunked, step as recurrentStep } from './reference';
+import { step as recurrentStep } from './reference';
 
 type Branch = 'q' | 'k' | 'v';
 
@@ -44,7 +45,7 @@ export const layer: Layer<GatedLinearAttentionOptions> = {
     };
     const g = logDecays(x, w, options);
     extra?.('log_gate', g);
-    const o = chunked(intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size));
+    const o = gatedLinearScan(intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size));
     return finish(o, x, w, options);
   },
 

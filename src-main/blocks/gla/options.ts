@@ -17,6 +17,7 @@ export const options = {
   }),
   latentDim: int(0, { min: 0, max: 16_384, help: 'Width of one latent head; 0 means 2 × headDim.' }),
   ropeDim: int(0, {
+    title: 'RoPE dim',
     min: 0,
     max: 4096,
     step: 2,
@@ -29,8 +30,15 @@ export const options = {
   }),
   projBias: bool(false, { help: 'Adds biases to all projections but the output, as the published code does.' }),
   causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeTheta: float(10_000, {
+    title: 'RoPE base',
+    min: 1,
+    max: 1e9,
+    log: true,
+    help: 'Base of the rotary frequencies.',
+  }),
   ropeFraction: float(1, {
+    title: 'RoPE share',
     min: 0,
     max: 1,
     help: 'Share of the rotary pairs that turn, fastest first; 0 leaves positions out.',

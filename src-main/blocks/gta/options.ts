@@ -5,21 +5,33 @@ import { roundUp } from '../parts/sizes';
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Query heads H.' }),
   kvHeads: int(2, {
+    title: 'KV heads',
     min: 0,
     max: 256,
     help: 'Tied key and value heads Hk; must divide the heads. 0 means as many as query heads.',
   }),
   headDim: int(0, { min: 0, max: 4096, help: 'Channels of a head; 0 means width / heads.' }),
   ropeDim: int(0, {
+    title: 'RoPE dim',
     min: 0,
     max: 4096,
     step: 2,
     help: 'Channels of a head that turn, an even number below headDim; their key is shared by all heads. 0 means half of headDim.',
   }),
-  ropeKeyBias: bool(false, { help: 'Adds a bias to the rotary key, as the published code does.' }),
+  ropeKeyBias: bool(false, {
+    title: 'RoPE key bias',
+    help: 'Adds a bias to the rotary key, as the published code does.',
+  }),
   causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeTheta: float(10_000, {
+    title: 'RoPE base',
+    min: 1,
+    max: 1e9,
+    log: true,
+    help: 'Base of the rotary frequencies.',
+  }),
   ropeFraction: float(1, {
+    title: 'RoPE share',
     min: 0,
     max: 1,
     help: 'Share of the rotary pairs that turn, fastest first; 0 leaves positions out.',

@@ -6,6 +6,7 @@ import { roundUp } from '../parts/sizes';
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Heads H.' }),
   kvRank: int(0, {
+    title: 'KV rank',
     min: 0,
     max: 16_384,
     help: 'Width of the latent that keys and values are rebuilt from; 0 means 4 × nopeDim.',
@@ -16,11 +17,13 @@ export const options = {
     help: 'Width of the latent that queries are made from; 0 projects them directly. The original takes 12 × nopeDim.',
   }),
   nopeDim: int(0, {
+    title: 'NoPE dim',
     min: 0,
     max: 4096,
     help: 'Channels of a query and key head that never turn; 0 means width / heads.',
   }),
   ropeDim: int(0, {
+    title: 'RoPE dim',
     min: 0,
     max: 4096,
     step: 2,
@@ -28,8 +31,15 @@ export const options = {
   }),
   valueDim: int(0, { min: 0, max: 4096, help: 'Channels of a value head; 0 means as many as nopeDim.' }),
   causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeTheta: float(10_000, {
+    title: 'RoPE base',
+    min: 1,
+    max: 1e9,
+    log: true,
+    help: 'Base of the rotary frequencies.',
+  }),
   ropeFraction: float(1, {
+    title: 'RoPE share',
     min: 0,
     max: 1,
     help: 'Share of the rotary pairs that turn, fastest first; 0 leaves positions out.',

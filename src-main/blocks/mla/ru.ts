@@ -24,7 +24,7 @@ export default {
   options: {
     heads: { title: 'головы', help: 'Головы H.' },
     kvRank: {
-      title: 'ранг K и V',
+      title: 'ранг KV',
       help: 'Ширина латентного вектора, из которого восстанавливаются ключи и значения; 0: 4 × ширина NoPE.',
     },
     queryRank: {

@@ -2,7 +2,8 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
-import { chunkwise, emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/reference';
+import { mlstmCell } from '../mlstm_cell/fused';
+import { emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/reference';
 import { gate } from '../parts/activation';
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
@@ -45,7 +46,7 @@ export const layer: Layer<MlstmOptions> = {
     const heads = (a: Tensor) => tf.transpose(tf.reshape(a, [B, T, H, d]), [0, 2, 1, 3]) as Tensor4D;
     const gates = (a: Tensor) => tf.transpose(a, [0, 2, 1]) as Tensor3D;
     const cell = { q: heads(q), k: heads(k), v: heads(v), i: gates(i), f: gates(f) };
-    const h = tf.reshape(tf.transpose(chunkwise(cell, options), [0, 2, 1, 3]), [B, T, E]);
+    const h = tf.reshape(tf.transpose(mlstmCell(cell, options), [0, 2, 1, 3]), [B, T, E]);
     return finish(h, c, z, w, options);
   },
 

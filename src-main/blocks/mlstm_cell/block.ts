@@ -2,7 +2,8 @@
 import { choice, float, int } from '../../spec/options';
 import { defineOperator } from '../define';
 import { config } from '../parts/golden';
-import { type Cell, chunksOf, chunkwise, recurrent } from './reference';
+import { mlstmCell } from './fused';
+import { type Cell, chunksOf, recurrent } from './reference';
 
 export default defineOperator({
   id: 'mlstm_cell',
@@ -17,7 +18,7 @@ export default defineOperator({
     eps: float(1e-6, { min: 0, max: 0.1, log: true, help: 'Added to the denominator, at the stabilised scale.' }),
     chunk: int(64, { help: 'Longest chunk in tokens; changes the speed, not the result.' }),
   },
-  run: (inputs, { options }) => ({ y: chunkwise(inputs as unknown as Cell, options, options) }),
+  run: (inputs, { options }) => ({ y: mlstmCell(inputs as unknown as Cell, options, options) }),
   decode(inputs, { options }) {
     const { y, memory } = recurrent(inputs as unknown as Cell, options);
     return { outputs: { y }, state: { ...memory } };

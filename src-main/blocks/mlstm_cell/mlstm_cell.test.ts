@@ -4,6 +4,7 @@ import { describeBlock, noise } from '../../../test/suites/describe';
 import { relativeError } from '../../engine/parity';
 import { tf } from '../../ops';
 import block from './block';
+import { mlstmCell } from './fused';
 import { type Cell, chunkwise, type Gates, recurrent } from './reference';
 
 const gates: Gates = { forgetGate: 'sigmoid', eps: 1e-6 };
@@ -47,12 +48,17 @@ describeBlock(block, ({ golden, it }) => {
     [1, 1, 1, 1],
     [2, 3, 7, 1],
     [1, 2, 13, 5],
-  ])('chunks of any length and the recurrence agree: B %i, H %i, T %i, d %i', (...size) => {
+  ])('kernel, chunks of any length and the recurrence agree: B %i, H %i, T %i, d %i', (...size) => {
     tf.tidy(() => {
       const given = cell(size);
       for (const forgetGate of ['sigmoid', 'exp'] as const) {
         const chosen = { ...gates, forgetGate };
         const written = results((c) => recurrent(c, chosen).y, given);
+        same(
+          results((c) => mlstmCell(c, chosen), given),
+          written,
+          5e-5,
+        );
         for (const chunk of [1, 4, 64])
           same(
             results((c) => chunkwise(c, chosen, { chunk }), given),
@@ -69,15 +75,17 @@ describeBlock(block, ({ golden, it }) => {
       const whole = results((c) => chunkwise(c, gates), given);
       // 2e-4: exponents of several hundred are good to 3e-5 in float32, and their rounding differs between the forms. A token that
       // outweighs all others makes y free of q and k, so that their gradients cancel: those are held to the size of the largest.
-      const other = results((c) => chunkwise(c, gates, { chunk: 5 }), given);
+      const others = [(c: Cell) => chunkwise(c, gates, { chunk: 5 }), (c: Cell) => mlstmCell(c, gates)];
       const scale = Math.max(...Object.values(whole).flatMap((values) => Array.from(values, Math.abs)));
-      for (const name of Object.keys(whole))
-        for (let at = 0; at < whole[name].length; at++)
-          expect(Math.abs(other[name][at] - whole[name][at]) / scale, name).toBeLessThan(2e-4);
+      for (const other of others.map((form) => results(form, given)))
+        for (const name of Object.keys(whole))
+          for (let at = 0; at < whole[name].length; at++)
+            expect(Math.abs(other[name][at] - whole[name][at]) / scale, name).toBeLessThan(2e-4);
       expect(relativeError(recurrent(given, gates).y.dataSync(), whole.y)).toBeLessThan(2e-4);
       const first = { ...given, i: tf.fill([1, 2, 21], -100) as tf.Tensor3D };
-      for (const values of Object.values(results((c) => chunkwise(c, gates, { chunk: 8 }), first)))
-        expect(Array.from(values).every(Number.isFinite)).toBe(true);
+      for (const form of [(c: Cell) => chunkwise(c, gates, { chunk: 8 }), (c: Cell) => mlstmCell(c, gates)])
+        for (const values of Object.values(results(form, first)))
+          expect(Array.from(values).every(Number.isFinite)).toBe(true);
     });
   });
 
@@ -88,6 +96,11 @@ describeBlock(block, ({ golden, it }) => {
       // eps is felt at the scale of the stabiliser, whose start differs between the forms.
       const chosen = { forgetGate: 'exp' as const, eps: 0 };
       const written = results((c) => recurrent(c, chosen).y, growing);
+      same(
+        results((c) => mlstmCell(c, chosen), growing),
+        written,
+        5e-5,
+      );
       for (const chunk of [16, 64, 67])
         same(
           results((c) => chunkwise(c, chosen, { chunk }), growing),

@@ -4,6 +4,7 @@ import { bool, float, int, type ValuesOf } from '../../spec/options';
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Query heads H.' }),
   kvHeads: int(0, {
+    title: 'KV heads',
     min: 0,
     max: 256,
     help: 'Key and value heads Hk; must divide the heads. 1 is multi-query, 0 means as many as query heads.',
@@ -11,16 +12,23 @@ export const options = {
   }),
   headDim: int(0, { min: 0, max: 4096, help: 'Channels of a head; 0 means width / heads.' }),
   causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, { min: 1, max: 1e9, log: true, help: 'Base of the rotary frequencies.' }),
+  ropeTheta: float(10_000, {
+    title: 'RoPE base',
+    min: 1,
+    max: 1e9,
+    log: true,
+    help: 'Base of the rotary frequencies.',
+  }),
   ropeFraction: float(1, {
+    title: 'RoPE share',
     min: 0,
     max: 1,
     help: 'Share of channel pairs that turn with position, fastest first; 0 leaves positions out (NoPE).',
     paper: 'https://arxiv.org/abs/2410.06205',
   }),
-  qkNorm: bool(false, { help: 'RMS-normalises every query and key head before the rotation.' }),
+  qkNorm: bool(false, { title: 'QK norm', help: 'RMS-normalises every query and key head before the rotation.' }),
   normEps: float(1e-6, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the query and key norms.' }),
-  qkvBias: bool(false, { help: 'Adds biases to queries, keys and values.' }),
+  qkvBias: bool(false, { title: 'QKV bias', help: 'Adds biases to queries, keys and values.' }),
   adaptiveTemperature: bool(false, {
     help: 'Sharpens flat attention rows from their own entropy, in evaluation and decoding only.',
     paper: 'https://arxiv.org/abs/2410.01104',

@@ -3,14 +3,14 @@ import type { MenuItemConstructorOptions } from 'electron';
 import type { Words } from './words';
 
 export interface MenuActions {
-  go(page: 'build' | 'runs' | 'compare' | 'device'): void;
+  go(page: 'build' | 'runs' | 'compare' | 'generate' | 'device'): void;
   showFolder(): void;
 }
 
 /** `mac`: the first menu carries the program's name and what belongs there on macOS. */
 export function menuTemplate(words: Words, actions: MenuActions, mac: boolean): MenuItemConstructorOptions[] {
   const line: MenuItemConstructorOptions = { type: 'separator' };
-  const pages = (['build', 'runs', 'compare', 'device'] as const).map(
+  const pages = (['build', 'runs', 'compare', 'generate', 'device'] as const).map(
     (page, i): MenuItemConstructorOptions => ({
       label: words[page],
       accelerator: `CmdOrCtrl+${i + 1}`,

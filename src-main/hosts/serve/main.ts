@@ -58,6 +58,20 @@ async function main(): Promise<void> {
     return;
   }
   const folder = labFolder(args.folder);
+  try {
+    await open(folder, args);
+  } catch (error) {
+    const { code } = error as { code?: string };
+    complain(
+      code === 'EADDRINUSE'
+        ? 'The port is taken by another program; choose another with --port, or leave it out to take any free one.'
+        : inWords(error, folder),
+    );
+    process.exitCode = 1;
+  }
+}
+
+async function open(folder: string, args: Arguments): Promise<void> {
   const lab = openLab({ folder, host: 'serve', complain });
   try {
     const served = await serve({
@@ -75,7 +89,13 @@ async function main(): Promise<void> {
         if (ending) process.exit(130);
         ending = true;
         complain('Closing: the runs write their checkpoints. The same signal again ends at once.');
-        void Promise.all([served.close(), lab.close()]).then(() => process.exit(0));
+        Promise.all([served.close(), lab.close()]).then(
+          () => process.exit(0),
+          (error: unknown) => {
+            complain(inWords(error, folder));
+            process.exit(1);
+          },
+        );
       });
   } catch (error) {
     await lab.close();
@@ -92,12 +112,4 @@ function windowFolder(): string {
   );
 }
 
-main().catch((error: unknown) => {
-  const { code } = error as { code?: string };
-  complain(
-    code === 'EADDRINUSE'
-      ? 'The port is taken by another program; choose another with --port, or leave it out to take any free one.'
-      : inWords(error, labFolder()),
-  );
-  process.exitCode = 1;
-});
+await main();

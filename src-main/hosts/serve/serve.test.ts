@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Notice, Reply } from '../../rpc/contract';
+import type { Caller } from '../../rpc/method';
 import { opener } from './browser';
 import { cookieOf, isLoopback, isSameOrigin, sameToken } from './guard';
 import { type Served, serve } from './server';
@@ -14,6 +15,7 @@ import { type Served, serve } from './server';
 let folder: string;
 let served: Served;
 let asked: unknown[];
+let callers: Caller[];
 let listeners: Set<(notice: Notice) => void>;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'archlab-serve-'));
@@ -24,10 +26,12 @@ beforeEach(async () => {
   writeFileSync(join(folder, 'secret.txt'), 'secret');
   symlinkSync(join(folder, 'secret.txt'), join(renderer, 'link.txt'));
   asked = [];
+  callers = [];
   listeners = new Set();
   served = await serve({
     renderer,
-    async answer(request) {
+    async answer(request, caller) {
+      callers.push(caller);
       asked.push(request);
       return { id: (request as { id: number }).id, ok: true, value: request } satisfies Reply;
     },
@@ -215,6 +219,22 @@ describe('the socket', () => {
       await new Promise((done) => setTimeout(done, 20));
       expect(listeners.size).toBe(0);
     }
+  });
+
+  it('says something to the window that asked alone, and tells when it has left', async () => {
+    const [own, other] = (await Promise.all(
+      [1, 2].map(() => dial('/rpc', { Origin: origin(), ...cookie() })),
+    )) as WebSocket[];
+    let others = 0;
+    other.on('message', () => others++);
+    own.send('{"id":1,"noun":"app","method":"info","input":{}}');
+    await heard(own);
+    callers[0].tell({ kind: 'texts' });
+    expect(await heard(own)).toEqual({ notice: { kind: 'texts' } });
+    expect([others, callers[0].gone.aborted]).toEqual([0, false]);
+    own.close();
+    await expect.poll(() => callers[0].gone.aborted).toBe(true);
+    other.close();
   });
 
   it('stays shut for everyone else', async () => {

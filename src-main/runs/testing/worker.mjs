@@ -34,7 +34,9 @@ const end = (status, why) => {
   append({ kind: 'ended', status, why });
   beat();
   closeSync(fd);
-  process.exit(0);
+  if (mode !== 'lingers') process.exit(0);
+  clearInterval(counting);
+  setTimeout(() => process.exit(0), 300);
 };
 
 let paused = false;
@@ -79,7 +81,7 @@ if (mode === 'throws') {
 if (mode === 'crashes') process.kill(process.pid, 'SIGSEGV');
 
 let beats = 0;
-setInterval(() => {
+const counting = setInterval(() => {
   if (++beats % 20 === 0) beat();
   if (paused && single === 0) return;
   single = 0;

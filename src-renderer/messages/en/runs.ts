@@ -86,7 +86,7 @@ export default {
   detail: {
     label: 'Details of {name}',
     close: 'Close the details',
-    tabs: { overview: 'Overview', samples: 'Samples', config: 'Configuration', log: 'Log' },
+    tabs: { overview: 'Overview', samples: 'Samples', generate: 'Generate', config: 'Configuration', log: 'Log' },
     renameLabel: 'Name of the run',
     loss: 'Loss',
     lossEmpty: 'No loss yet: it comes with the first report.',

@@ -1,6 +1,6 @@
 // Texts of the frame around all pages: rail, dialogs, errors, units. `|` splits the forms of a count.
 export default {
-  pages: { build: 'Build', runs: 'Runs', compare: 'Compare', device: 'Device' },
+  pages: { build: 'Build', runs: 'Runs', compare: 'Compare', generate: 'Generate', device: 'Device' },
   rail: 'Pages',
   skip: 'Skip to the page',
   theme: { title: 'Theme', auto: 'As the system', dark: 'Dark', light: 'Light' },
@@ -19,6 +19,7 @@ export default {
     goBuild: 'Go to Build',
     goRuns: 'Go to Runs',
     goCompare: 'Go to Compare',
+    goGenerate: 'Go to Generate',
     goDevice: 'Go to Device',
     thisHelp: 'Show this list',
   },

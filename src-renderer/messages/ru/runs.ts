@@ -86,7 +86,7 @@ export default {
   detail: {
     label: 'Подробности: {name}',
     close: 'Закрыть подробности',
-    tabs: { overview: 'Обзор', samples: 'Образцы', config: 'Настройки', log: 'Журнал' },
+    tabs: { overview: 'Обзор', samples: 'Образцы', generate: 'Писать', config: 'Настройки', log: 'Журнал' },
     renameLabel: 'Имя запуска',
     loss: 'Потери',
     lossEmpty: 'Потерь пока нет: они придут с первым отчётом.',

@@ -1,0 +1,114 @@
+// The matrix memory of xLSTM as float64 loops over all pairs of tokens, and the derivative of that.
+import type { Arrays, Attrs, Plain, Shapes } from '../core/kernel';
+
+const logSigmoid = (x: number) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x)));
+
+interface Row {
+  d: number;
+  /** Token t of the row, in i and f; times d in q, k, v. */
+  at: number;
+  t: number;
+  /** Weights e^(A - m) of tokens j <= t, the stabiliser m = max A, and the token that attains it. */
+  weights: number[];
+  m: number;
+  top: number;
+  /** Products of query t and key j over √d. */
+  pairs: number[];
+  /** Σ pairs · weights, and what y[t] is divided by. */
+  size: number;
+  denominator: number;
+}
+
+/** Calls `each` for every token of every row. */
+function run({ q, k, i, f }: Arrays, { q: [batch, H, T, d] }: Shapes, attrs: Attrs, each: (row: Row) => void) {
+  const lf = f.map((x) => (attrs.forgetGate === 'exp' ? x : logSigmoid(x)));
+  for (let row = 0; row < batch * H; row++)
+    for (let t = 0; t < T; t++) {
+      const first = row * T;
+      const logs: number[] = [];
+      let faded = 0;
+      for (let j = t; j >= 0; j--) {
+        logs[j] = faded + i[first + j];
+        faded += lf[first + j];
+      }
+      const m = Math.max(...logs);
+      const weights = logs.map((log) => Math.exp(log - m));
+      const pairs = logs.map((_, j) => {
+        let sum = 0;
+        for (let c = 0; c < d; c++) sum += q[(first + t) * d + c] * k[(first + j) * d + c];
+        return sum / Math.sqrt(d);
+      });
+      const size = pairs.reduce((sum, pair, j) => sum + pair * weights[j], 0);
+      const floor = Math.exp(Math.min(80, Math.max(-40, -m)));
+      const denominator = Math.max(Math.abs(size), floor) + ((attrs.eps as number) ?? 1e-6);
+      each({ d, at: first + t, t, weights, m, top: logs.indexOf(m), pairs, size, denominator });
+    }
+}
+
+/** Memory [d + 1, d] before each chunk, at the scale of its stabiliser: the largest log weight, or that of the memory before. */
+function memories({ k, v, i, f }: Arrays, { q: [batch, H, T, d] }: Shapes, attrs: Attrs): Arrays {
+  const chunks = Math.ceil(T / 64);
+  const held = new Float64Array(batch * H * chunks * (d + 1) * d);
+  const stabilisers = new Float64Array(batch * H * chunks);
+  for (let row = 0; row < batch * H; row++) {
+    let memory = new Float64Array((d + 1) * d);
+    let m = -1e30;
+    for (let t = 0; t < T; t++) {
+      const at = row * T + t;
+      if (t % 64 === 0) {
+        held.set(memory, (row * chunks + t / 64) * (d + 1) * d);
+        stabilisers[row * chunks + t / 64] = m;
+      }
+      const lf = attrs.forgetGate === 'exp' ? f[at] : logSigmoid(f[at]);
+      const next = Math.max(lf + m, i[at]);
+      const [keep, write] = [Math.exp(lf + m - next), Math.exp(i[at] - next) / Math.sqrt(d)];
+      memory = memory.map((value, e) => {
+        const [a, b] = [Math.floor(e / d), e % d];
+        return keep * value + write * (a < d ? k[at * d + a] * v[at * d + b] : k[at * d + b]);
+      });
+      m = next;
+    }
+  }
+  return { memories: held, stabilisers };
+}
+
+const forward: Plain = (inputs, shapes, attrs) => {
+  const y = new Float64Array(inputs.q.length);
+  run(inputs, shapes, attrs, ({ d, at, t, weights, pairs, denominator }) => {
+    for (let j = 0; j <= t; j++)
+      for (let c = 0; c < d; c++)
+        y[at * d + c] += (pairs[j] * weights[j] * inputs.v[(at - t + j) * d + c]) / denominator;
+  });
+  return { y, ...memories(inputs, shapes, attrs) };
+};
+
+const gradient: Plain = (inputs, shapes, attrs) => {
+  const { q, k, v, f, y, dy } = inputs;
+  const [dq, dk, dv] = [q, k, v].map((u) => new Float64Array(u.length));
+  const [di, dlf] = [f, f].map((u) => new Float64Array(u.length));
+  run(inputs, shapes, attrs, ({ d, at, t, weights, m, top, pairs, size, denominator }) => {
+    let through = 0; // dy · y
+    for (let c = 0; c < d; c++) through += dy[at * d + c] * y[at * d + c];
+    const outweighs = Math.abs(size) > Math.exp(Math.min(80, Math.max(-40, -m)));
+    const dsize = outweighs ? (-through / denominator) * Math.sign(size) : 0;
+    for (let j = 0; j <= t; j++) {
+      const to = at - t + j;
+      let G = dsize;
+      for (let c = 0; c < d; c++) G += (dy[at * d + c] / denominator) * v[to * d + c];
+      G *= weights[j];
+      for (let c = 0; c < d; c++) {
+        dq[at * d + c] += (G * k[to * d + c]) / Math.sqrt(d);
+        dk[to * d + c] += (G * q[at * d + c]) / Math.sqrt(d);
+        dv[to * d + c] += (pairs[j] * weights[j] * dy[at * d + c]) / denominator;
+      }
+      // eps stays as it is when the largest weight grows, and so weighs less.
+      const slope = G * pairs[j] - (j === top ? (through * ((attrs.eps as number) ?? 1e-6)) / denominator : 0);
+      di[to] += slope;
+      for (let s = j + 1; s <= t; s++) dlf[at - t + s] += slope;
+    }
+  });
+  const df = dlf.map((slope, at) => (attrs.forgetGate === 'exp' ? slope : slope / (1 + Math.exp(f[at]))));
+  return { dq, dk, dv, di, df };
+};
+
+export const plain: Record<string, Plain> = { MlstmCell: forward, MlstmCellGrad: gradient };
