@@ -210,8 +210,10 @@ const pad: Override = (backend, { x }, { paddings, constantValue }) => {
 /** A new array of one value. */
 function filled(backend: NativeBackend, shape: number[], dtype: unknown, value: number): TensorInfo | undefined {
   if (dtype !== 'float32' && dtype !== 'int32') return undefined;
+  const size = sizeOf(shape);
+  if (size === 0) return undefined;
   const y = backend.make(shape, dtype);
-  backend.array(y).fill(value);
+  backend.run(dtype === 'int32' ? 'FillInt' : 'Fill', [], [y], [size], [value]);
   return y;
 }
 
