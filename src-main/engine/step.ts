@@ -11,6 +11,8 @@ export interface StepOptions {
   /** Gradients are scaled down to this norm; null: they stay as they are. */
   clip: number | null;
   labelSmoothing: number;
+  /** False computes each step op by op. Default: unless ARCHLAB_CAPTURE is 0, steps are captured where that can be. */
+  captured?: boolean;
 }
 
 export interface StepResult {
@@ -35,8 +37,8 @@ const keyOf = (parts: readonly Part[]): string =>
   parts.map(({ size, tokens, mask }) => `${size}×${tokens}${mask ? ' masked' : ''}`).join(' ');
 
 /** Model and optimiser stay the caller's. Only one step runs at a time. */
-export function makeStep({ model, optimiser, clip, labelSmoothing }: StepOptions): TrainStep {
-  const capture = new StepCapture();
+export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: StepOptions): TrainStep {
+  const capture = new StepCapture(captured);
   // The lists from which captured steps take their numbers.
   const parts: Part[] = [];
   const shares: number[] = [];

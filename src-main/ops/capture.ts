@@ -48,7 +48,9 @@ interface Attempt {
 export class StepCapture {
   private readonly steps = new Map<string, Program | Attempt>();
   private readonly arena = new Arena();
-  private readonly on = process.env.ARCHLAB_CAPTURE !== '0';
+
+  /** `on`: false records nothing. */
+  constructor(private readonly on: boolean = process.env.ARCHLAB_CAPTURE !== '0') {}
 
   /** Bytes of memory that the captured steps work in. */
   get arenaBytes(): number {

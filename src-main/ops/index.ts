@@ -15,6 +15,6 @@ export {
   withReference,
 } from './fused';
 export { kernels } from './kernels';
-export { type MemoryFacts, memoryFacts, poisonBuffers } from './memory';
+export { kernelTimes, type MemoryFacts, memoryFacts, poisonBuffers } from './memory';
 export { measurePeak } from './peak';
 export * as tf from './tf';

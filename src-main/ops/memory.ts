@@ -25,6 +25,13 @@ export function memoryFacts(): MemoryFacts {
   };
 }
 
+/** Milliseconds that each native kernel has taken in this process so far, by name; empty where there are none. */
+export function kernelTimes(): Map<string, number> {
+  const native = nativeBackend();
+  const times = native?.addon.times() ?? [];
+  return new Map(native?.addon.kernels().map((name, i) => [name, times[i]]));
+}
+
 /** Test mode of the native kernels: fresh outputs and scratch memory hold NaN, so that whatever is read before it is written shows. */
 export function poisonBuffers(on: boolean): void {
   const native = nativeBackend();

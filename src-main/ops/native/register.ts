@@ -41,7 +41,7 @@ export function registerNative({ addon }: LoadedAddon): NativeBackend {
 export const nativeBackend = (): NativeBackend | undefined => backend;
 
 /** JavaScript kernels that touch no numbers: their result shares the input's buffer. */
-const SHARING = new Set(['Identity', 'Reshape']);
+const SHARING = new Set(['ExpandDims', 'Identity', 'Reshape']);
 
 /** A JavaScript kernel that says so to a recording: what it computes would not be played back. */
 function noting(backend: NativeBackend, kernelName: string, plain: KernelFunc): KernelFunc {

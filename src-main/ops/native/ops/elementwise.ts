@@ -26,6 +26,16 @@ const binary =
     return y;
   };
 
+const logical =
+  (name: string): Override =>
+  (backend, { a, b }) => {
+    const plan = a.dtype === 'bool' && b.dtype === 'bool' ? planBroadcast(a.shape, b.shape) : undefined;
+    if (!plan || sizeOf(plan.shape) === 0) return undefined;
+    const y = backend.make(plan.shape, 'bool');
+    backend.run(name, [a, b], [y], plan.ints);
+    return y;
+  };
+
 /** Arrays that one call of AddN takes, beside the sum of those before. */
 const TERMS = 60;
 const addN: Override = (backend, inputs) => {
@@ -113,6 +123,8 @@ export const overrides: Overrides = {
   ClipByValue: unary('ClipByValue', ({ clipValueMin, clipValueMax }) => [Number(clipValueMin), Number(clipValueMax)]),
   EluGrad: (backend, { dy, y }) => (sameShape(dy, y) ? binary('EluGrad')(backend, { a: dy, b: y }, {}) : undefined),
   Prelu: (backend, { x, alpha }) => binary('Prelu')(backend, { a: x, b: alpha }, {}),
+  LogicalAnd: logical('LogicalAnd'),
+  LogicalOr: logical('LogicalOr'),
   AddN: addN,
   Select: select,
   Cast: cast,
