@@ -343,6 +343,9 @@ export function testOverrides(isa: string | undefined): void {
         const [a, b, row] = [draw([5, 9], 1), draw([5, 9], 2), draw([9], 3)].map((x) => tf.greater(x, 0));
         return [tf.logicalAnd(a, b), tf.logicalOr(a, b), tf.logicalAnd(a, row), tf.logicalOr(row, b)];
       }));
+    it('sums of more arrays than one call takes', () =>
+      agree(() => tf.addN(Array.from({ length: 130 }, (_, i) => draw([3, 5], i))), 1e-5)); // rounding of 130 sums
+    it('int32 of one value', () => agree(() => [tf.fill([3, 5], -7, 'int32'), tf.zerosLike(tf.fill([9], 3, 'int32'))]));
     it('reverse', async () => {
       for (const axes of [[0], [1], [2], [0, 1], [1, 2], [0, 2], [0, 1, 2], [-1]]) {
         await agree(() => tf.reverse(draw([3, 5, 7], 1), axes));
