@@ -10,13 +10,14 @@ using namespace lab;
 
 constexpr int64_t kGrain = 16384;
 
-// All arrays [n]; scale [1] or null.
+// All arrays [n]; rates [3]: what of the weight is kept, the step size, 1 / √(1-β2^t); scale [1] or null. New ones may lie where the old ones lie.
 void AdamW(const Call& c) {
-  const float *weight = c.In<float>(0), *gradient = c.In<float>(1), *first = c.In<float>(2), *second = c.In<float>(3), *scale = c.In<float>(4);
+  const float *weight = c.In<float>(0), *gradient = c.In<float>(1), *first = c.In<float>(2), *second = c.In<float>(3);
+  const float *rates = c.In<float>(4), *scale = c.In<float>(5);
   float *newWeight = c.Out<float>(0), *newFirst = c.Out<float>(1), *newSecond = c.Out<float>(2);
   const F beta1(static_cast<float>(c.f[0])), beta2(static_cast<float>(c.f[1])), eps(static_cast<float>(c.f[2]));
   const F fresh1(static_cast<float>(1 - c.f[0])), fresh2(static_cast<float>(1 - c.f[1]));
-  const F keep(static_cast<float>(c.f[3])), stepSize(static_cast<float>(c.f[4])), unbias(static_cast<float>(1 / c.f[5]));
+  const F keep(rates[0]), stepSize(rates[1]), unbias(rates[2]);
   const F factor(scale ? *scale : 1.0f);
   ParallelFor(c.n[0], kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += W) {
@@ -31,12 +32,12 @@ void AdamW(const Call& c) {
   });
 }
 
-// All arrays [n]; buffer and scale may be null.
+// All arrays [n]; rate [1]; buffer and scale may be null. New ones may lie where the old ones lie.
 void Sgd(const Call& c) {
-  const float *weight = c.In<float>(0), *gradient = c.In<float>(1), *buffer = c.In<float>(2), *scale = c.In<float>(3);
+  const float *weight = c.In<float>(0), *gradient = c.In<float>(1), *buffer = c.In<float>(2), *rate = c.In<float>(3), *scale = c.In<float>(4);
   float *newWeight = c.Out<float>(0), *newBuffer = buffer ? c.Out<float>(1) : nullptr;
   const bool nesterov = c.n[1] != 0;
-  const F lr(static_cast<float>(c.f[0])), momentum(static_cast<float>(c.f[1])), decay(static_cast<float>(c.f[2]));
+  const F lr(*rate), momentum(static_cast<float>(c.f[0])), decay(static_cast<float>(c.f[1]));
   const F factor(scale ? *scale : 1.0f);
   ParallelFor(c.n[0], kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += W) {

@@ -1,9 +1,11 @@
-// The addon's entry: lists its kernels and calls one by its number with typed arrays; settings of the thread pool.
+// The addon's entry: lists its kernels, calls one by its number with typed arrays, plays recorded programs; settings of the thread pool.
 #include "node.h"
 
 #include <atomic>
+#include <string>
 
 #include "cpu.h"
+#include "program.h"
 #include "registry.h"
 
 namespace lab {
@@ -19,10 +21,16 @@ namespace {
 constexpr int kMaxArrays = 64;
 constexpr int kMaxNumbers = 256;
 
-/// One JavaScript environment: the array through which it hands over a call's numbers.
+/// A program, and what keeps its arrays alive.
+struct Held {
+  std::unique_ptr<Program> program;
+  napi_ref memories = nullptr;
+};
+/// One JavaScript environment: the array through which it hands over a call's numbers, and its programs by number.
 struct Env {
   const double* numbers = nullptr;
   size_t length = 0;
+  std::vector<Held> programs;
 };
 std::atomic<int> environments{0};
 
@@ -88,10 +96,101 @@ napi_value CallKernel(napi_env env, napi_callback_info info) {
   double f[kMaxNumbers];
   for (int i = 0; i < ints; ++i) n[i] = static_cast<int64_t>(state->numbers[i]);
   for (int i = 0; i < floats; ++i) f[i] = state->numbers[ints + i];
-  const char* error = nullptr;
-  entries[index].kernel(Call{arrays, arrays + inputs, n, f, inputs, outputs, ints, floats, &error});
-  if (error) return Throw(env, error);
+  if (const char* error = RunKernel(index, Call{arrays, arrays + inputs, n, f, inputs, outputs, ints, floats, nullptr})) return Throw(env, error);
   return Undefined(env);
+}
+
+/// The memory of an ArrayBuffer view; data is nullptr if `value` is none.
+Program::Memory MemoryOf(napi_env env, napi_value value) {
+  static constexpr size_t kBytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};  // in the order of napi_typedarray_type
+  napi_typedarray_type type;
+  size_t length;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok || type > napi_biguint64_array) return {nullptr, 0};
+  return {static_cast<char*>(data), length * kBytes[type]};
+}
+
+/// program(code: Float64Array, places: Float64Array, memories: typed array[]): the number of a program, see Program::Read.
+/// It keeps its memories until forget(number).
+napi_value MakeProgram(napi_env env, napi_callback_info info) {
+  size_t argc = 3;
+  napi_value argv[3];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  uint32_t count = 0;
+  if (argc < 3 || napi_get_array_length(env, argv[2], &count) != napi_ok) return Throw(env, "internal: program() wants code, places and memories");
+  const Program::Memory code = MemoryOf(env, argv[0]), places = MemoryOf(env, argv[1]);
+  std::vector<Program::Memory> memories;
+  for (uint32_t i = 0; i < count; ++i) {
+    napi_value array;
+    napi_get_element(env, argv[2], i, &array);
+    memories.push_back(MemoryOf(env, array));
+    if (!memories.back().data && memories.back().bytes) return Throw(env, "internal: a program's memories are typed arrays");
+  }
+  Held held;
+  const char* problem = nullptr;
+  held.program = Program::Read(reinterpret_cast<const double*>(code.data), code.bytes / sizeof(double), reinterpret_cast<const double*>(places.data),
+                               places.bytes / sizeof(double), memories, &problem);
+  if (!held.program) return Throw(env, problem);
+  napi_create_reference(env, argv[2], 1, &held.memories);
+  Env* state = nullptr;
+  napi_get_instance_data(env, reinterpret_cast<void**>(&state));
+  size_t number = 0;
+  while (number < state->programs.size() && state->programs[number].program) ++number;
+  if (number == state->programs.size()) state->programs.emplace_back();
+  state->programs[number] = std::move(held);
+  napi_value v;
+  napi_create_int32(env, static_cast<int32_t>(number), &v);
+  return v;
+}
+
+/// The program that the first argument names, or nullptr after throwing. `numbers`: the arguments behind it.
+Held* FindProgram(napi_env env, napi_callback_info info, int32_t* numbers, size_t wanted) {
+  size_t argc = 3;
+  napi_value argv[3];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  int32_t number = -1;
+  if (argc > 0) napi_get_value_int32(env, argv[0], &number);
+  for (size_t i = 0; i < wanted; ++i)
+    if (argc < i + 2 || napi_get_value_int32(env, argv[i + 1], &numbers[i]) != napi_ok) numbers[i] = -1;
+  Env* state = nullptr;
+  napi_get_instance_data(env, reinterpret_cast<void**>(&state));
+  if (number >= 0 && static_cast<size_t>(number) < state->programs.size() && state->programs[number].program) return &state->programs[number];
+  Throw(env, "internal: no such program");
+  return nullptr;
+}
+
+/// play(program, from, to): its calls [from, to).
+napi_value Play(napi_env env, napi_callback_info info) {
+  int32_t range[2];
+  const Held* held = FindProgram(env, info, range, 2);
+  if (!held) return nullptr;
+  if (range[0] < 0 || range[1] < range[0] || static_cast<size_t>(range[1]) > held->program->calls()) return Throw(env, "internal: the program has no such calls");
+  const char* name = nullptr;
+  const char* error = held->program->Play(static_cast<size_t>(range[0]), static_cast<size_t>(range[1]), &name);
+  if (error) return Throw(env, (std::string(name) + ": " + error).c_str());
+  return Undefined(env);
+}
+
+/// forget(program)
+napi_value Forget(napi_env env, napi_callback_info info) {
+  Held* held = FindProgram(env, info, nullptr, 0);
+  if (!held) return nullptr;
+  napi_delete_reference(env, held->memories);
+  *held = {};
+  return Undefined(env);
+}
+
+/// times(): milliseconds that each kernel has taken since the addon was loaded, in the order of kernels().
+napi_value Times(napi_env env, napi_callback_info) {
+  const std::vector<double>& times = KernelTimes();
+  napi_value list;
+  napi_create_array_with_length(env, times.size(), &list);
+  for (size_t i = 0; i < times.size(); ++i) {
+    napi_value value;
+    napi_create_double(env, times[i], &value);
+    napi_set_element(env, list, static_cast<uint32_t>(i), value);
+  }
+  return list;
 }
 
 napi_value Kernels(napi_env env, napi_callback_info) {
@@ -159,6 +258,10 @@ extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, n
   add("kernels", Kernels);
   add("numbers", Numbers);
   add("call", CallKernel);
+  add("program", MakeProgram);
+  add("play", Play);
+  add("forget", Forget);
+  add("times", Times);
   add("threads", SetGetThreads);
   add("poison", Switch<SetPoison>);
   add("bfloat16", Switch<SetBfloat16>);

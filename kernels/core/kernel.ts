@@ -33,6 +33,8 @@ export interface Kernel {
   /** Real-valued attributes for native code. */
   floats?(attrs: Attrs): number[];
   gradient?: KernelGradient;
+  /** An output may lie where the input of the same name lies. */
+  inPlace?: boolean;
   /** Refuses shapes or attributes that the kernel can't do: a sentence, or undefined if it can. */
   refuses?(shapes: Shapes, attrs: Attrs): string | undefined;
 }

@@ -37,6 +37,10 @@ LAB_HOST(napi_add_env_cleanup_hook);
 LAB_HOST(napi_create_reference);
 LAB_HOST(napi_set_instance_data);
 LAB_HOST(napi_get_instance_data);
+LAB_HOST(napi_create_double);
+LAB_HOST(napi_delete_reference);
+LAB_HOST(napi_get_element);
+LAB_HOST(napi_get_array_length);
 #define napi_get_cb_info lab_napi_get_cb_info
 #define napi_get_value_int32 lab_napi_get_value_int32
 #define napi_get_value_bool lab_napi_get_value_bool
@@ -57,6 +61,10 @@ LAB_HOST(napi_get_instance_data);
 #define napi_create_reference lab_napi_create_reference
 #define napi_set_instance_data lab_napi_set_instance_data
 #define napi_get_instance_data lab_napi_get_instance_data
+#define napi_create_double lab_napi_create_double
+#define napi_delete_reference lab_napi_delete_reference
+#define napi_get_element lab_napi_get_element
+#define napi_get_array_length lab_napi_get_array_length
 #endif
 
 #endif

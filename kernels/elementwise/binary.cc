@@ -116,6 +116,8 @@ LAB_COMPARE("LessEqual", <=);
 LAB_COMPARE("Equal", ==);
 LAB_COMPARE("NotEqual", !=);
 #undef LAB_COMPARE
+LAB_KERNEL("LogicalAnd", [](const Call& c) { Scalars<uint8_t, uint8_t>(c, [](uint8_t a, uint8_t b) { return static_cast<uint8_t>(a && b); }); });
+LAB_KERNEL("LogicalOr", [](const Call& c) { Scalars<uint8_t, uint8_t>(c, [](uint8_t a, uint8_t b) { return static_cast<uint8_t>(a || b); }); });
 
 /// The sum of all inputs, in their order. n: count.
 void AddN(const Call& c) {

@@ -91,11 +91,13 @@ void SwapAxes(const Call& c) {
 LAB_KERNEL("SwapAxes", SwapAxes);
 
 /// n: count; f: the value.
+template <class T>
 void Fill(const Call& c) {
-  float* y = c.Out<float>(0);
-  ParallelFor(c.n[0], 65536, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, static_cast<float>(c.f[0])); });
+  T* y = c.Out<T>(0);
+  ParallelFor(c.n[0], 65536, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, static_cast<T>(c.f[0])); });
 }
-LAB_KERNEL("Fill", Fill);
+LAB_KERNEL("Fill", Fill<float>);
+LAB_KERNEL("FillInt", Fill<int32_t>);
 
 }  // namespace
 }  // namespace lab

@@ -15,13 +15,18 @@ it('measures the models that it names', () => {
 
 it('gives tokens a second with median, least and most, for each block', { timeout: 120_000 }, async () => {
   const lines: string[] = [];
-  const result = await runBench({ configs: ['S'], seconds: 0.3, reference: false, onLine: (line) => lines.push(line) });
+  const result = await runBench({ configs: ['S'], seconds: 2, reference: false, onLine: (line) => lines.push(line) });
   expect(result.steps.map(({ block }) => block)).toEqual([...BLOCKS]);
   for (const { tokensPerSecond, stepMs, tokensPerStep, parameters } of result.steps) {
     expect(tokensPerSecond.min).toBeLessThanOrEqual(tokensPerSecond.median);
     expect(tokensPerSecond.median).toBeLessThanOrEqual(tokensPerSecond.max);
     expect(tokensPerSecond.max).toBeCloseTo((tokensPerStep * 1000) / stepMs.min, 3);
     expect(parameters).toBeGreaterThan(500_000);
+  }
+  for (const { computed, workingBytes, javascriptPercent, kernelPercent } of result.steps) {
+    expect(javascriptPercent).toBeLessThan(computed!.javascriptPercent);
+    expect(Object.values(kernelPercent!).reduce((a, b) => a + b, javascriptPercent!)).toBeCloseTo(100, 6);
+    expect(workingBytes!.captured).toBeLessThan(workingBytes!.computed);
   }
   expect(lines.join('\n')).toMatch(/S mamba2 on cpu: .* tokens\/s/);
   expect(JSON.parse(JSON.stringify(result))).toEqual(result);

@@ -1,13 +1,14 @@
 // Measures the engine: the processor's peak, matrix products, and whole training steps of fixed models on each device.
 import { cpus } from 'node:os';
 import type { Variable } from '@tensorflow/tfjs-core';
-import { type DeviceFacts, fallbacks, measurePeak, tf, useDevice } from '../ops';
+import { type DeviceFacts, fallbacks, kernelTimes, measurePeak, memoryFacts, tf, useDevice } from '../ops';
 import { MODEL_FORMAT, type ModelSpec, type Node } from '../spec/model';
 import type { DeviceId, OptimiserSpec } from '../spec/run';
 import { buildModel } from './build';
 import { stepFlops } from './cost';
-import { gradientsOf, type Part } from './gradient';
+import type { Part } from './gradient';
 import { makeOptimiser } from './optimiser';
+import { makeStep, type TrainStep } from './step';
 
 export interface BenchConfig {
   layers: number;
@@ -65,6 +66,13 @@ export interface StepResult {
   tokensPerSecond: Spread;
   /** GFLOP/s by the model's own count of useful operations. */
   gflops: number;
+  /** Percent of the time outside of native kernels, and inside each; absent without native kernels. */
+  javascriptPercent?: number;
+  kernelPercent?: Record<string, number>;
+  /** Where the steps above were captured: the same computed op by op, in turn with them. */
+  computed?: { stepMs: Spread; javascriptPercent: number; timesSlower: Spread };
+  /** Where they were captured: memory beside weights and optimiser state, in the arena or in the pool. */
+  workingBytes?: { captured: number; computed: number };
 }
 export interface BenchResult {
   processor: string;
@@ -118,7 +126,47 @@ function makePart({ tokens, batch }: BenchConfig): Part {
   return { size: batch, tokens, inputs: rows(0), targets: rows(1), mask: null };
 }
 
-/** Runs full training steps (forward, backward, AdamW) on the current device until the seconds are over. */
+/** One way of making steps, measured in turn with another. */
+class Stopwatch {
+  readonly times: number[] = [];
+  private readonly kernelMs = new Map<string, number>();
+
+  constructor(private readonly step: TrainStep) {}
+
+  /** Runs a step and keeps its time. */
+  async take(part: Part, keep: boolean): Promise<number> {
+    const before = kernelTimes();
+    const start = performance.now();
+    const { loss } = await this.step.run([part], ADAMW.lr);
+    const ms = performance.now() - start;
+    if (!Number.isFinite(loss)) throw new Error(`internal: the loss of the measured model is ${loss}`);
+    if (!keep) return ms;
+    this.times.push(ms);
+    for (const [name, time] of kernelTimes())
+      this.kernelMs.set(name, (this.kernelMs.get(name) ?? 0) + time - (before.get(name) ?? 0));
+    return ms;
+  }
+
+  /** Percent of the time that was spent in each kernel, the largest first, and what is left for JavaScript; undefined without native kernels. */
+  shares(): { javascript: number; kernels: Record<string, number> } | undefined {
+    const whole = this.times.reduce((a, b) => a + b, 0);
+    const kernels = [...this.kernelMs].filter(([, ms]) => ms > 0).sort(([, a], [, b]) => b - a);
+    if (!kernels.length) return undefined;
+    const inside = kernels.reduce((sum, [, ms]) => sum + ms, 0);
+    const percent = (ms: number) => (100 * ms) / whole;
+    return {
+      javascript: percent(whole - inside),
+      kernels: Object.fromEntries(kernels.map(([name, ms]) => [name, percent(ms)])),
+    };
+  }
+}
+
+const CAPTURING = 5; // steps until one is played back, if ever
+
+/**
+ * Runs full training steps (forward, backward, AdamW) on the current device until the seconds are over. Where steps are captured, captured and
+ * computed ones take turns.
+ */
 async function measureSteps(
   config: string,
   block: string,
@@ -131,25 +179,26 @@ async function measureSteps(
   const model = buildModel(spec, { ...context, seed: 1 });
   const optimiser = makeOptimiser(ADAMW, model.weights as Map<string, Variable>, model.specs);
   const part = makePart(size);
-  const step = async () => {
-    const start = performance.now();
-    const { loss, gradients } = gradientsOf(model, [part], 0);
-    optimiser.update(gradients, ADAMW.lr);
-    const [value] = await loss.data(); // a GPU has finished only when its result is here
-    tf.dispose([loss, ...gradients.values()]);
-    if (!Number.isFinite(value)) throw new Error(`internal: the loss of ${block} on ${device.id} is ${value}`);
-    return performance.now() - start;
-  };
+  const make = (captured?: boolean) => makeStep({ model, optimiser, clip: null, labelSmoothing: 0, captured });
+  const [usual, plain] = [make(), make(false)];
+  const watch = new Stopwatch(usual);
+  const other = new Stopwatch(plain);
   try {
-    const first = await step();
-    const times: number[] = [];
+    const first = await watch.take(part, false);
     const slow = first > seconds * 1000;
-    if (slow) times.push(first);
-    else await step();
+    if (slow) watch.times.push(first);
+    else for (let i = 1; i < CAPTURING; i++) await watch.take(part, false);
+    const captured = usual.played > 0;
+    if (captured) await other.take(part, false);
     const end = performance.now() + seconds * 1000;
-    while (!times.length || (!slow && times.length < most && performance.now() < end)) times.push(await step());
+    while (!watch.times.length || (!slow && watch.times.length < most && performance.now() < end)) {
+      await watch.take(part, true);
+      if (captured) await other.take(part, true);
+    }
     const tokens = size.batch * size.tokens;
+    const { times } = watch;
     const stepMs = spread(times);
+    const shares = watch.shares();
     return {
       config,
       block,
@@ -162,8 +211,19 @@ async function measureSteps(
       stepMs,
       tokensPerSecond: spread(times.map((ms) => (tokens * 1000) / ms)),
       gflops: stepFlops(spec, { ...context, batch: size.batch }) / stepMs.median / 1e6,
+      ...(shares && { javascriptPercent: shares.javascript, kernelPercent: shares.kernels }),
+      ...(captured && {
+        computed: {
+          stepMs: spread(other.times),
+          javascriptPercent: other.shares()!.javascript,
+          timesSlower: spread(other.times.map((ms, i) => ms / times[i])),
+        },
+        workingBytes: { captured: usual.arenaBytes, computed: memoryFacts().pooledBytes },
+      }),
     };
   } finally {
+    usual.dispose();
+    plain.dispose();
     optimiser.dispose();
     model.dispose();
   }
@@ -229,6 +289,13 @@ export async function runBench({
         `${fixed(stepMs.median)} ms a step, ${fixed(step.gflops)} GFLOP/s, ${step.steps} steps` +
         `${step.warmedUp ? '' : ', the first included'}`,
     );
+    const { computed, workingBytes: bytes, javascriptPercent } = step;
+    if (computed && bytes)
+      say(
+        `  JavaScript ${fixed(javascriptPercent!)} % of a captured step, ${fixed(computed.javascriptPercent)} % of a computed one, ` +
+          `which takes ${computed.timesSlower.median.toFixed(2)} times as long; ` +
+          `memory ${fixed(bytes.captured / 2 ** 20)} MiB, computed ${fixed(bytes.computed / 2 ** 20)} MiB`,
+      );
     return step;
   };
   for (const device of devices) {

@@ -24,7 +24,7 @@ const none = (): Sums => ({ graded: 0, loss: 0, right: 0, rows: 0, rowShares: 0 
 async function positions(model: Model, part: Part): Promise<{ nats: Float32Array; right: Uint8Array }> {
   const { size, tokens, targets } = part;
   const [nats, best] = tf.tidy(() => {
-    const logits: Tensor3D = model.logits(tensorsOf(part)[0]);
+    const logits: Tensor3D = model.logits(tensorsOf(() => part)[0]);
     const flat = tf.reshape(logits, [size * tokens, model.vocabulary]) as Tensor2D;
     const places = Int32Array.from(targets, (id, i) => i * model.vocabulary + id);
     const chosen = tf.gather(tf.reshape(flat, [-1]), tf.tensor1d(places, 'int32'));

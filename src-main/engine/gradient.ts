@@ -1,6 +1,6 @@
 // Loss and gradients of one training step, worked off in parts and joined in a fixed order.
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
-import { tf } from '../ops';
+import { fed, fedNumber, tf } from '../ops';
 import type { Model } from './build';
 
 /** Some rows of a batch, row-major `[size, tokens]`. */
@@ -17,12 +17,14 @@ export interface Part {
 export const gradedOf = ({ mask, inputs }: Part): number =>
   mask ? mask.reduce((sum, one) => sum + one, 0) : inputs.length;
 
-/** A part on the device. The caller tidies. */
-export function tensorsOf({ size, tokens, inputs, targets, mask }: Part): [Tensor2D, Tensor2D, Tensor2D | undefined] {
+/** The part that `now` gives, on the device; a captured step asks `now` again each time. The caller tidies. */
+export function tensorsOf(now: () => Part): [Tensor2D, Tensor2D, Tensor2D | undefined] {
+  const { size, tokens, mask } = now();
+  const shape = [size, tokens];
   return [
-    tf.tensor2d(inputs, [size, tokens], 'int32'),
-    tf.tensor2d(targets, [size, tokens], 'int32'),
-    mask ? tf.tensor2d(Float32Array.from(mask), [size, tokens]) : undefined,
+    fed(() => now().inputs, shape, 'int32') as Tensor2D,
+    fed(() => now().targets, shape, 'int32') as Tensor2D,
+    mask ? (fed(() => Float32Array.from(now().mask!), shape, 'float32') as Tensor2D) : undefined,
   ];
 }
 
@@ -33,29 +35,47 @@ export interface LossAndGradients {
   gradients: Map<string, Tensor>;
 }
 
-/**
- * Loss and gradients of all parts together. Each part weighs by its graded tokens, so cutting a batch into parts changes
- * nothing but rounding.
- */
-export function gradientsOf(model: Model, parts: readonly Part[], labelSmoothing: number): LossAndGradients {
+/** What each part weighs in the loss: its share of the graded tokens. */
+export function sharesOf(parts: readonly Part[]): number[] {
   const graded = parts.map(gradedOf);
   const total = graded.reduce((a, b) => a + b, 0);
   if (total === 0) throw new Error('internal: a training batch without a graded token');
+  return graded.map((count) => count / total);
+}
+
+/**
+ * Loss and gradients of all parts together. Each part weighs by its graded tokens, so cutting a batch into parts changes
+ * nothing but rounding.
+ * @param parts a captured step reads this list again each time: the next step's parts, of the same shapes, may stand in it by then.
+ * @param shares `sharesOf(parts)`, likewise.
+ */
+export function gradientsOf(
+  model: Model,
+  parts: readonly Part[],
+  labelSmoothing: number,
+  shares: readonly number[] = sharesOf(parts),
+): LossAndGradients {
   let sum: LossAndGradients | undefined;
-  for (const [i, part] of parts.entries()) {
-    const one = partGradients(model, part, labelSmoothing, graded[i] / total);
+  for (const i of parts.keys()) {
+    const share = parts.length > 1 ? () => shares[i] : undefined;
+    const one = partGradients(model, () => parts[i], labelSmoothing, share);
     sum = sum ? added(sum, one) : one;
   }
   return sum!;
 }
 
-function partGradients(model: Model, part: Part, labelSmoothing: number, share: number): LossAndGradients {
+function partGradients(
+  model: Model,
+  part: () => Part,
+  labelSmoothing: number,
+  share: (() => number) | undefined,
+): LossAndGradients {
   const { value, grads } = tf.tidy(() => {
     const [inputs, targets, mask] = tensorsOf(part);
     return tf.variableGrads(
       () => {
         const loss = model.loss(inputs, targets, mask, { labelSmoothing, training: true });
-        return share === 1 ? loss : (tf.mul(loss, share) as Scalar);
+        return share ? (tf.mul(loss, fedNumber(share)) as Scalar) : loss;
       },
       [...model.weights.values()] as Variable[],
     );

@@ -1,7 +1,7 @@
 // Optimisers: one update of all weights from their gradients. Their state is plain and saved by name.
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
 import type { WeightSpec } from '../blocks/define';
-import { hasKernel, runKernel, tf } from '../ops';
+import { adamwRates, fed, fedNumber, hasKernel, runKernel, store, tf, update } from '../ops';
 import { SpecError } from '../spec/error';
 import type { OptimiserSpec } from '../spec/run';
 import type { PlainTensor } from './safetensors';
@@ -14,6 +14,8 @@ export interface Optimiser {
    * @param scale factor on all gradients, a scalar on the device, as clipping gives it.
    */
   update(gradients: Gradients, lr: number, scale?: Scalar): void;
+  /** Counts an update whose computing a captured step is about to do, and gives the numbers that it is fed with. */
+  advance(lr: number): void;
   /** State by name, e.g. `m/layers.0.w_q`, and `updates`: how many were made. */
   save(): Promise<Map<string, PlainTensor>>;
   /** @throws SpecError if a name or shape differs from what this optimiser keeps. */
@@ -33,27 +35,33 @@ export const isMuon = (name: string, spec: WeightSpec): boolean =>
 /** An optimiser over these weights; it keeps them by reference and owns only its state. */
 export function makeOptimiser(spec: OptimiserSpec, weights: Weights, specs: Specs): Optimiser {
   const names = [...weights.keys()];
+  const now: Now = { lr: spec.lr, updates: 0 };
   const rules: Rule[] = [];
-  if (spec.kind === 'adamw') rules.push(adamw(spec, names, weights, specs));
-  if (spec.kind === 'sgd') rules.push(sgd(spec, names, weights, specs));
+  if (spec.kind === 'adamw') rules.push(adamw(spec, now, names, weights, specs));
+  if (spec.kind === 'sgd') rules.push(sgd(spec, now, names, weights, specs));
   if (spec.kind === 'muon') {
     const matrices = names.filter((name) => isMuon(name, specs.get(name)!));
     const rest = names.filter((name) => !matrices.includes(name));
-    rules.push(muon(spec, matrices, weights, specs));
+    rules.push(muon(spec, now, matrices, weights, specs));
     const { weightDecay, adamScale } = spec;
-    rules.push(adamw({ beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay, lrScale: adamScale }, rest, weights, specs));
+    const settings = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay, lrScale: adamScale };
+    rules.push(adamw(settings, now, rest, weights, specs));
   }
   const state = new Map(rules.flatMap((rule) => [...rule.state]));
-  let updates = 0;
+  const advance = (lr: number) => {
+    now.lr = lr;
+    now.updates += 1;
+  };
   return {
     update(gradients, lr, scale) {
-      updates += 1;
+      advance(lr);
       tf.tidy(() => {
-        for (const rule of rules) rule.update(gradients, lr, scale, updates);
+        for (const rule of rules) rule.update(gradients, scale);
       });
     },
+    advance,
     async save() {
-      const saved = new Map<string, PlainTensor>([['updates', { shape: [1], data: Int32Array.of(updates) }]]);
+      const saved = new Map<string, PlainTensor>([['updates', { shape: [1], data: Int32Array.of(now.updates) }]]);
       for (const [name, variable] of state)
         saved.set(name, { shape: variable.shape, data: (await variable.data()) as Float32Array });
       return saved;
@@ -62,7 +70,7 @@ export function makeOptimiser(spec: OptimiserSpec, weights: Weights, specs: Spec
       const count = saved.get('updates');
       if (!count) throw new SpecError('the optimiser state does not say how many updates were made');
       assignAll(state, new Map([...saved].filter(([name]) => name !== 'updates')), 'the optimiser state');
-      updates = Number(count.data[0]);
+      now.updates = Number(count.data[0]);
     },
     dispose() {
       for (const variable of state.values()) variable.dispose();
@@ -95,10 +103,17 @@ export function assignAll(variables: Weights, saved: ReadonlyMap<string, PlainTe
   }
 }
 
+/** What changes from update to update. Tensors made of it are fed, so that a captured step sees it change. */
+interface Now {
+  lr: number;
+  /** Counts from 1, this update included. */
+  updates: number;
+}
+
 /** One update rule over a group of weights. */
 interface Rule {
   state: Map<string, Variable>;
-  update(gradients: Gradients, lr: number, scale: Scalar | undefined, updates: number): void;
+  update(gradients: Gradients, scale: Scalar | undefined): void;
 }
 
 function zerosLike(prefix: string, names: readonly string[], specs: Specs): Map<string, Variable> {
@@ -124,34 +139,33 @@ interface AdamWSettings {
  * AdamW (Loshchilov and Hutter, arXiv 1711.05101), with decay scaled by the learning rate as in PyTorch:
  * m = β1 m + (1-β1) g, v = β2 v + (1-β2) g², w = w (1 - lr λ) - lr / (1-β1^t) · m / (√(v / (1-β2^t)) + ε).
  */
-function adamw(settings: AdamWSettings, names: readonly string[], weights: Weights, specs: Specs): Rule {
+function adamw(settings: AdamWSettings, now: Now, names: readonly string[], weights: Weights, specs: Specs): Rule {
   const { beta1, beta2, eps, weightDecay, lrScale = 1 } = settings;
   const state = new Map([...zerosLike('m', names, specs), ...zerosLike('v', names, specs)]);
+  const ratesAt = (decay: number) => adamwRates(now.lr * lrScale, beta1, beta2, decay, now.updates);
   return {
     state,
-    update(gradients, lr, scale, t) {
-      const rate = lr * lrScale;
-      const stepSize = rate / (1 - beta1 ** t);
-      const root = Math.sqrt(1 - beta2 ** t);
+    update(gradients, scale) {
       const fused = hasKernel('AdamW');
+      const feed = (decay: number) =>
+        fused ? fed(() => Float32Array.from(ratesAt(decay)), [3], 'float32') : undefined;
+      const [plain, decaying] = [feed(0), feed(weightDecay)];
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
         const [w, m, v] = [weights.get(name)!, state.get(`m/${name}`)!, state.get(`v/${name}`)!];
-        const decay = decays(specs.get(name)!) ? weightDecay : 0;
+        const decay = decays(specs.get(name)!) && weightDecay > 0;
         if (fused) {
-          const attrs = { lr: rate, beta1, beta2, eps, weightDecay: decay, updates: t };
-          const next = runKernel('AdamW', { weight: w, gradient, first: m, second: v, scale }, attrs);
-          w.assign(next.weight);
-          m.assign(next.first);
-          v.assign(next.second);
+          const inputs = { weight: w, gradient, first: m, second: v, rates: decay ? decaying : plain, scale };
+          update('AdamW', inputs, { beta1, beta2, eps }, { weight: w, first: m, second: v });
           continue;
         }
+        const [keep, stepSize, unbias] = ratesAt(decay ? weightDecay : 0);
         const g = scaled(gradient, scale);
         m.assign(tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)));
         v.assign(tf.add(tf.mul(v, beta2), tf.mul(tf.square(g), 1 - beta2)));
-        const kept = decay ? tf.mul(w, 1 - rate * decay) : w;
-        const direction = tf.div(m, tf.add(tf.div(tf.sqrt(v), root), eps));
+        const kept = decay ? tf.mul(w, keep) : w;
+        const direction = tf.div(m, tf.add(tf.mul(tf.sqrt(v), unbias), eps));
         w.assign(tf.sub(kept, tf.mul(direction, stepSize)));
       }
     },
@@ -161,6 +175,7 @@ function adamw(settings: AdamWSettings, names: readonly string[], weights: Weigh
 /** Stochastic gradient descent as in PyTorch: g += λ w, b = μ b + g, w -= lr (g + μ b) with Nesterov, else w -= lr b. */
 function sgd(
   { momentum, nesterov, weightDecay }: Extract<OptimiserSpec, { kind: 'sgd' }>,
+  now: Now,
   names: readonly string[],
   weights: Weights,
   specs: Specs,
@@ -168,8 +183,9 @@ function sgd(
   const state = momentum > 0 ? zerosLike('momentum', names, specs) : new Map<string, Variable>();
   return {
     state,
-    update(gradients, lr, scale) {
+    update(gradients, scale) {
       const fused = hasKernel('Sgd');
+      const rate = fused ? fed(() => Float32Array.of(now.lr), [1], 'float32') : undefined;
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
@@ -177,10 +193,9 @@ function sgd(
         const buffer = state.get(`momentum/${name}`);
         const decay = decays(specs.get(name)!) ? weightDecay : 0;
         if (fused) {
-          const attrs = { lr, momentum, nesterov, weightDecay: decay };
-          const next = runKernel('Sgd', { weight: w, gradient, buffer, scale }, attrs);
-          w.assign(next.weight);
-          if (buffer) buffer.assign(next.buffer);
+          const attrs = { momentum, nesterov, weightDecay: decay };
+          const into: Record<string, Variable> = buffer ? { weight: w, buffer } : { weight: w };
+          update('Sgd', { weight: w, gradient, buffer, rate, scale }, attrs, into);
           continue;
         }
         let g = scaled(gradient, scale);
@@ -189,7 +204,7 @@ function sgd(
           buffer.assign(tf.add(tf.mul(buffer, momentum), g));
           g = nesterov ? tf.add(g, tf.mul(buffer, momentum)) : buffer;
         }
-        w.assign(tf.sub(w, tf.mul(g, lr)));
+        w.assign(tf.sub(w, tf.mul(g, now.lr)));
       }
     },
   };
@@ -201,6 +216,7 @@ function sgd(
  */
 function muon(
   { momentum, nesterov, newtonSchulzSteps, weightDecay }: Extract<OptimiserSpec, { kind: 'muon' }>,
+  now: Now,
   names: readonly string[],
   weights: Weights,
   specs: Specs,
@@ -208,18 +224,20 @@ function muon(
   const state = zerosLike('momentum', names, specs);
   return {
     state,
-    update(gradients, lr, scale) {
+    update(gradients, scale) {
+      const keep = fedNumber(() => 1 - now.lr * weightDecay);
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
         const [w, buffer] = [weights.get(name)!, state.get(`momentum/${name}`)!];
         const g = scaled(gradient, scale);
-        buffer.assign(tf.add(tf.mul(buffer, momentum), tf.mul(g, 1 - momentum)));
+        store(buffer, tf.add(tf.mul(buffer, momentum), tf.mul(g, 1 - momentum)));
         const m = nesterov ? tf.add(tf.mul(g, 1 - momentum), tf.mul(buffer, momentum)) : buffer;
         const [rows, columns] = w.shape as [number, number];
-        const step = tf.mul(orthogonal(m as Tensor2D, newtonSchulzSteps), lr * Math.sqrt(Math.max(1, columns / rows)));
-        const kept = decays(specs.get(name)!) ? tf.mul(w, 1 - lr * weightDecay) : w;
-        w.assign(tf.sub(kept, step));
+        const rate = fedNumber(() => now.lr * Math.sqrt(Math.max(1, columns / rows)));
+        const step = tf.mul(orthogonal(m as Tensor2D, newtonSchulzSteps), rate);
+        const kept = decays(specs.get(name)!) ? tf.mul(w, keep) : w;
+        store(w, tf.sub(kept, step));
       }
     },
   };

@@ -16,7 +16,7 @@ it('computes in JavaScript, with compositions in the place of fused kernels', as
   const [kernel] = kernels.values();
   tf.dispose(bind(kernel, { replaces: () => ({ y: tf.ones([1]) }) })({}, {}).y);
   expect(fallbacks()).toEqual([`${kernel.name} runs as a composition of TF.js ops: this device has no such kernel.`]);
-  expect(memoryFacts()).toEqual({ tensors: 0, bytes: 0, pooledBytes: 0 });
+  expect(memoryFacts()).toEqual({ tensors: 0, bytes: 0, pooledBytes: 0, arenaBytes: 0 });
   expect(measurePeak(1)).toBeUndefined();
 });
 

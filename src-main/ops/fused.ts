@@ -29,7 +29,12 @@ type Run = (
 let composing = 0;
 const noted = new Map<string, string>();
 
-/** One sentence for each kernel that a composition stood in for, since the process started. */
+/** Keeps a sentence for `fallbacks()`, once for each key. */
+export function note(key: string, sentence: string): void {
+  if (!noted.has(key)) noted.set(key, sentence);
+}
+
+/** One sentence for each kernel that a composition stood in for, and for whatever else takes a slower way, since the process started. */
 export const fallbacks = (): string[] => [...noted.values()];
 
 /** Runs `fn` with every fused kernel replaced by its composition. Answers with a promise hold until it settles. */
@@ -63,10 +68,8 @@ export function bind(kernel: Kernel, { replaces, when }: Binding): Composition {
     if (composing > 0) return replaces(inputs, attrs);
     const why = obstacle(kernel, inputs, attrs);
     if (why === undefined && (!when || when(shapesOf(inputs), attrs))) return differentiable(kernel, inputs, attrs);
-    if (why !== undefined) {
-      const key = `${tf.getBackend()} ${kernel.name} ${why}`;
-      if (!noted.has(key)) noted.set(key, `${kernel.name} runs as a composition of TF.js ops: ${why}.`);
-    }
+    if (why !== undefined)
+      note(`${tf.getBackend()} ${kernel.name} ${why}`, `${kernel.name} runs as a composition of TF.js ops: ${why}.`);
     return replaces(inputs, attrs);
   };
 }

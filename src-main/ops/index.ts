@@ -1,4 +1,7 @@
 // The op surface: TF.js, the devices, and the fused kernels with their fallbacks.
+export { adamwRates } from '../../kernels/adamw/kernel';
+export { store, update } from './assign';
+export { type CapturedStep, fed, fedNumber, type Session, StepCapture } from './capture';
 export { type DeviceFacts, type DeviceOptions, describeDevices, testDevice, useDevice } from './device';
 export {
   type Binding,
@@ -12,6 +15,6 @@ export {
   withReference,
 } from './fused';
 export { kernels } from './kernels';
-export { type MemoryFacts, memoryFacts, poisonBuffers } from './memory';
+export { kernelTimes, type MemoryFacts, memoryFacts, poisonBuffers } from './memory';
 export { measurePeak } from './peak';
 export * as tf from './tf';

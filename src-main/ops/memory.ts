@@ -1,4 +1,5 @@
 // Counts of what is alive, for leak tests and the load display.
+import { arenasBytes } from './native/program';
 import { nativeBackend } from './native/register';
 import * as tf from './tf';
 
@@ -9,12 +10,26 @@ export interface MemoryFacts {
   bytes: number;
   /** Bytes kept for the next tensors (native kernels only). */
   pooledBytes: number;
+  /** Bytes that captured steps work in. */
+  arenaBytes: number;
 }
 
 export function memoryFacts(): MemoryFacts {
   const { numTensors, numBytes } = tf.memory();
   const native = tf.getBackend() === 'native' ? nativeBackend() : undefined;
-  return { tensors: numTensors, bytes: native?.liveBytes ?? numBytes, pooledBytes: native?.pool.freeBytes ?? 0 };
+  return {
+    tensors: numTensors,
+    bytes: native?.liveBytes ?? numBytes,
+    pooledBytes: native?.pool.freeBytes ?? 0,
+    arenaBytes: arenasBytes(),
+  };
+}
+
+/** Milliseconds that each native kernel has taken in this process so far, by name; empty where there are none. */
+export function kernelTimes(): Map<string, number> {
+  const native = nativeBackend();
+  const times = native?.addon.times() ?? [];
+  return new Map(native?.addon.kernels().map((name, i) => [name, times[i]]));
 }
 
 /** Test mode of the native kernels: fresh outputs and scratch memory hold NaN, so that whatever is read before it is written shows. */

@@ -14,13 +14,13 @@ export function loadMeter(now: () => number = () => performance.now()): (step: n
     const { user, system } = process.cpuUsage(used);
     at += elapsed;
     used = process.cpuUsage();
-    const { bytes, tensors } = memoryFacts();
+    const { bytes, arenaBytes, tensors } = memoryFacts();
     return {
       kind: 'load',
       step,
       cpuPercent: Math.round((user + system) / 10 / elapsed),
       rssBytes: process.memoryUsage.rss(),
-      tensorBytes: bytes,
+      tensorBytes: bytes + arenaBytes,
       tensors,
     };
   };

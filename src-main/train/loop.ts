@@ -1,11 +1,9 @@
 // The training loop: updates until the budget is spent or someone says so. It says RunEvents and knows no process, file or clock of its own.
-import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Model } from '../engine/build';
 import { evaluate } from '../engine/evaluate';
-import { gradientsOf } from '../engine/gradient';
-import { clipScale, globalNorm, type Optimiser } from '../engine/optimiser';
+import type { Optimiser } from '../engine/optimiser';
 import { lrAt } from '../engine/schedule';
-import { tf } from '../ops';
+import { makeStep, type TrainStep } from '../engine/step';
 import type { RunEventBody } from '../spec/event';
 import type { RunSpec } from '../spec/run';
 import type { Batch, TaskData } from '../tasks/define';
@@ -49,6 +47,16 @@ const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
  * Same device, threads and seed: the same numbers bit for bit, also when it goes on from a checkpoint.
  */
 export async function train(options: TrainOptions): Promise<Outcome> {
+  const { spec, model, optimiser } = options;
+  const step = makeStep({ model, optimiser, clip: spec.clip, labelSmoothing: spec.objective.labelSmoothing });
+  try {
+    return await updates(options, step);
+  } finally {
+    step.dispose();
+  }
+}
+
+async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome> {
   const { spec, data, control, emit, save, tick = () => {}, now = () => performance.now() } = options;
   const { budget, batch, evaluation, samples, checkpoint } = spec;
   let progress = options.start;
@@ -112,7 +120,7 @@ export async function train(options: TrainOptions): Promise<Outcome> {
     const parts = Array.from({ length: batch.accumulation }, (_, i) =>
       data.batch('train', progress.step * batch.accumulation + i, partSize),
     );
-    const { loss, norm } = await update(options, parts, lr);
+    const { loss, norm } = await train.run(parts, lr);
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) return { status: 'failed', why: diverged(), progress };
     const stepMs = now() - began;
     const tokens = parts.reduce((sum, { inputs }) => sum + inputs.length, 0);
@@ -147,31 +155,6 @@ export async function train(options: TrainOptions): Promise<Outcome> {
       const what = Number.isFinite(loss) ? `the gradient norm is ${norm}` : `the loss is ${loss}`;
       return `Training broke down at step ${progress.step + 1}: ${what}. Try ${tries.join(', or ')}. The weights before it are in the newest checkpoint.`;
     }
-  }
-}
-
-/** One update; the weights stay as they are if the loss or the norm is not a number. */
-async function update(
-  { spec, model, optimiser }: TrainOptions,
-  parts: Batch[],
-  lr: number,
-): Promise<{ loss: number; norm: number }> {
-  const { loss, gradients } = gradientsOf(model, parts, spec.objective.labelSmoothing);
-  const held: Tensor[] = [loss, ...gradients.values()];
-  try {
-    const norm = globalNorm(gradients);
-    held.push(norm);
-    const both = tf.tidy(() => tf.stack([loss, norm]));
-    held.push(both);
-    const [lossValue, normValue] = await both.data();
-    if (Number.isFinite(lossValue) && Number.isFinite(normValue)) {
-      const scale = spec.clip === null ? undefined : clipScale(norm, spec.clip);
-      if (scale) held.push(scale);
-      optimiser.update(gradients, lr, scale);
-    }
-    return { loss: lossValue, norm: normValue };
-  } finally {
-    for (const tensor of held) tensor.dispose();
   }
 }
 

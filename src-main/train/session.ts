@@ -163,7 +163,7 @@ async function attempt(
             kind: 'warning',
             step: progress.step,
             code: 'fallback',
-            message: `No fused kernel, so TF.js operations serve: ${all.slice(known).join('; ')}.`,
+            message: all.slice(known).join(' '),
           });
         known = all.length;
       },

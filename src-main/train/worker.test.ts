@@ -118,15 +118,18 @@ describe('a worker killed with SIGKILL', () => {
       const whole = makeRun(`whole-${name}`, draft({ optimiser }));
       const broken = makeRun(`broken-${name}`, draft({ optimiser }));
       expect(await start(whole)).toEqual({ code: 0, signal: null, said: '' });
-      expect((await start(broken, killAt(13))).signal).toBe('SIGKILL');
-      expect((await start(broken, killAt(27))).signal).toBe('SIGKILL');
+      expect((await start(broken, killAt(9))).signal).toBe('SIGKILL');
+      expect((await start(broken, killAt(20))).signal).toBe('SIGKILL');
       expect((await start(broken)).code).toBe(0);
       const [expected, got] = [eventsOf(whole), eventsOf(broken)];
-      expect(of(got, 'started').map((e) => [e.resumed, e.step])).toEqual([
-        [false, 0],
-        [true, 8],
-        [true, 24],
-      ]);
+      expect(of(got, 'started').map((e) => e.resumed)).toEqual([false, true, true]);
+      // How far a worker comes before the signal reaches it is not told; it goes on from its last checkpoint.
+      for (const [i, event] of got.entries())
+        if (event.kind === 'started' && event.resumed) {
+          expect(event.step).toBe(of(got.slice(0, i), 'checkpoint').at(-1)!.step);
+          expect(event.step).toBeGreaterThan(0);
+          expect(event.step).toBeLessThan(40);
+        }
       expect(lossByStep(got)).toEqual(lossByStep(expected));
       expect(lossByStep(got).size).toBe(40);
       const last = (events: RunEvent[]) => of(events, 'evaluation').at(-1)!.values;

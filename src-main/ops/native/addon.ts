@@ -18,6 +18,13 @@ export interface Addon {
     floats: number,
     ...arrays: (ArrayBufferView | undefined)[]
   ): void;
+  /** Keeps a list of calls with its memories, see kernels/core/program.h; gives its number. */
+  program(code: Float64Array, places: Float64Array, memories: ArrayBufferView[]): number;
+  /** Makes calls `from` to `to - 1` of a program. */
+  play(program: number, from: number, to: number): void;
+  forget(program: number): void;
+  /** Milliseconds that each kernel has taken so far, in the order of `kernels()`. */
+  times(): number[];
   /** Sets, if given, and tells the number of threads. */
   threads(count?: number): number;
   /** Fills scratch memory with NaN before each use (tests). */

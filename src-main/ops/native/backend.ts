@@ -3,6 +3,7 @@ import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import type { backend_util, DataType, TensorInfo } from '@tensorflow/tfjs-core';
 import type { Addon } from './addon';
 import { type Numbers, Pool } from './pool';
+import type { AnyArray, Recording } from './recording';
 
 type Values = backend_util.BackendValues;
 type DataId = TensorInfo['dataId'];
@@ -14,6 +15,8 @@ export class NativeBackend extends MathBackendCPU {
   readonly pool = new Pool();
   /** Bytes of all live buffers. */
   liveBytes = 0;
+  /** Takes down what is done from here on. */
+  recording: Recording | undefined;
   private readonly numbers = new Float64Array(MAX_NUMBERS);
   private readonly index: ReadonlyMap<string, number>;
 
@@ -32,6 +35,7 @@ export class NativeBackend extends MathBackendCPU {
     // A JavaScript kernel may hand on a view of its input (slice does); the pool could then give that memory to another tensor.
     const safe = ArrayBuffer.isView(values) && this.pool.owns(values) ? (values as Float32Array).slice() : values;
     this.liveBytes += bytesOf(safe);
+    if (ArrayBuffer.isView(safe)) this.recording?.write(safe as AnyArray);
     return super.write(safe, shape, dtype);
   }
 
@@ -50,6 +54,7 @@ export class NativeBackend extends MathBackendCPU {
           ? this.pool.takeInts(size)
           : new Uint8Array(size);
     this.liveBytes += values.byteLength;
+    this.recording?.make(values);
     return { dataId: super.write(values, shape, dtype), shape, dtype };
   }
 
@@ -59,6 +64,7 @@ export class NativeBackend extends MathBackendCPU {
     const gone = super.disposeData(dataId, force);
     if (gone && ArrayBuffer.isView(values)) {
       this.liveBytes -= values.byteLength;
+      this.recording?.free(values as AnyArray);
       if (this.pool.owns(values)) this.pool.give(values as Numbers);
     }
     return gone;
@@ -66,12 +72,34 @@ export class NativeBackend extends MathBackendCPU {
 
   /** A copy: the buffer itself may serve another tensor later. */
   override readSync(dataId: DataId): Values {
+    if (this.recording) this.recording.obstacle ??= 'numbers are read back in the middle of it';
     const values = super.readSync(dataId);
     return ArrayBuffer.isView(values) ? (values as Float32Array).slice() : values;
   }
 
+  /** True if the tensor's data is there and lies in this array. */
+  holds(dataId: DataId, array: AnyArray): boolean {
+    return this.data.has(dataId) && this.data.get(dataId).values === array;
+  }
+
+  /** True if nobody else sees when the tensor's numbers change: its buffer is ours and no other tensor shares it. */
+  mayOverwrite({ dataId }: TensorInfo): boolean {
+    const { values, refCount } = this.data.get(dataId);
+    return refCount === 1 && ArrayBuffer.isView(values) && this.pool.owns(values);
+  }
+
+  /** Contents of a tensor just made from JavaScript are made anew by `read` when the recorded step is played. */
+  feed(info: TensorInfo, read: () => ArrayLike<number>): void {
+    this.recording?.feed(this.array(info), read);
+  }
+
+  /** The tensor's own buffer, for `find` of the recording. */
+  arrayOf(info: TensorInfo): AnyArray {
+    return this.array(info);
+  }
+
   /** The tensor's own buffer: writes to it are seen by all that share it. */
-  array(info: TensorInfo): Float32Array | Int32Array | Uint8Array {
+  private array(info: TensorInfo): AnyArray {
     const entry = this.data.get(info.dataId);
     const values = entry.values;
     // TF.js keeps the array it was given, whose type may differ from the tensor's.
@@ -96,13 +124,14 @@ export class NativeBackend extends MathBackendCPU {
     let n = 0;
     for (const value of ints) numbers[n++] = value;
     for (const value of floats) numbers[n++] = value;
-    const arrays: (Float32Array | Int32Array | Uint8Array | undefined)[] = [];
+    const arrays: (AnyArray | undefined)[] = [];
     for (const info of inputs) arrays.push(info && this.array(info));
     for (const info of outputs) arrays.push(this.array(info));
+    this.recording?.call(index, [...inputs, ...outputs], arrays, inputs.length, ints, floats);
     this.addon.call(index, inputs.length, outputs.length, ints.length, floats.length, ...arrays);
   }
 
-  private replace<T extends Float32Array | Int32Array | Uint8Array>(info: TensorInfo, values: T): T {
+  private replace<T extends AnyArray>(info: TensorInfo, values: T): T {
     const entry = this.data.get(info.dataId);
     this.liveBytes += values.byteLength - bytesOf(entry.values);
     entry.values = values;

@@ -325,6 +325,7 @@ export function testOverrides(isa: string | undefined): void {
     it('slice, split, concat, stack, unstack', async () => {
       await agree(() => tf.slice(draw([5, 7, 9], 1), [1, 2, 3], [3, 4, 5]));
       await agree(() => tf.slice(draw([5, 7, 9], 1), [0, 2, 0], [5, 1, 9]));
+      await agree(() => [tf.slice(draw([5, 7, 9], 1), 1, 2), tf.slice(draw([5, 7, 9], 1), [1, 3], [2])]);
       for (const axis of [0, 1, 2]) {
         await agree(() => tf.split(draw([4, 6, 8], 1), 2, axis));
         await agree(() => tf.split(draw([4, 4, 4], 1), [1, 3], axis));
@@ -334,6 +335,23 @@ export function testOverrides(isa: string | undefined): void {
       }
       await agree(() => tf.concat([draw([2, 3], 1), draw([2, 1], 2), draw([2, 5], 3)], 1));
       await agree(() => tf.concat([tf.tensor1d([1, 2], 'int32'), tf.tensor1d([3], 'int32')]));
+    });
+    it('a slice of nothing', () =>
+      agree(() => [tf.slice(draw([3, 4], 1), [1, 2], [2, 0]), tf.slice(draw([3], 1), [3], [0])]));
+    it('logical and, or', () =>
+      agree(() => {
+        const [a, b, row] = [draw([5, 9], 1), draw([5, 9], 2), draw([9], 3)].map((x) => tf.greater(x, 0));
+        return [tf.logicalAnd(a, b), tf.logicalOr(a, b), tf.logicalAnd(a, row), tf.logicalOr(row, b)];
+      }));
+    it('sums of more arrays than one call takes', () =>
+      agree(() => tf.addN(Array.from({ length: 130 }, (_, i) => draw([3, 5], i))), 1e-5)); // rounding of 130 sums
+    it('int32 of one value', () => agree(() => [tf.fill([3, 5], -7, 'int32'), tf.zerosLike(tf.fill([9], 3, 'int32'))]));
+    it('reverse', async () => {
+      for (const axes of [[0], [1], [2], [0, 1], [1, 2], [0, 2], [0, 1, 2], [-1]]) {
+        await agree(() => tf.reverse(draw([3, 5, 7], 1), axes));
+        await agree(() => tf.reverse(draw([1, 4, 1], 1), axes));
+      }
+      await agree(() => tf.reverse(tf.tensor1d([1, 2, 3], 'int32')));
     });
     it('tile, pad, fill', async () => {
       await agree(() => tf.tile(draw([2, 3, 1], 1), [1, 2, 5]));

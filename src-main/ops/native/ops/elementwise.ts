@@ -26,16 +26,34 @@ const binary =
     return y;
   };
 
+const logical =
+  (name: string): Override =>
+  (backend, { a, b }) => {
+    const plan = a.dtype === 'bool' && b.dtype === 'bool' ? planBroadcast(a.shape, b.shape) : undefined;
+    if (!plan || sizeOf(plan.shape) === 0) return undefined;
+    const y = backend.make(plan.shape, 'bool');
+    backend.run(name, [a, b], [y], plan.ints);
+    return y;
+  };
+
+/** Arrays that one call of AddN takes, beside the sum of those before. */
+const TERMS = 60;
 const addN: Override = (backend, inputs) => {
   const all = Object.values(inputs);
   const size = sizeOf(all[0].shape);
   const alike = all.every(
     ({ shape }) => shape.length === all[0].shape.length && shape.every((d, i) => d === all[0].shape[i]),
   );
-  if (!isFloat(...all) || !alike || size === 0 || all.length > 60) return undefined;
-  const y = backend.make(all[0].shape, 'float32');
-  backend.run('AddN', all, [y], [size]);
-  return y;
+  if (!isFloat(...all) || !alike || size === 0) return undefined;
+  let sum: TensorInfo | undefined;
+  for (let i = 0; i < all.length; i += TERMS) {
+    const y = backend.make(all[0].shape, 'float32');
+    const terms = all.slice(i, i + TERMS);
+    backend.run('AddN', sum ? [sum, ...terms] : terms, [y], [size]);
+    if (sum) backend.disposeData(sum.dataId);
+    sum = y;
+  }
+  return sum;
 };
 
 /** A condition of rank 1 beside arrays of higher rank decides for whole rows. */
@@ -57,6 +75,10 @@ const CASTS: Record<string, string | undefined> = {
   'bool int32': 'CastBoolToInt',
 };
 const cast: Override = (backend, { x }, { dtype }) => {
+  if (x.dtype === dtype) {
+    backend.incRef(x.dataId);
+    return { dataId: x.dataId, shape: x.shape, dtype: x.dtype };
+  }
   const kernel = CASTS[`${x.dtype} ${dtype}`];
   const size = sizeOf(x.shape);
   if (!kernel || size === 0) return undefined;
@@ -101,6 +123,8 @@ export const overrides: Overrides = {
   ClipByValue: unary('ClipByValue', ({ clipValueMin, clipValueMax }) => [Number(clipValueMin), Number(clipValueMax)]),
   EluGrad: (backend, { dy, y }) => (sameShape(dy, y) ? binary('EluGrad')(backend, { a: dy, b: y }, {}) : undefined),
   Prelu: (backend, { x, alpha }) => binary('Prelu')(backend, { a: x, b: alpha }, {}),
+  LogicalAnd: logical('LogicalAnd'),
+  LogicalOr: logical('LogicalOr'),
   AddN: addN,
   Select: select,
   Cast: cast,

@@ -85,16 +85,30 @@ function asSwap(runs: { axis: number; length: number }[]): number[] | undefined 
 
 const slice: Override = (backend, { x }, { begin, size }) => {
   const rank = x.shape.length;
-  const starts = [begin].flat().map(Number);
-  const sizes = [size].flat().map(Number);
-  if (!isMovable(x) || starts.length !== rank || sizes.length !== rank) return undefined;
+  // Axes that aren't named stay whole.
+  const whole = (given: unknown, rest: number) =>
+    Array.from({ length: rank }, (_, axis) => ([given].flat()[axis] as number | undefined) ?? rest);
+  const starts = whole(begin, 0);
+  const sizes = whole(size, -1);
+  if (!isMovable(x)) return undefined;
   const shape = sizes.map((length, i) => (length < 0 ? x.shape[i] - starts[i] : length));
   const inside = shape.every((length, i) => starts[i] >= 0 && length >= 0 && starts[i] + length <= x.shape[i]);
-  if (!inside || sizeOf(shape) === 0) return undefined;
+  if (!inside) return undefined;
+  if (sizeOf(shape) === 0) return backend.make(shape, like(x));
   const steps = stepsOf(x.shape);
   const y = backend.make(shape, like(x));
   const walk = { dims: shape, from: { offset: dot(starts, steps), steps }, to: { offset: 0, steps: stepsOf(shape) } };
   return orNothing(backend, y, copy(backend, x, y, walk));
+};
+
+const reverse: Override = (backend, { x }, { dims }) => {
+  if (!isMovable(x) || sizeOf(x.shape) === 0 || x.shape.length === 0) return undefined;
+  const turned = readAxes(dims, x.shape.length);
+  const steps = stepsOf(x.shape);
+  const last = turned.reduce((offset, axis) => offset + (x.shape[axis] - 1) * steps[axis], 0);
+  const from = { offset: last, steps: steps.map((step, axis) => (turned.includes(axis) ? -step : step)) };
+  const y = backend.make(x.shape, like(x));
+  return orNothing(backend, y, copy(backend, x, y, { dims: x.shape, from, to: { offset: 0, steps } }));
 };
 
 const split: Override = (backend, { x }, { numOrSizeSplits, axis }) => {
@@ -210,14 +224,17 @@ const pad: Override = (backend, { x }, { paddings, constantValue }) => {
 /** A new array of one value. */
 function filled(backend: NativeBackend, shape: number[], dtype: unknown, value: number): TensorInfo | undefined {
   if (dtype !== 'float32' && dtype !== 'int32') return undefined;
+  const size = sizeOf(shape);
+  if (size === 0) return undefined;
   const y = backend.make(shape, dtype);
-  backend.array(y).fill(value);
+  backend.run(dtype === 'int32' ? 'FillInt' : 'Fill', [], [y], [size], [value]);
   return y;
 }
 
 export const overrides: Overrides = {
   Transpose: transpose,
   Slice: slice,
+  Reverse: reverse,
   SplitV: split,
   Concat: concat,
   Pack: pack,

@@ -1,0 +1,51 @@
+// A recorded list of kernel calls over fixed memory, played in one go.
+#ifndef LAB_PROGRAM_H
+#define LAB_PROGRAM_H
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "lab.h"
+
+namespace lab {
+
+/// Milliseconds that each kernel has taken, in the order of Entries().
+std::vector<double>& KernelTimes();
+/// Runs one kernel and adds to its time. Gives what Fail was told, or nullptr.
+const char* RunKernel(int32_t kernel, Call call);
+
+class Program {
+ public:
+  /// An array of JavaScript's: the program reads and writes it for as long as it lives.
+  struct Memory {
+    char* data;
+    size_t bytes;
+  };
+
+  /// `code`, for each call: kernel, inputs, outputs, ints, floats (how many), then a place for each array (-1: absent), the ints, the floats.
+  /// `places`, for each place: which memory, and the byte in it where the array starts. The last memory counts from its first multiple of
+  /// 64 bytes on. Gives nullptr, and a sentence in `problem`, where these don't fit together.
+  static std::unique_ptr<Program> Read(const double* code, size_t codeLength, const double* places, size_t placesLength,
+                                       const std::vector<Memory>& memories, const char** problem);
+
+  size_t calls() const { return calls_.size(); }
+  /// Plays calls [from, to). Stops at a call that fails: gives its sentence, and its kernel's name in `name`.
+  const char* Play(size_t from, size_t to, const char** name) const;
+
+ private:
+  struct Step {
+    int32_t kernel;
+    int inputs, outputs, ints, floats;
+    size_t array, n, f;  // where its own begin in the lists below
+  };
+  std::vector<Step> calls_;
+  std::vector<void*> arrays_;
+  std::vector<int64_t> n_;
+  std::vector<double> f_;
+};
+
+}  // namespace lab
+
+#endif

@@ -1,0 +1,129 @@
+// Recorded steps as programs of the addon: one call plays all kernels of a step, over memory laid out for it.
+import type { NativeBackend } from './backend';
+import { planMemory } from './plan';
+import type { Place, Recording } from './recording';
+
+let arenaBytes = 0;
+/** Bytes of all arenas. */
+export const arenasBytes = (): number => arenaBytes;
+
+/** Memory that programs of one model share: only one of them runs at a time, and none leaves anything in it. */
+export class Arena {
+  private memory = new Float32Array(0);
+  private readonly programs = new Set<Program>();
+
+  get bytes(): number {
+    return this.memory.byteLength;
+  }
+
+  /** The memory, which holds at least the program's bytes from its first multiple of 64 on. */
+  join(program: Program): Float32Array {
+    this.programs.add(program);
+    if (this.bytes < program.bytes + 64) {
+      this.resize(program.bytes / 4 + 16);
+      for (const other of this.programs) if (other !== program) other.bind(this.memory);
+    }
+    return this.memory;
+  }
+
+  leave(program: Program): void {
+    this.programs.delete(program);
+    if (!this.programs.size) this.resize(0);
+  }
+
+  private resize(floats: number): void {
+    arenaBytes -= this.bytes;
+    this.memory = new Float32Array(floats);
+    arenaBytes += this.bytes;
+  }
+
+  /** Fills it with NaN: whatever a program reads before writing it shows. */
+  poison(): void {
+    this.memory.fill(Number.NaN);
+  }
+}
+
+export class Program {
+  /** What its step needs of the arena. */
+  readonly bytes: number;
+  /** What the step was asked to give, after `playFirst`. */
+  readonly result: Float32Array;
+  private readonly code: Float64Array;
+  private readonly places: Float64Array;
+  private readonly outside: Exclude<Place, { kind: 'made' }>[];
+  private readonly calls: number;
+  private number: number | undefined;
+
+  /**
+   * @param cut calls before it are the first half.
+   * @param result the place of `length` floats that the first half computes and JavaScript reads.
+   */
+  constructor(
+    private readonly backend: NativeBackend,
+    private readonly arena: Arena,
+    recording: Recording,
+    private readonly cut: number,
+    { place, length }: { place: Place; length: number },
+  ) {
+    this.code = Float64Array.from(recording.code);
+    this.calls = recording.calls;
+    this.result = new Float32Array(length);
+    const all = recording.places.map(
+      (one): Place => (one === place ? { kind: 'constant', index: one.index, array: this.result } : one),
+    );
+    const made = all.filter((one) => one.kind === 'made');
+    const { offsets, bytes } = planMemory(made);
+    this.bytes = bytes;
+    this.outside = all.filter((one) => one.kind !== 'made');
+    this.places = new Float64Array(2 * all.length); // memory and offset of each place; the arena is the last memory
+    for (const [i, { index }] of made.entries()) this.places.set([this.outside.length, offsets[i]], 2 * index);
+    for (const [i, { index }] of this.outside.entries()) this.places.set([i, 0], 2 * index);
+    this.bind(arena.join(this));
+  }
+
+  /** Tells the addon where the arena lies. */
+  bind(memory: Float32Array): void {
+    this.forget();
+    this.number = this.backend.addon.program(this.code, this.places, [
+      ...this.outside.map(({ array }) => array),
+      memory,
+    ]);
+  }
+
+  /** False once a tensor of before the step, a weight say, is gone or lies elsewhere, or another one shares what the step writes to. */
+  get valid(): boolean {
+    const { backend } = this;
+    return this.outside.every(
+      (one) =>
+        one.kind !== 'kept' ||
+        (backend.holds(one.dataId, one.array) && !(one.written && backend.refCount(one.dataId) > 1)),
+    );
+  }
+
+  /** Computes the result. */
+  playFirst(): void {
+    if (this.backend.pool.poison) this.arena.poison();
+    this.play(0, this.cut);
+  }
+
+  /** What is to be done with it; may be left out. */
+  playSecond(): void {
+    this.play(this.cut, this.calls);
+  }
+
+  dispose(): void {
+    this.forget();
+    this.arena.leave(this);
+  }
+
+  private play(from: number, to: number): void {
+    for (const one of this.outside)
+      if (one.kind === 'fed' && one.first >= from && one.first < to) one.array.set(one.read());
+    this.backend.addon.play(this.number!, from, to);
+  }
+
+  private forget(): void {
+    if (this.number !== undefined) this.backend.addon.forget(this.number);
+    this.number = undefined;
+  }
+}
