@@ -27,6 +27,7 @@ function lay(id: string, task: object, layers: object[] = [{ block: 'softmax_att
     optimiser: { kind: 'adamw', lr: 0.01 },
     evaluation: { every: 0, batches: 1 },
     samples: { every: 0, length: 1 },
+    device: 'reference',
   };
   writeFileSync(join(folder(id), 'spec.json'), JSON.stringify(spec));
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { catalogue } from '../blocks';
 import { inspect } from '../engine/cost';
+import { memoryProblem } from '../engine/memory';
 import { eventsAfter } from '../runs/events';
 import { runFolder } from '../runs/folder';
 import { isResumable } from '../runs/standing';
@@ -157,6 +158,8 @@ function readDraft(draft: unknown, lab: string): RunSpec {
   const spec = parseRun(draft, catalogue, tasks);
   const { vocabulary, tokens } = makeTask(spec.task.id, spec.task.options, { seed: spec.seed, lab });
   const { problems } = inspect(spec.model, { tokens, vocabulary });
+  const short = problems.length ? undefined : memoryProblem(spec, { tokens, vocabulary });
+  if (short) problems.push(short);
   if (problems.length) throw new SpecError(problems);
   return spec;
 }

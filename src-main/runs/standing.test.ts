@@ -58,6 +58,9 @@ describe('decisions', () => {
     );
     expect(systemTrouble(Object.assign(new Error('x'), { code: 'SQLITE_FULL' }), '/lab')).toMatch(/is full/);
     expect(systemTrouble(Object.assign(new Error('x'), { code: 'EROFS' }), '/lab')).toMatch(/may not write to \/lab/);
+    expect(systemTrouble(Object.assign(new Error('x'), { code: 'SQLITE_CANTOPEN_ISDIR' }), '/lab')).toMatch(
+      /can't make or open its files in \/lab .*--folder on another one/,
+    );
     expect(systemTrouble(new Error('other'), '/lab')).toBeUndefined();
   });
 });

@@ -84,7 +84,9 @@ export function systemTrouble(error: unknown, folder: string): string | undefine
     case 'EAGAIN':
       return 'The system has no more files or processes to give. Close other programs, or run fewer models at once (Settings).';
     default:
-      return typeof code === 'string' && /^SQLITE_(IOERR|CANTOPEN|CORRUPT|NOTADB|BUSY)/.test(code)
+      if (typeof code === 'string' && code.startsWith('SQLITE_CANTOPEN'))
+        return `The lab can't make or open its files in ${folder} (${(error as Error).message}). See that it is a folder to which you may write, or start the lab with --folder on another one.`;
+      return typeof code === 'string' && /^SQLITE_(IOERR|CORRUPT|NOTADB|BUSY)/.test(code)
         ? `The lab's store in ${folder} can't be used right now (${(error as Error).message}). The run folders keep everything; restart the lab, and the store is checked and rebuilt from them.`
         : undefined;
   }

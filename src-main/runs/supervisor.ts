@@ -82,9 +82,9 @@ export class Supervisor {
 
   /** Catches up with what happened while no lab was open, then keeps watch. */
   open(): void {
-    const { store, complain } = this.#o;
+    const { store } = this.#o;
     reconcile(store, this.paths);
-    importFolders(store, this.paths, complain);
+    importFolders(store, this.paths, this.#say);
     importTexts(store, this.paths);
     for (const id of runIds(store)) this.#read(id);
     for (const run of activeRuns(store)) this.#judge(run);
@@ -341,11 +341,15 @@ export class Supervisor {
   }
 
   #complain(error: unknown): void {
-    const message = inWords(error, this.paths.folder);
+    this.#say(inWords(error, this.paths.folder));
+  }
+
+  /** Each trouble once, however often it comes again. */
+  #say = (message: string): void => {
     if (this.#complained.has(message)) return;
     this.#complained.add(message);
     this.#o.complain(message);
-  }
+  };
 
   #tick(): void {
     const { store } = this.#o;
@@ -365,13 +369,8 @@ export class Supervisor {
 
   /** Takes in folders that others made, and reads logs that others went on with. */
   #lookAround(): void {
-    const { store, complain } = this.#o;
-    const added = importFolders(store, this.paths, (message) => {
-      if (this.#complained.has(message)) return;
-      this.#complained.add(message);
-      complain(message);
-    });
-    this.#tell(added);
+    const { store } = this.#o;
+    this.#tell(importFolders(store, this.paths, this.#say));
     for (const { id, offset } of logOffsets(store)) if (logBytes(runFolder(this.paths, id)) !== offset) this.#read(id);
   }
 

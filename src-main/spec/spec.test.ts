@@ -131,6 +131,12 @@ describe('a run', () => {
     expect(refusal(() => parseRun({ ...fixture('run-1.json'), seed: -1 }, catalogue, tasks)).message).toBe(
       'run.seed: -1 does not fit: it wants at least 0',
     );
+    expect(
+      refusal(() => parseRun({ ...fixture('run-1.json'), optimiser: { kind: 'sgd', lr: 0 } }, catalogue, tasks)).message,
+    ).toBe('run.optimiser.lr: 0 does not fit: it wants more than 0');
+    expect(
+      refusal(() => parseRun({ ...fixture('run-1.json'), name: 'n'.repeat(201) }, catalogue, tasks)).message,
+    ).toMatch(/it wants at most 200 characters$/);
     expect(refusal(() => parseRun({ ...fixture('run-1.json'), budget: {} }, catalogue, tasks)).message).toContain(
       'run.budget.steps: is missing',
     );

@@ -43,10 +43,12 @@ function wants(issue: z.core.$ZodIssue): string {
     case 'invalid_type':
       return `it wants ${issue.expected === 'int' ? 'a whole number' : `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`}`;
     case 'too_small':
-      return `it wants ${issue.origin === 'array' ? `at least ${issue.minimum} entries` : `at least ${issue.minimum}`}`;
+      return `it wants ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin)}`;
     case 'too_big':
-      return `it wants ${issue.origin === 'array' ? `at most ${issue.maximum} entries` : `at most ${issue.maximum}`}`;
+      return `it wants ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin)}`;
     default:
       return issue.message.toLowerCase();
   }
 }
+
+const unitOf = (origin: string): string => ({ array: ' entries', string: ' characters' })[origin] ?? '';

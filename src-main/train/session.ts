@@ -3,6 +3,7 @@ import { buildModel, type Model } from '../engine/build';
 import { type CheckpointFs, saveCheckpoint } from '../engine/checkpoint';
 import { inspect, stepFlops } from '../engine/cost';
 import { generate } from '../engine/generate';
+import { memoryProblem } from '../engine/memory';
 import { makeOptimiser } from '../engine/optimiser';
 import { type LogFs, openLog, type RunLog } from '../log/append';
 import { fallbacks, useDevice } from '../ops';
@@ -102,9 +103,14 @@ async function attempt(
     warn({ code: 'no_checkpoint', message: 'There is no whole checkpoint to go on from: the run starts anew.' });
 
   const threads = spec.threads ?? options.threads;
-  const device = await useDevice(spec.device, { threads, precision: spec.precision });
+  const device = await useDevice(spec.device, { threads, precision: spec.precision }).catch((error: Error) => {
+    // A device that is not there is told as a sentence, not as a fault with its origin.
+    throw new SpecError(error.message);
+  });
   const data = makeTask(spec.task.id, spec.task.options, { seed: spec.seed, lab });
   const context = { tokens: data.tokens, vocabulary: data.vocabulary };
+  const short = memoryProblem(spec, context);
+  if (short) throw new SpecError([short]);
   const model = buildModel(spec.model, { ...context, seed: spec.seed });
   const optimiser = makeOptimiser(spec.optimiser, model.weights, model.specs);
   try {

@@ -262,7 +262,16 @@ describe('a worker', () => {
       { ...draft(), parent: { run: 'gone', step: 3 } },
       /step-00000003\.json: it is not a checkpoint description/,
     ],
-    ['wants a precision that the device lacks', draft({ device: 'reference', precision: 'bfloat16' }), /bfloat16/],
+    [
+      'wants a precision that the device lacks',
+      draft({ device: 'reference', precision: 'bfloat16' }),
+      /bfloat16 .*; choose float32$/,
+    ],
+    [
+      'wants more memory than there is',
+      draft({ batch: { size: 65_536 }, task: { id: 'text', options: { tokens: 65_536 } } }),
+      /run\.batch\.size: training wants at least .* GiB of memory .*; take a smaller batch/,
+    ],
   ];
   it('ends as failed, with a sentence, when its spec does not fit', async () => {
     mkdirSync(join(lab, 'texts'), { recursive: true });

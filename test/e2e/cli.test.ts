@@ -115,7 +115,7 @@ it('compares, lists and exports, with JSON alone on stdout', async () => {
   const csv = join(folder, 'points.csv');
   expect((await archlab(['export', listed[0].id, '--out', csv, '--folder', lab])).code).toBe(0);
   expect(readFileSync(csv, 'utf8').split('\n')[0]).toBe('run,name,metric,step,tokens,seconds,value');
-  const whole = await archlab(['export', listed[0].id, '--out', '-', '--format', 'json', '--folder', lab]);
+  const whole = await archlab(['export', listed[0].id, '--format', 'json', '--folder', lab]);
   expect(JSON.parse(whole.stdout).events.at(-1)).toMatchObject({ kind: 'ended', status: 'finished' });
 });
 

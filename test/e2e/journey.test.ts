@@ -215,7 +215,7 @@ it('refuses a second lab on the same folder, and says where the first one is', a
 it('names the folder whose store it can not open', async () => {
   using other = temporaryFolder();
   mkdirSync(join(other.folder, 'lab.sqlite'));
-  await expect(serveLab(other.folder)).rejects.toThrow(`The lab's store in ${other.folder} can't be used`);
+  await expect(serveLab(other.folder)).rejects.toThrow(`can't make or open its files in ${other.folder}`);
 });
 
 it('loses nothing when it is killed: the run is shown as interrupted, and resumes', async () => {

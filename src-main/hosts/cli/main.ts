@@ -80,7 +80,7 @@ function commands(ended: (code: ExitCode) => void): Command {
     .command('export')
     .description('write a run into one file')
     .argument('<run>', 'id of the run, as list shows it')
-    .requiredOption('--out <file>', 'file to write, or - for stdout')
+    .option('--out <file>', 'file to write, or - for stdout', '-')
     .option('--format <kind>', "csv (all points) or json (spec and events); default: by the file's ending")
     .option(...folder)
     .action(async (run, options) => ended(await exportRun(run, options)));
