@@ -42,29 +42,57 @@ struct Few {
   }
 };
 
-/// R rows times B [k, ldb], V vectors of columns from j on.
-template <int R, int V, bool Round>
-void Straight(const Few& x, int64_t j, int64_t lanes) {
-  F sum[R][V];
+/// Adds R rows, at k = p .. p + D - 1, times D rows of B to sums [R][width]; starts them where p is 0.
+template <int R, int D, bool Round>
+void AddRows(const Few& x, int64_t p, float* sums, int64_t width) {
+  F factor[R][D];
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) sum[r][v] = F(0.0f);
-  const float* b = x.B + j;
-  for (int64_t p = 0; p < x.k; ++p, b += x.ldb)
-    for (int v = 0; v < V; ++v) {
-      const F row = v + 1 < V || lanes == W ? Read<Round>(b + v * W) : ReadPart<Round>(b + v * W, lanes);
-      for (int r = 0; r < R; ++r) sum[r][v] = Fma(F(x.X[r * x.k + p]), row, sum[r][v]);
+    for (int d = 0; d < D; ++d) factor[r][d] = F(x.X[r * x.k + p + d]);
+  const float* b = x.B + p * x.ldb;
+  for (int64_t j = 0; j < x.n; j += W) {
+    const int64_t lanes = x.n - j;
+    F row[D];
+    for (int d = 0; d < D; ++d) row[d] = lanes >= W ? Read<Round>(b + d * x.ldb + j) : ReadPart<Round>(b + d * x.ldb + j, lanes);
+    for (int r = 0; r < R; ++r) {
+      F sum = p == 0 ? F(0.0f) : Load(sums + r * width + j);
+      for (int d = 0; d < D; ++d) sum = Fma(factor[r][d], row[d], sum);
+      Store(sums + r * width + j, sum);
     }
-  for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) x.Put(r, j + v * W, sum[r][v], v + 1 < V ? W : lanes);
+  }
 }
 
+constexpr int kLine = 8;  // vectors of a stretch whose sums one row keeps in registers
+
+/// One row times B [k, ldb] in the columns from j on, kLine vectors.
+template <bool Round>
+void Line(const Few& x, int64_t j) {
+  F sum[kLine];
+  for (int v = 0; v < kLine; ++v) sum[v] = F(0.0f);
+  const float* b = x.B + j;
+  for (int64_t p = 0; p < x.k; ++p, b += x.ldb) {
+    const F factor(x.X[p]);
+    for (int v = 0; v < kLine; ++v) sum[v] = Fma(factor, Read<Round>(b + v * W), sum[v]);
+  }
+  for (int v = 0; v < kLine; ++v) x.Put(0, j + v * W, sum[v], W);
+}
+
+/// R rows times B [k, ldb], whose rows are read from end to end, some at a time; the sums stay in the first-level cache.
 template <int R, bool Round>
-void AllStraight(const Few& x) {
-  // Sums that stay in registers; the fewer rows, the longer the stretch of each row of B that is read.
-  constexpr int most = LAB_WIDE_REGISTERS ? (R == 1 ? 8 : R == 2 ? 8 : R <= 4 ? 4 : 2) : (R <= 2 ? 4 : R <= 5 ? 2 : 1);
-  int64_t j = 0;
-  for (; j + most * W <= x.n; j += most * W) Straight<R, most, Round>(x, j, W);
-  for (; j < x.n; j += W) Straight<R, 1, Round>(x, j, std::min<int64_t>(W, x.n - j));
+void AllStraight(Few x) {
+  if constexpr (R == 1) {
+    int64_t j = 0;
+    for (; j + kLine * W <= x.n; j += kLine * W) Line<Round>(x, j);
+    x = {x.n - j, x.k, x.alpha, x.X, x.B + j, x.ldb, {x.add.beta, x.add.p + j, x.add.ld}, x.C + j, x.ldc};
+    if (x.n == 0) return;
+  }
+  constexpr int some = LAB_WIDE_REGISTERS ? (R <= 2 ? 8 : 4) : (R <= 2 ? 4 : 2);
+  const int64_t width = (x.n + W - 1) / W * W;
+  Scratch sums(R * width);
+  int64_t p = 0;
+  for (; p + some <= x.k; p += some) AddRows<R, some, Round>(x, p, sums, width);
+  for (; p < x.k; ++p) AddRows<R, 1, Round>(x, p, sums, width);
+  for (int r = 0; r < R; ++r)
+    for (int64_t j = 0; j < x.n; j += W) x.Put(r, j, Load(sums + r * width + j), x.n - j);
 }
 
 /// R rows times B stored [n, ldb]: dot products, N columns at a time.

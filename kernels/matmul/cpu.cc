@@ -26,12 +26,13 @@ constexpr double kAlone = 5e5;            // less isn't worth waking another thr
 constexpr double kOnePacksAll = 2e7;      // less isn't worth a shared packed B and its two barriers
 constexpr int64_t kWide = 512;            // most columns of a tile
 constexpr int64_t kTiles16 = 16;          // as many tiles as make 2 to 16 threads end together
-constexpr int64_t kRead = 32768;          // floats of B that a part of a product of few rows should read
+constexpr int64_t kRead = 131072;         // floats of B that a part of a product of few rows should read
 
-/// Few rows: B is cut by columns and read once.
+/// Few rows: B is cut by columns and read once. Pieces of its rows are kept long, for the processor reads ahead only along them.
 void InColumns(const Product& x) {
-  const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({x.n * x.k / kRead, x.n / kColumns, 32}));
-  ParallelFor(x.n, Even(x.n, (x.n + parts - 1) / parts, kColumns), [&](int64_t j, int64_t end) {
+  const int64_t step = x.transB ? kColumns : 8 * W;
+  const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({x.n * x.k / kRead, x.n / step, 32}));
+  ParallelFor(x.n, Even(x.n, (x.n + parts - 1) / parts, step), [&](int64_t j, int64_t end) {
     GemmFew(x.transA, x.transB, x.m, end - j, x.k, 1.0f, x.A, x.lda(), x.BAt(0, j), x.ldb(), x.AddAt(0, j), x.C + j, x.n);
   });
 }
