@@ -12,26 +12,29 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const kernels = join(root, 'kernels');
 const out = join(root, 'out', 'native');
 
+const avx2 = ['-mavx2', '-mfma', '-mf16c'];
+const avx512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', ...avx2, '-mprefer-vector-width=512'];
 const gnu = {
   portable: [],
-  avx2: ['-mavx2', '-mfma', '-mf16c'],
-  avx512: [
-    '-mavx512f',
-    '-mavx512bw',
-    '-mavx512dq',
-    '-mavx512vl',
-    '-mavx2',
-    '-mfma',
-    '-mf16c',
-    '-mprefer-vector-width=512',
-  ],
+  avx2,
+  avx512,
+  avx512bf16: [...avx512, '-mavx512bf16'],
+  amx: [...avx512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+  // The code of `amx` on loops in place of tiles: a test's, for processors without the unit. Never chosen, never shipped.
+  'amx-emulated': [...avx512, '-mavx512bf16', '-DLAB_TILES_EMULATED'],
   neon: [],
 };
 const microsoft = { portable: [], avx2: ['/arch:AVX2'], avx512: ['/arch:AVX512'], neon: [] };
 
-/** Instruction sets that a build for this kind of processor contains. */
+/** Instruction sets that a build for this kind of processor contains. AMX, proved on no processor so far, is built when named: `node build/native.mjs amx`. */
 const isasFor = (arch) =>
-  arch === 'x64' ? ['portable', 'avx2', 'avx512'] : arch === 'arm64' ? ['neon'] : ['portable'];
+  arch === 'x64'
+    ? ['portable', 'avx2', 'avx512', ...(process.platform === 'win32' ? [] : ['avx512bf16'])]
+    : arch === 'arm64'
+      ? ['neon']
+      : ['portable'];
+/** The lab runs without them, and compilers older than 2020 don't know them. */
+const OPTIONAL = ['avx512bf16', 'amx'];
 
 const sha = (...parts) => {
   const hash = createHash('sha256');
@@ -155,6 +158,21 @@ const run = (compiler, args) =>
     );
   });
 
+/** True if the compiler takes the flags. */
+function knows(compiler, flags) {
+  if (compiler.style === 'microsoft') return true;
+  try {
+    execFileSync(compiler.name, [...flags, '-x', 'c++', '-fsyntax-only', '-'], {
+      env: compiler.env,
+      input: '',
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Runs the jobs, a few at a time. */
 async function inParallel(jobs) {
   const queue = [...jobs];
@@ -182,7 +200,7 @@ export function isFresh() {
   try {
     const made = JSON.parse(readFileSync(join(out, 'version.json'), 'utf8'));
     const whole = isasFor(process.arch).every(
-      (isa) => made.isas.includes(isa) && existsSync(join(out, `lab-${isa}.node`)),
+      (isa) => made.unknown?.includes(isa) || (made.isas.includes(isa) && existsSync(join(out, `lab-${isa}.node`))),
     );
     return whole && made.version === sourceVersion() && made.recipe === recipe();
   } catch {
@@ -214,6 +232,11 @@ export async function build({ isas = isasFor(process.arch), say = console.log } 
     write(absent, { why });
     say(why);
     return { built: [], absent: why };
+  }
+  const unknown = isas.filter((isa) => OPTIONAL.includes(isa) && !knows(compiler, gnu[isa]));
+  if (unknown.length) {
+    isas = isas.filter((isa) => !unknown.includes(isa));
+    say(`${compiler.version.split('\n')[0]} does not know ${unknown.join(', ')}; those kernels are left out.`);
   }
   const headers = sha(...sources('.h').map((file) => readFileSync(file)));
   const keep = new Set();
@@ -257,7 +280,13 @@ export async function build({ isas = isasFor(process.arch), say = console.log } 
   if (!errors.length) errors.push(...(await inParallel(links)));
   if (errors.length) throw new Error(errors.map((error) => error.message).join('\n\n'));
   rmSync(absent, { force: true });
-  write(join(out, 'version.json'), { version, recipe: recipe(), isas, compiler: compiler.version.split('\n')[0] });
+  write(join(out, 'version.json'), {
+    version,
+    recipe: recipe(),
+    isas,
+    unknown,
+    compiler: compiler.version.split('\n')[0],
+  });
   for (const file of readdirSync(join(out, 'objects'))) {
     const other = !isas.some((isa) => file.startsWith(`${isa}-`) || file === `${isa}.linked`);
     if (!keep.has(file) && !other && !file.endsWith('.new')) rmSync(join(out, 'objects', file), { force: true });

@@ -230,12 +230,17 @@ napi_value Switch(napi_env env, napi_callback_info info) {
 
 napi_value AskCpu(napi_env env, napi_callback_info) {
   const Cpu cpu = DetectCpu();
-  napi_value object, flag;
+  napi_value object;
   napi_create_object(env, &object);
-  napi_get_boolean(env, cpu.avx2, &flag);
-  napi_set_named_property(env, object, "avx2", flag);
-  napi_get_boolean(env, cpu.avx512, &flag);
-  napi_set_named_property(env, object, "avx512", flag);
+  const auto tell = [&](const char* name, bool has) {
+    napi_value flag;
+    napi_get_boolean(env, has, &flag);
+    napi_set_named_property(env, object, name, flag);
+  };
+  tell("avx2", cpu.avx2);
+  tell("avx512", cpu.avx512);
+  tell("avx512bf16", cpu.bf16);
+  tell("amx", cpu.amx);
   return object;
 }
 

@@ -15,16 +15,18 @@ namespace lab {
 struct Cpu {
   bool avx2 = false;    // with FMA and F16C
   bool avx512 = false;  // F, BW, DQ, VL
+  bool bf16 = false;    // avx512 and products of pairs of bfloat16
+  bool amx = false;     // bf16 and tiles of bfloat16, which the system saves
 };
 
 inline Cpu DetectCpu() {
   Cpu cpu;
 #if defined(_M_X64) || defined(__x86_64__)
-  const auto ask = [](uint32_t leaf, uint32_t r[4]) {
+  const auto ask = [](uint32_t leaf, uint32_t r[4], uint32_t sub = 0) {
 #if defined(_MSC_VER)
-    __cpuidex(reinterpret_cast<int*>(r), static_cast<int>(leaf), 0);
+    __cpuidex(reinterpret_cast<int*>(r), static_cast<int>(leaf), static_cast<int>(sub));
 #else
-    __cpuid_count(leaf, 0, r[0], r[1], r[2], r[3]);
+    __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
 #endif
   };
   uint32_t r[4];
@@ -41,10 +43,15 @@ inline Cpu DetectCpu() {
   const uint64_t saved = low;
 #endif
   ask(7, r);
-  const uint32_t b7 = r[1];
+  const uint32_t b7 = r[1], d7 = r[3], subleaves = r[0];
   const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6;
   cpu.avx2 = ymm && ((c1 >> 12) & 1) && ((c1 >> 28) & 1) && ((c1 >> 29) & 1) && ((b7 >> 5) & 1);
   cpu.avx512 = cpu.avx2 && zmm && ((b7 >> 16) & 1) && ((b7 >> 17) & 1) && ((b7 >> 30) & 1) && ((b7 >> 31) & 1);
+  if (cpu.avx512 && subleaves >= 1) {
+    ask(7, r, 1);
+    cpu.bf16 = (r[0] >> 5) & 1;
+  }
+  cpu.amx = cpu.bf16 && (saved & 0x60000) == 0x60000 && ((d7 >> 24) & 1) && ((d7 >> 22) & 1);
 #endif
   return cpu;
 }

@@ -1,9 +1,11 @@
-// The single-threaded matrix product: packing, the register tile, and vector forms for one row or one column.
+// The single-threaded matrix product: packing, the register tile, and the blocks it is made of. Few rows: few.cc.
 #include "gemm.h"
 
 #include <algorithm>
 #include <atomic>
 #include <utility>
+
+#include "rows.h"
 
 namespace lab {
 namespace {
@@ -12,31 +14,73 @@ std::atomic<bool> bfloat16{false};
 
 // ---------------------------------------------------------------- packing
 
+/// Rows that are packed at a time into all panels of a block, so that few pages are at work at once. Even.
+constexpr int64_t kStretch = 32;
+
+/// Asks for what will be read soon, `ahead` floats on; past the end it does nothing.
+LAB_INLINE void Prefetch(const float* p, int64_t ahead) {
+#if defined(__GNUC__)
+  const char* at = reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(float));
+  __builtin_prefetch(at);
+  __builtin_prefetch(at + 64);
+#endif
+}
+
 /// to[p * stride + r] = from[r * ld + p], r < rows, p < depth; rows up to `padded` are zero.
 void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
+  for (int64_t i = 0; i < rows; i += 4) {
+    // The last group of four overlaps the one before it.
+    const int64_t r = rows >= 4 ? std::min(i, rows - 4) : 0, some = std::min<int64_t>(4, rows);
     int64_t p = 0;
-    for (; p + 4 <= depth; p += 4) Transpose4x4(from + r * ld + p, ld, to + p * stride + r, stride);
+    if (some == 4)
+      for (; p + 4 <= depth; p += 4) Transpose4x4(from + r * ld + p, ld, to + p * stride + r, stride);
     for (; p < depth; ++p)
-      for (int64_t i = r; i < r + 4; ++i) to[p * stride + i] = from[i * ld + p];
+      for (int64_t q = r; q < r + some; ++q) to[p * stride + q] = from[q * ld + p];
   }
-  for (; r < rows; ++r)
-    for (int64_t p = 0; p < depth; ++p) to[p * stride + r] = from[r * ld + p];
-  for (; r < padded; ++r)
+  for (int64_t r = rows; r < padded; ++r)
     for (int64_t p = 0; p < depth; ++p) to[p * stride + r] = 0.0f;
 }
 
 /// to[p * stride + j] = from[p * ld + j], j < columns, p < depth; columns up to `padded` are zero.
 void PackStraight(const float* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
   if (columns == kColumns) {
-    for (int64_t p = 0; p < depth; ++p)
+    for (int64_t p = 0; p < depth; ++p) {
+      Prefetch(from + p * ld, kStretch * ld);
       for (int v = 0; v < kVectors; ++v) Store(to + p * stride + v * W, Load(from + p * ld + v * W));
+    }
     return;
   }
   for (int64_t p = 0; p < depth; ++p) {
-    std::copy_n(from + p * ld, columns, to + p * stride);
-    std::fill_n(to + p * stride + columns, padded - columns, 0.0f);
+    Prefetch(from + p * ld, kStretch * ld);
+    for (int64_t j = 0; j < columns; j += W) StoreUpTo(to + p * stride + j, LoadUpTo(from + p * ld + j, columns - j), columns - j);
+    for (int64_t j = columns; j < padded; ++j) to[p * stride + j] = 0.0f;
+  }
+}
+
+/// As PackStraight, but to[s * stride + j] is the pair of from[2 s * ld + j] and the element below it.
+void PairStraight(const float* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
+  for (int64_t p = 0; p < depth; p += 2, to += stride) {
+    const float *low = from + p * ld, *high = low + ld;
+    const bool two = p + 1 < depth;
+    Prefetch(low, kStretch * ld);
+    Prefetch(high, kStretch * ld);
+    int64_t j = 0;
+    for (; j + W <= columns; j += W) Store(to + j, PairLanes(Load(low + j), two ? Load(high + j) : F(0.0f)));
+    if (j < columns) {
+      const int64_t left = columns - j;
+      StorePart(to + j, PairLanes(LoadPart(low + j, left), two ? LoadPart(high + j, left) : F(0.0f)), std::min<int64_t>(W, padded - j));
+    }
+  }
+}
+
+/// As PackTransposed, but to[s * stride + r] is the pair of from[r * ld + 2 s] and its neighbour.
+void PairTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
+  constexpr int64_t most = 64;  // slots turned at a time
+  float pairs[kColumns * most];
+  for (int64_t p = 0; p < depth; p += 2 * most, to += most * stride) {
+    const int64_t some = std::min(2 * most, depth - p);
+    for (int64_t r = 0; r < rows; ++r) PairRow(from + r * ld + p, some, pairs + r * most);
+    PackTransposed(pairs, most, rows, (some + 1) / 2, to, stride, padded);
   }
 }
 
@@ -46,21 +90,36 @@ void RoundAll(float* p, int64_t count) {
   if (i < count) StorePart(p + i, RoundBf16(LoadPart(p + i, count - i)), count - i);
 }
 
+/// One panel of A for the tile unit: rows of pairs, rows and slots padded with zeros.
+void PairRows(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, int64_t padded, float* to) {
+  const int64_t slots = Slots(depth), used = (depth + 1) / 2;
+  if (trans) {
+    Scratch turned(slots * kColumns);
+    PairStraight(A, lda, depth, rows, turned, kColumns, kColumns);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t s = 0; s < used; ++s) to[r * slots + s] = turned[s * kColumns + r];
+  } else {
+    for (int64_t r = 0; r < rows; ++r) PairRow(A + r * lda, depth, to + r * slots);
+  }
+  for (int64_t r = 0; r < rows; ++r) std::fill(to + r * slots + used, to + (r + 1) * slots, 0.0f);
+  std::fill(to + rows * slots, to + padded * slots, 0.0f);
+}
+
 // ---------------------------------------------------------------- the register tile
 
-/// C[0:R, 0:columns] = alpha a b + beta C. a: [depth][aStride], b: [depth][V * W]; columns in (V - 1) W + 1 .. V W.
-template <int R, int V>
-void Tile(int64_t depth, const float* LAB_RESTRICT a, int64_t aStride, const float* LAB_RESTRICT b, float alpha, float beta,
-          float* LAB_RESTRICT C, int64_t ldc, int64_t columns) {
+/// C[0:R, 0:columns] = alpha a b + beta D. a: [slots][aStride], b: [slots][V * W]; columns in (V - 1) W + 1 .. V W. Pairs: slots are pairs.
+template <int R, int V, bool Pairs>
+void Tile(int64_t slots, const float* LAB_RESTRICT a, int64_t aStride, const float* LAB_RESTRICT b, float alpha, float beta, const float* D,
+          int64_t ldd, float* C, int64_t ldc, int64_t columns) {
   F sum[R][V];
   for (int i = 0; i < R; ++i)
     for (int v = 0; v < V; ++v) sum[i][v] = F(0.0f);
-  for (int64_t p = 0; p < depth; ++p) {
+  for (int64_t p = 0; p < slots; ++p) {
     F row[V];
     for (int v = 0; v < V; ++v) row[v] = Load(b + v * W);
     for (int i = 0; i < R; ++i) {
       const F x(a[i]);
-      for (int v = 0; v < V; ++v) sum[i][v] = Fma(x, row[v], sum[i][v]);
+      for (int v = 0; v < V; ++v) sum[i][v] = Pairs ? DotPairs(x, row[v], sum[i][v]) : Fma(x, row[v], sum[i][v]);
     }
     a += aStride;
     b += V * W;
@@ -68,91 +127,43 @@ void Tile(int64_t depth, const float* LAB_RESTRICT a, int64_t aStride, const flo
   const int64_t last = columns - (V - 1) * W;
   for (int i = 0; i < R; ++i) {
     float* c = C + i * ldc;
+    const float* d = D + i * ldd;
     for (int v = 0; v < V; ++v) {
       F y = F(alpha) * sum[i][v];
       if (v + 1 < V || last == W) {
-        if (beta != 0.0f) y = Fma(F(beta), Load(c + v * W), y);
+        if (beta != 0.0f) y = Fma(F(beta), Load(d + v * W), y);
         Store(c + v * W, y);
       } else {
-        if (beta != 0.0f) y = Fma(F(beta), LoadPart(c + v * W, last), y);
+        if (beta != 0.0f) y = Fma(F(beta), LoadPart(d + v * W, last), y);
         StorePart(c + v * W, y, last);
       }
     }
   }
 }
 
-using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, float, float, float*, int64_t, int64_t);
+using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, float, float, const float*, int64_t, float*, int64_t, int64_t);
 
-template <int V, int... R>
+template <int V, bool Pairs, int... R>
 constexpr TileFunction PickRow(int rows, std::integer_sequence<int, R...>) {
-  constexpr TileFunction table[] = {Tile<R + 1, V>...};
+  constexpr TileFunction table[] = {Tile<R + 1, V, Pairs>...};
   return table[rows - 1];
 }
-TileFunction Pick(int64_t rows, int64_t vectors) {
+template <bool Pairs>
+TileFunction PickOf(int64_t rows, int64_t vectors) {
   constexpr auto all = std::make_integer_sequence<int, kRows>();
-  return vectors == 1 ? PickRow<1>(static_cast<int>(rows), all) : PickRow<kVectors>(static_cast<int>(rows), all);
+  return vectors == 1 ? PickRow<1, Pairs>(static_cast<int>(rows), all) : PickRow<kVectors, Pairs>(static_cast<int>(rows), all);
+}
+TileFunction Pick(int64_t rows, int64_t vectors) {
+  if constexpr (kPairs) {
+    if (Paired()) return PickOf<true>(rows, vectors);
+  }
+  return PickOf<false>(rows, vectors);
 }
 static_assert(kVectors == 2, "Pick knows panels of one and of two vectors");
 
-// ---------------------------------------------------------------- one row
-
-/// y[0:n] = alpha x op(B) + beta y, x: [k] contiguous.
-void RowTimesMatrix(bool transB, int64_t n, int64_t k, float alpha, const float* x, const float* B, int64_t ldb, float beta, float* y) {
-  const auto put = [&](float* to, F sum, int64_t lanes) {
-    F v = F(alpha) * sum;
-    if (beta != 0.0f) v = Fma(F(beta), LoadPart(to, lanes), v);
-    StorePart(to, v, lanes);
-  };
-  if (transB) {  // four dot products at a time
-    for (int64_t j = 0; j < n; j += 4) {
-      const int64_t rows = std::min<int64_t>(4, n - j);
-      F sum[4] = {F(0.0f), F(0.0f), F(0.0f), F(0.0f)};
-      int64_t p = 0;
-      if (rows == 4) {
-        const float* b = B + j * ldb;
-        for (; p + W <= k; p += W) {
-          const F v = Load(x + p);
-          sum[0] = Fma(v, Load(b + p), sum[0]);
-          sum[1] = Fma(v, Load(b + ldb + p), sum[1]);
-          sum[2] = Fma(v, Load(b + 2 * ldb + p), sum[2]);
-          sum[3] = Fma(v, Load(b + 3 * ldb + p), sum[3]);
-        }
-      }
-      for (; p < k; p += W) {
-        const int64_t lanes = std::min<int64_t>(W, k - p);
-        for (int64_t r = 0; r < rows; ++r) sum[r] = Fma(LoadPart(x + p, lanes), LoadPart(B + (j + r) * ldb + p, lanes), sum[r]);
-      }
-      for (int64_t r = 0; r < rows; ++r) y[j + r] = alpha * Sum(sum[r]) + (beta != 0.0f ? beta * y[j + r] : 0.0f);
-    }
-    return;
-  }
-  constexpr int kWide = 8;
-  int64_t j = 0;
-  for (; j + kWide * W <= n; j += kWide * W) {
-    F sum[kWide];
-    for (int v = 0; v < kWide; ++v) sum[v] = F(0.0f);
-    for (int64_t p = 0; p < k; ++p) {
-      const F a(x[p]);
-      for (int v = 0; v < kWide; ++v) sum[v] = Fma(a, Load(B + p * ldb + j + v * W), sum[v]);
-    }
-    for (int v = 0; v < kWide; ++v) put(y + j + v * W, sum[v], W);
-  }
-  for (; j < n; j += W) {
-    const int64_t lanes = std::min<int64_t>(W, n - j);
-    F even(0.0f), odd(0.0f);
-    int64_t p = 0;
-    for (; p + 2 <= k; p += 2) {
-      even = Fma(F(x[p]), LoadPart(B + p * ldb + j, lanes), even);
-      odd = Fma(F(x[p + 1]), LoadPart(B + (p + 1) * ldb + j, lanes), odd);
-    }
-    if (p < k) even = Fma(F(x[p]), LoadPart(B + p * ldb + j, lanes), even);
-    put(y + j, even + odd, lanes);
-  }
-}
-
-void ScaleMatrix(int64_t m, int64_t n, float beta, float* C, int64_t ldc) {
+void ScaleMatrix(int64_t m, int64_t n, Addend add, float* C, int64_t ldc) {
   for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) C[i * ldc + j] = beta == 0.0f ? 0.0f : beta * C[i * ldc + j];
+    for (int64_t j = 0; j < n; ++j) C[i * ldc + j] = add.beta == 0.0f ? 0.0f : add.beta * add.p[i * add.ld + j];
 }
 
 }  // namespace
@@ -161,62 +172,67 @@ void SetBfloat16(bool on) { bfloat16.store(on); }
 bool Bfloat16() { return bfloat16.load(std::memory_order_relaxed); }
 
 void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to) {
-  const int64_t height = PanelRows(rows);
-  float* panel = to;
-  for (int64_t i = 0; i < rows; i += height, panel += height * depth) {
-    const int64_t h = std::min(height, rows - i);
-    if (trans) PackStraight(A + i, lda, depth, h, panel, height, h);
-    else PackTransposed(A + i * lda, lda, h, depth, panel, height, h);
-  }
-  if (Bfloat16()) RoundAll(to, panel - to);
+  const int64_t height = PanelRows(rows), slots = Slots(depth);
+  const bool paired = Paired(), tiles = OnTiles();
+  const int64_t deep = trans && !tiles ? kStretch : depth;
+  for (int64_t p = 0; p < depth; p += deep)
+    for (int64_t i = 0; i < rows; i += height) {
+      const int64_t h = std::min(height, rows - i), some = std::min(deep, depth - p);
+      const float* from = trans ? A + p * lda + i : A + i * lda;
+      float* panel = to + i * slots + (paired ? p / 2 : p) * height;
+      if (tiles) PairRows(trans, from, lda, h, depth, (h + 15) / 16 * 16, panel);
+      else if (paired && trans) PairStraight(from, lda, some, h, panel, height, h);
+      else if (paired) PairTransposed(from, lda, h, depth, panel, height, h);
+      else if (trans) PackStraight(from, lda, some, h, panel, height, h);
+      else PackTransposed(from, lda, h, depth, panel, height, h);
+    }
+  if (Bfloat16() && !paired) RoundAll(to, (rows + height - 1) / height * height * depth);
 }
 
 void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to) {
-  float* panel = to;
-  for (int64_t j = 0; j < columns; j += kColumns) {
-    const int64_t wide = std::min<int64_t>(kColumns, columns - j);
-    const int64_t stride = (wide + W - 1) / W * W;
-    if (trans) PackTransposed(B + j * ldb, ldb, wide, depth, panel, stride, stride);
-    else PackStraight(B + j, ldb, depth, wide, panel, stride, stride);
-    panel += stride * depth;
-  }
-  if (Bfloat16()) RoundAll(to, panel - to);
+  const bool paired = Paired();
+  const int64_t slots = Slots(depth), used = paired ? (depth + 1) / 2 : depth, deep = trans ? depth : kStretch;
+  for (int64_t p = 0; p < depth; p += deep)
+    for (int64_t j = 0; j < columns; j += kColumns) {
+      const int64_t wide = std::min<int64_t>(kColumns, columns - j), stride = (wide + W - 1) / W * W, some = std::min(deep, depth - p);
+      const float* from = trans ? B + j * ldb : B + p * ldb + j;
+      float* panel = to + j * slots + (paired ? p / 2 : p) * stride;
+      if (paired && trans) PairTransposed(from, ldb, wide, depth, panel, stride, stride);
+      else if (paired) PairStraight(from, ldb, some, wide, panel, stride, stride);
+      else if (trans) PackTransposed(from, ldb, wide, depth, panel, stride, stride);
+      else PackStraight(from, ldb, some, wide, panel, stride, stride);
+      if (p + deep >= depth) std::fill(to + j * slots + used * stride, to + j * slots + slots * stride, 0.0f);
+    }
+  if (Bfloat16() && !paired) RoundAll(to, (columns + W - 1) / W * W * depth);
 }
 
-void MultiplyPacked(int64_t rows, int64_t columns, int64_t depth, float alpha, const float* a, const float* b, float beta, float* C,
-                    int64_t ldc) {
-  const int64_t height = PanelRows(rows);
+void MultiplyPacked(int64_t rows, int64_t columns, int64_t depth, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc) {
+  const int64_t height = PanelRows(rows), slots = Slots(depth);
+  const bool tiles = OnTiles();
+  if (tiles) TilesBegin();
   for (int64_t j = 0; j < columns; j += kColumns) {
     const int64_t wide = std::min<int64_t>(kColumns, columns - j);
     const int64_t vectors = (wide + W - 1) / W;
-    const TileFunction whole = Pick(height, vectors);
+    const TileFunction whole = tiles ? nullptr : Pick(height, vectors);
     for (int64_t i = 0; i < rows; i += height) {
       const int64_t h = std::min(height, rows - i);
+      const float* d = add.p + i * add.ld + j;
+      float* c = C + i * ldc + j;
+      if (tiles) {
+        MultiplyTiles(h, wide, slots, alpha, a + i * slots, b + j * slots, vectors * W, add.beta, d, add.ld, c, ldc);
+        continue;
+      }
       const TileFunction tile = h == height ? whole : Pick(h, vectors);
-      tile(depth, a + i * depth, height, b + j * depth, alpha, beta, C + i * ldc + j, ldc, wide);
+      tile(slots, a + i * slots, height, b + j * slots, alpha, add.beta, d, add.ld, c, ldc, wide);
     }
   }
+  if (tiles) TilesEnd();
 }
 
-void Gemm(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
-          float beta, float* C, int64_t ldc) {
-  if (m <= 0 || n <= 0) return;
-  if (k <= 0) return ScaleMatrix(m, n, beta, C, ldc);
-  if (m == 1 && !Bfloat16()) {
-    if (!transA || lda == 1) return RowTimesMatrix(transB, n, k, alpha, A, B, ldb, beta, C);
-    Scratch x(k);
-    for (int64_t p = 0; p < k; ++p) x[p] = A[p * lda];
-    return RowTimesMatrix(transB, n, k, alpha, x, B, ldb, beta, C);
-  }
-  if (n == 1 && !Bfloat16()) {  // the column is the row of the transposed product
-    Scratch x(k), y(m);
-    for (int64_t p = 0; p < k; ++p) x[p] = transB ? B[p] : B[p * ldb];
-    RowTimesMatrix(!transA, m, k, alpha, x, A, lda, 0.0f, y);
-    for (int64_t i = 0; i < m; ++i) C[i * ldc] = y[i] + (beta != 0.0f ? beta * C[i * ldc] : 0.0f);
-    return;
-  }
-  const int64_t kc = Even(k, kDepth), mc = Even(m, kHeight, kRows), nc = Even(n, 1024, kColumns);
-  Scratch a(PackedA(std::min(mc, m), kc) + kRows * kc), b(PackedB(std::min(nc, n), kc));
+void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
+                Addend add, float* C, int64_t ldc) {
+  const int64_t kc = Even(k, Depth(), DepthStep()), mc = Even(m, kHeight, RowStep()), nc = Even(n, 1024, kColumns);
+  Scratch a(PackedA(std::min(mc, m), kc)), b(PackedB(std::min(nc, n), kc));
   for (int64_t j = 0; j < n; j += nc) {
     const int64_t wide = std::min(nc, n - j);
     for (int64_t p = 0; p < k; p += kc) {
@@ -225,10 +241,26 @@ void Gemm(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha
       for (int64_t i = 0; i < m; i += mc) {
         const int64_t high = std::min(mc, m - i);
         PackA(transA, transA ? A + p * lda + i : A + i * lda + p, lda, high, deep, a);
-        MultiplyPacked(high, wide, deep, alpha, a, b, p == 0 ? beta : 1.0f, C + i * ldc + j, ldc);
+        float* c = C + i * ldc + j;
+        MultiplyPacked(high, wide, deep, alpha, a, b, p == 0 ? Addend{add.beta, add.p + i * add.ld + j, add.ld} : Addend{1.0f, c, ldc}, c, ldc);
       }
     }
   }
+}
+
+void Gemm(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
+          float beta, float* C, int64_t ldc) {
+  if (m <= 0 || n <= 0) return;
+  const Addend add{beta, C, ldc};
+  if (k <= 0) return ScaleMatrix(m, n, add, C, ldc);
+  if (m <= kFew && n >= m) return GemmFew(transA, transB, m, n, k, alpha, A, lda, B, ldb, add, C, ldc);
+  if (n == 1) {  // the column is the row of the transposed product
+    Scratch y(m);
+    GemmFew(!transB, !transA, 1, m, k, alpha, B, ldb, A, lda, {0.0f, y, m}, y, m);
+    for (int64_t i = 0; i < m; ++i) C[i * ldc] = y[i] + (beta != 0.0f ? beta * C[i * ldc] : 0.0f);
+    return;
+  }
+  GemmPacked(transA, transB, m, n, k, alpha, A, lda, B, ldb, add, C, ldc);
 }
 
 }  // namespace lab

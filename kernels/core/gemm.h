@@ -4,6 +4,8 @@
 #define LAB_GEMM_H
 
 #include "lab.h"
+#include "pairs.h"
+#include "tiles.h"
 
 namespace lab {
 
@@ -19,8 +21,13 @@ constexpr int kRows = 4, kVectors = 2;
 #endif
 constexpr int kColumns = kVectors * W;
 
-// One panel of B, [kDepth, kColumns], stays in the first-level cache; one block of A, [kHeight, kDepth], in the second.
-constexpr int64_t kDepth = 320;
+// A panel of A, [kRows, depth], stays in the first-level cache; a block of A, [kHeight, depth], in the second, and the panels of B pass through it.
+// A long depth saves reading and writing C again.
+#if LAB_AVX512
+constexpr int64_t kSlots = 1024;
+#else
+constexpr int64_t kSlots = 512;
+#endif
 constexpr int64_t kHeight = 8 * kRows;
 
 /// Splits `total` into the fewest blocks of at most `most`, as even as multiples of `step` allow; gives the block size.
@@ -30,20 +37,50 @@ inline int64_t Even(int64_t total, int64_t most, int64_t step = 1) {
   return (each + step - 1) / step * step;
 }
 
-/// Rows of each panel of A when a block has `rows`: all panels but the last have as many.
-inline int64_t PanelRows(int64_t rows) { return Even(rows, kRows); }
-/// Floats that a packed block takes.
-inline int64_t PackedA(int64_t rows, int64_t depth) { return (rows + PanelRows(rows) - 1) / PanelRows(rows) * PanelRows(rows) * depth; }
-inline int64_t PackedB(int64_t columns, int64_t depth) { return (columns + W - 1) / W * W * depth; }
+// What the panels hold. Under SetBfloat16(true), processors that multiply pairs of bfloat16 get panels in which two neighbours along k take the
+// place, the slot, of one float; AMX reads the same panels of B, and panels of A that lie row by row.
+inline bool Paired() { return kPairs && Bfloat16(); }
+inline bool OnTiles() { return kTiles && Bfloat16() && TilesReady(); }
+/// Floats that `depth` elements of a row or column take in a panel; tiles are 16 slots deep.
+inline int64_t Slots(int64_t depth) { return OnTiles() ? (depth + 31) / 32 * 16 : Paired() ? (depth + 1) / 2 : depth; }
+/// Elements along k that a block may have.
+inline int64_t Depth() { return Paired() ? 2 * kSlots : kSlots; }
+/// What the depth of a block should be a multiple of.
+inline int64_t DepthStep() { return OnTiles() ? 32 : 2; }
+/// What the rows of a block should be a multiple of.
+inline int64_t RowStep() { return OnTiles() ? 32 : kRows; }
 
-/// Packs op(A)[0:rows, 0:depth] as panels [depth][PanelRows(rows)].
+/// Rows of each panel of A when a block has `rows`: all panels but the last have as many.
+inline int64_t PanelRows(int64_t rows) { return OnTiles() ? Even(rows, 32, 16) : Even(rows, kRows); }
+/// Floats that a packed block takes.
+inline int64_t PackedA(int64_t rows, int64_t depth) { return (rows + PanelRows(rows) - 1) / PanelRows(rows) * PanelRows(rows) * Slots(depth); }
+inline int64_t PackedB(int64_t columns, int64_t depth) { return (columns + W - 1) / W * W * Slots(depth); }
+
+/// Packs op(A)[0:rows, 0:depth] as panels [Slots(depth)][PanelRows(rows)].
 void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to);
-/// Packs op(B)[0:depth, 0:columns] as panels [depth][kColumns]; the last one is as wide as whole vectors hold it. `columns` not above kColumns
-/// packs a single panel, so panel j of a larger block stands at `j * kColumns * depth`.
+/// Packs op(B)[0:depth, 0:columns] as panels [Slots(depth)][kColumns]; the last one is as wide as whole vectors hold it. `columns` not above
+/// kColumns packs a single panel, so panel j of a larger block stands at `j * kColumns * Slots(depth)`.
 void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to);
 
-/// C[0:rows, 0:columns] = alpha a b + beta C from packed blocks.
-void MultiplyPacked(int64_t rows, int64_t columns, int64_t depth, float alpha, const float* a, const float* b, float beta, float* C, int64_t ldc);
+/// What is added to a product: beta times rows of numbers, `ld` apart; ld = 0 adds one row everywhere. With beta = 0 nothing is read.
+struct Addend {
+  float beta;
+  const float* p;
+  int64_t ld;
+};
+
+/// C[0:rows, 0:columns] = alpha a b + addend, from packed blocks. The addend may be C itself.
+void MultiplyPacked(int64_t rows, int64_t columns, int64_t depth, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc);
+
+/// Gemm by panels whatever the shape, so that cutting C anywhere gives the same bits.
+void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
+                Addend add, float* C, int64_t ldc);
+
+/// Up to this many rows, B is read where it lies: packing it would cost more than the product.
+constexpr int64_t kFew = 8;
+/// Gemm for m <= kFew. A column's sum is the same wherever C is cut.
+void GemmFew(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
+             Addend add, float* C, int64_t ldc);
 
 }  // namespace lab
 

@@ -16,7 +16,7 @@ interface Addon {
   threads(count?: number): number;
   poison(on: boolean): void;
   bfloat16(on: boolean): void;
-  cpu(): { avx2: boolean; avx512: boolean };
+  cpu(): { avx2: boolean; avx512: boolean; avx512bf16: boolean; amx: boolean };
 }
 
 export interface Native {
@@ -76,17 +76,19 @@ function open(isa: string): Native | undefined {
   return native;
 }
 
-/** The addons that run on this machine. At least one must: a test over none would prove nothing. */
-export function natives(): Native[] {
+/**
+ * The addons that run on this machine. At least one must: a test over none would prove nothing. `emulated` adds the AMX code on loops in place of
+ * tiles, where somebody built it (`node build/native.mjs amx-emulated`) and AVX-512-BF16 is there. Call it once a file: an addon has one caller.
+ */
+export function natives({ emulated = false } = {}): Native[] {
   const found = ['portable', 'neon'].flatMap((isa) => open(isa) ?? []);
   if (found.length === 0) throw new Error('out/native holds no addon; run `npm run native`');
-  const { avx2, avx512 } = (
+  const cpu = (
     createRequire(import.meta.url)(resolve(import.meta.dirname, `../../out/native/lab-${found[0].isa}.node`)) as Addon
   ).cpu();
-  return [
-    ...found,
-    ...[avx2 && 'avx2', avx512 && 'avx512'].flatMap((isa) => (typeof isa === 'string' ? (open(isa) ?? []) : [])),
-  ];
+  const able = (['avx2', 'avx512', 'avx512bf16', 'amx'] as const).filter((isa) => cpu[isa]);
+  const more = emulated && cpu.avx512bf16 ? ['amx-emulated'] : [];
+  return [...found, ...[...able, ...more].flatMap((isa) => open(isa) ?? [])];
 }
 
 /** Numbers in (0, 1) from a seed, the same everywhere (splitmix32). */

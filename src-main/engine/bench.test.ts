@@ -1,6 +1,7 @@
 // The benchmark's own arithmetic and shape; its figures are for `npm run bench`.
 import { expect, it } from 'vitest';
 import { BLOCKS, benchModel, CONFIGS, runBench } from './bench';
+import { measureKernels } from './bench-kernels';
 
 it('measures the models that it names', () => {
   for (const size of Object.values(CONFIGS)) {
@@ -15,7 +16,13 @@ it('measures the models that it names', () => {
 
 it('gives tokens a second with median, least and most, for each block', { timeout: 120_000 }, async () => {
   const lines: string[] = [];
-  const result = await runBench({ configs: ['S'], seconds: 2, reference: false, onLine: (line) => lines.push(line) });
+  const result = await runBench({
+    configs: ['S'],
+    seconds: 2,
+    reference: false,
+    kernels: false,
+    onLine: (line) => lines.push(line),
+  });
   expect(result.steps.map(({ block }) => block)).toEqual([...BLOCKS]);
   for (const { tokensPerSecond, stepMs, tokensPerStep, parameters } of result.steps) {
     expect(tokensPerSecond.min).toBeLessThanOrEqual(tokensPerSecond.median);
@@ -30,6 +37,24 @@ it('gives tokens a second with median, least and most, for each block', { timeou
   }
   expect(lines.join('\n')).toMatch(/S mamba2 on cpu: .* tokens\/s/);
   expect(JSON.parse(JSON.stringify(result))).toEqual(result);
+});
+
+it('sets single kernels beside the peak, in both precisions, on one thread and on all', async () => {
+  const heard: string[] = [];
+  const results = await measureKernels({ threads: 2, ms: 0, only: /^128³|attention M/ }, ({ name }) =>
+    heard.push(name),
+  );
+  expect(heard).toEqual(results.map(({ name }) => name));
+  const rows = (['float32', 'bfloat16'] as const).flatMap((precision) =>
+    [1, 2].flatMap((threads) =>
+      ['product', 'forward', 'backward'].map((pass) => expect.objectContaining({ precision, threads, pass })),
+    ),
+  );
+  expect(results).toEqual(rows);
+  for (const { gflops, share } of results.filter(({ precision }) => precision === 'float32')) {
+    expect(gflops).toBeGreaterThan(0);
+    expect(share).toBeGreaterThan(0);
+  }
 });
 
 it('refuses a configuration that it does not have', async () => {

@@ -4,6 +4,7 @@ import type { Variable } from '@tensorflow/tfjs-core';
 import { type DeviceFacts, fallbacks, kernelTimes, measurePeak, memoryFacts, tf, useDevice } from '../ops';
 import { MODEL_FORMAT, type ModelSpec, type Node } from '../spec/model';
 import type { DeviceId, OptimiserSpec } from '../spec/run';
+import { type KernelResult, measureKernels } from './bench-kernels';
 import { buildModel } from './build';
 import { stepFlops } from './cost';
 import type { Part } from './gradient';
@@ -38,6 +39,8 @@ export interface BenchOptions {
   threads?: number;
   /** Also time TF.js's own JavaScript CPU backend on S, for the ratio (default true): a step of it takes the better part of a minute. */
   reference?: boolean;
+  /** Single kernels beside the peak, in both precisions (default: where the cpu device with native kernels is among the devices). */
+  kernels?: boolean;
   /** Seconds of measured steps for each model (default 8). One whose first step takes longer is measured over that step alone. */
   seconds?: number;
   /** Only the end's result, no lines on the way. */
@@ -82,6 +85,7 @@ export interface BenchResult {
   peak: { oneThread: number | null; allThreads: number | null };
   /** Square products, float32, GFLOP/s. */
   matmul: { device: DeviceId; size: number; gflops: number }[];
+  kernels: KernelResult[];
   steps: StepResult[];
   /** How many times as many tokens a second as TF.js's own JavaScript CPU backend. */
   ratios: { config: string; block: string; timesReference: number; note: string }[];
@@ -259,6 +263,7 @@ export async function runBench({
   threads,
   seconds = 8,
   reference = true,
+  kernels = devices.includes('cpu'),
   json = false,
   onLine = () => undefined,
 }: BenchOptions = {}): Promise<BenchResult> {
@@ -272,6 +277,7 @@ export async function runBench({
     kernelVersion: first.kernelVersion,
     peak: { oneThread: measurePeak(1) ?? null, allThreads: measurePeak(first.threads) ?? null },
     matmul: [],
+    kernels: [],
     steps: [],
     ratios: [],
     fallbacks: [],
@@ -309,6 +315,13 @@ export async function runBench({
     }
     for (const config of configs) for (const block of blocks) await take(config, block, facts, 50);
   }
+  if (kernels && oneThread)
+    result.kernels = await measureKernels({ threads }, ({ name, pass, precision, threads: count, gflops, share }) =>
+      say(
+        `${precision} on ${count} thread${count === 1 ? '' : 's'}: ${name}${pass === 'product' ? '' : `, ${pass}`}: ${fixed(gflops)} GFLOP/s` +
+          (share === null ? '' : `, ${(100 * share).toFixed(0)} % of the peak`),
+      ),
+    );
   result.fallbacks = fallbacks();
   if (reference && configs.includes('S') && devices.includes('cpu'))
     for (const block of blocks) {

@@ -31,7 +31,8 @@ export interface Addon {
   poison(on: boolean): void;
   /** Rounds the inputs of matrix products to bfloat16. */
   bfloat16(on: boolean): void;
-  cpu(): { avx2: boolean; avx512: boolean };
+  /** What the processor and its system offer. */
+  cpu(): { avx2: boolean; avx512: boolean; avx512bf16: boolean; amx: boolean };
 }
 export interface LoadedAddon {
   addon: Addon;
@@ -39,7 +40,16 @@ export interface LoadedAddon {
   version: string;
 }
 
-const TITLES: Record<string, string> = { avx512: 'AVX-512', avx2: 'AVX2', neon: 'NEON', portable: 'portable' };
+const TITLES: Record<string, string> = {
+  amx: 'AVX-512 with AMX for bfloat16',
+  avx512bf16: 'AVX-512 with BF16',
+  avx512: 'AVX-512',
+  avx2: 'AVX2',
+  neon: 'NEON',
+  portable: 'portable',
+};
+/** The instruction sets of x64, the fastest first. */
+const X64 = ['amx', 'avx512bf16', 'avx512', 'avx2'] as const;
 /** The instruction set as people write it. */
 export const isaTitle = (isa: string): string => TITLES[isa] ?? isa;
 
@@ -82,14 +92,15 @@ function load(): LoadedAddon | { absent: string } {
   const require = createRequire(join(folder, 'load.cjs'));
   const open = (isa: string) => require(join(folder, `lab-${isa}.node`)) as Addon;
   try {
-    const { avx2, avx512 } = open(base).cpu();
-    const able = [...(avx512 ? ['avx512'] : []), ...(avx2 ? ['avx2'] : []), base];
+    const cpu = open(base).cpu();
+    const able: string[] = [...X64.filter((isa) => cpu[isa]), base];
     const forced = process.env.ARCHLAB_ISA;
     if (forced && !able.includes(forced))
       return {
         absent: `ARCHLAB_ISA=${forced}: this processor runs ${able.join(', ')}; choose one of these or leave it unset.`,
       };
-    const isa = forced || able.find(has)!;
+    // AMX has run on no processor yet: only who asks for it by name gets it.
+    const isa = forced || able.find((one) => one !== 'amx' && has(one))!;
     const version = JSON.parse(readFileSync(join(folder, 'version.json'), 'utf8')).version as string;
     return { addon: open(isa), version };
   } catch (error) {

@@ -11,6 +11,7 @@ function multiply(
   b: TensorInfo,
   transA: boolean,
   transB: boolean,
+  row?: TensorInfo,
 ): TensorInfo | undefined {
   const rankA = a.shape.length;
   const rankB = b.shape.length;
@@ -35,7 +36,9 @@ function multiply(
   }
   const strideA = batchA === 1 ? 0 : m * k;
   const strideB = batchB === 1 ? 0 : k * n;
-  backend.run('MatMul', [a, b], [c], [batch, m, n, k, Number(transA), Number(transB), strideA, strideB]);
+  const numbers = [batch, m, n, k, Number(transA), Number(transB), strideA, strideB];
+  if (row) backend.run('MatMul', [a, b, row], [c], [...numbers, 0]);
+  else backend.run('MatMul', [a, b], [c], numbers);
   return c;
 }
 
@@ -53,13 +56,15 @@ const fusedMatMul: Override = (backend, { a, b, bias }, { transposeA, transposeB
   const step = activation === undefined || activation === 'linear' ? undefined : ACTIVATIONS[String(activation)];
   if (activation !== undefined && activation !== 'linear' && !step) return undefined;
   if (bias && !isFloat(bias)) return undefined;
-  let result = multiply(backend, a, b, transposeA === true, transposeB === true);
+  const columns = b.shape[b.shape.length - (transposeB === true ? 2 : 1)];
+  const row = bias && bias.shape.length === 1 && bias.shape[0] === columns ? bias : undefined;
+  let result = multiply(backend, a, b, transposeA === true, transposeB === true, row);
   const then = (name: string, inputs: Record<string, TensorInfo>) => {
     const next = elementwise[name](backend, inputs, {}) as TensorInfo;
     backend.disposeData(result!.dataId);
     result = next;
   };
-  if (result && bias) then('Add', { a: result, b: bias });
+  if (result && bias && !row) then('Add', { a: result, b: bias });
   if (result && step) then(step, { x: result });
   return result;
 };
