@@ -1,0 +1,120 @@
+// Runs the fused kernels of kernels/ on the GPU: every folder with a gpu.wgsl is found, and its kernels are registered with the backend `webgpu`.
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { GpuPass, GpuPlans } from '../../../kernels/core/gpu';
+import type { Attrs, Kernel, Shapes } from '../../../kernels/core/kernel';
+import { dtypeOf, kernels, readName, shapesOf } from '../kernels';
+import * as tf from '../tf';
+import type { FusedBackend } from './dispatch';
+import { type Variable, variablesOf } from './shader';
+
+const sources = import.meta.glob<string>('../../../kernels/*/gpu.wgsl', {
+  eager: true,
+  query: '?raw',
+  import: 'default',
+});
+const plans = import.meta.glob<GpuPlans>('../../../kernels/*/gpu.ts', { eager: true, import: 'gpu' });
+const core = import.meta.glob<string>('../../../kernels/core/core.wgsl', {
+  eager: true,
+  query: '?raw',
+  import: 'default',
+});
+
+/** Numbers in a call's uniform: the inputs' bits, ints and floats. */
+const UNIFORM_BYTES = 128;
+/** Where every shader has its uniform. */
+const UNIFORM_AT = 0;
+/** Workgroups along x; the rest goes along y. Both stay below the 65,535 that every device grants. */
+const WIDEST = 32768;
+
+interface Pass {
+  variables: readonly Variable[];
+  pipeline: GPUComputePipeline;
+}
+
+/** Registers every kernel that has a shader with the backend `webgpu`. */
+export function registerFused(): void {
+  for (const [file, source] of Object.entries(sources)) {
+    const folder = plans[file.replace(/gpu\.wgsl$/, 'gpu.ts')];
+    if (!folder) throw new Error(`internal: ${file} has no gpu.ts beside it`);
+    const code = `${Object.values(core)[0]}\n${source}`;
+    for (const name of Object.keys(folder)) {
+      const kernel = kernels.get(name);
+      if (!kernel) throw new Error(`internal: ${file} is for ${name}, which no kernel.ts names`);
+      tf.registerKernel({
+        kernelName: name,
+        backendName: 'webgpu',
+        kernelFunc: ({ inputs, attrs, backend }) =>
+          call(
+            backend as FusedBackend,
+            kernel,
+            folder,
+            code,
+            inputs as Record<string, TensorInfo>,
+            (attrs ?? {}) as Attrs,
+          ),
+      });
+    }
+  }
+}
+
+function call(
+  backend: FusedBackend,
+  kernel: Kernel,
+  folder: GpuPlans,
+  code: string,
+  inputs: Record<string, TensorInfo>,
+  attrs: Attrs,
+): TensorInfo[] {
+  const plan = folder[kernel.name];
+  const shapes = shapesOf(inputs);
+  const ints = kernel.ints(shapes, attrs);
+  const outputs = kernel.outputs(shapes, attrs);
+  const made = new Map<string, TensorInfo>();
+  for (const [name, shape] of Object.entries(outputs)) made.set(name, backend.fresh(shape, dtypeOf(kernel, name)));
+  const scratch = Object.entries(plan.scratch?.(ints) ?? {}).map(([name, size]) => {
+    const info = backend.fresh([size], 'float32');
+    made.set(name, info);
+    return info;
+  });
+  const uniform = backend.uniform(words(kernel, shapes, ints, kernel.floats?.(attrs) ?? []));
+  for (const pass of plan.passes) {
+    const count = pass.workgroups(ints);
+    if (count === 0) continue;
+    const { pipeline, variables } = compiled(backend.device, code, pass);
+    const tensors = variables.map(({ name, binding, writable }) => {
+      const info = writable ? (made.get(name) ?? made.get(name.replace(/_out$/, ''))) : inputs[name];
+      return { binding, writable, info };
+    });
+    const x = Math.min(count, WIDEST);
+    backend.dispatch(pipeline, tensors, uniform, UNIFORM_AT, [x, Math.ceil(count / x)]);
+  }
+  for (const { dataId } of scratch) backend.disposeData(dataId);
+  return Object.keys(outputs).map((name) => made.get(name)!);
+}
+
+function words(kernel: Kernel, shapes: Shapes, ints: readonly number[], floats: readonly number[]): ArrayBuffer {
+  const buffer = new ArrayBuffer(UNIFORM_BYTES);
+  const whole = new Int32Array(buffer);
+  whole[0] = kernel.inputs.reduce((bits, declared, i) => bits | (shapes[readName(declared).name] ? 1 << i : 0), 0);
+  whole.set(ints, 1);
+  new Float32Array(buffer).set(floats, 1 + ints.length);
+  return buffer;
+}
+
+const modules = new Map<string, GPUShaderModule>();
+const pipelines = new Map<GpuPass, Pass>();
+
+/** Compiled on first use: a pass is one entry point with fixed constants. */
+function compiled(device: GPUDevice, code: string, pass: GpuPass): Pass {
+  const known = pipelines.get(pass);
+  if (known) return known;
+  const module = modules.get(code) ?? device.createShaderModule({ code });
+  modules.set(code, module);
+  const compute = { module, entryPoint: pass.entry, constants: pass.constants };
+  const made = {
+    variables: variablesOf(code, pass.entry),
+    pipeline: device.createComputePipeline({ layout: 'auto', compute }),
+  };
+  pipelines.set(pass, made);
+  return made;
+}
