@@ -1,7 +1,8 @@
 // What a kernel folder says about its gpu.wgsl, as plain data: the entry points that make a kernel, how far they spread, what lies between them.
 //
 // The host binds tensors to the shader's variables by name. A `read` variable is the input of that name, and left unread where it is absent; a
-// `read_write` variable is the output of that name or scratch memory. An output whose name an input of the folder bears too is called `<name>_out`.
+// `read_write` variable is the output of that name or scratch memory. An output whose name an input of the folder bears too is called `<name>_out`;
+// an input whose name WGSL reserves is called `<name>_in`.
 // The uniform is at binding 0, the storage variables at 1 and on; it starts with `present: u32`, one bit for each input of kernel.ts that is there, then come its ints (i32) and its floats (f32).
 // An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants.
 // Workgroups are counted flat; the host folds them into two dimensions, so a shader asks `flat(group, groups)` and checks it against its own count.

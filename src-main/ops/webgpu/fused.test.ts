@@ -1,7 +1,9 @@
 // Every shader of kernels/ against the plain loops on whatever adapter there is, SwiftShader at the least: odd lengths, width one, NaN-filled buffers.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Arrays, type Attrs, type Kernel, type Shapes, sizeOf } from '../../../kernels/core/kernel';
-import { type Check, expectAgreementOn } from '../../../kernels/core/testing';
+import { type Check, draw, expectAgreementOn } from '../../../kernels/core/testing';
+import * as attention from '../../../kernels/attention/kernel';
+import { plain as plainAttention } from '../../../kernels/attention/plain';
 import * as rmsNorm from '../../../kernels/rms-norm/kernel';
 import { plain as plainRmsNorm } from '../../../kernels/rms-norm/plain';
 import { dtypeOf, readName } from '../kernels';
@@ -63,4 +65,39 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('shaders'
         );
     }
   });
+
+  it.each([
+    [1, 1, 1, 1, 1, 2, 1, true, false],
+    [2, 33, 33, 4, 2, 20, 20, true, true],
+    [1, 3, 66, 3, 1, 8, 40, true, true],
+    [1, 35, 5, 2, 2, 3, 2, false, false],
+    [1, 2, 3, 1, 1, 130, 260, false, true],
+    [0, 3, 3, 2, 1, 4, 4, true, true],
+  ])(
+    'Attention of %i rows, %i queries, %i keys, %i heads on %i, widths %i and %i, causal %s, rotary %s',
+    async (B, T, S, H, Hk, d, e, causal, rotary) => {
+      const angle = (_: unknown, i: number) => Math.floor(i / (d / 2)) * 10 ** ((-8 * (i % (d / 2))) / d);
+      const angles = Array.from({ length: (S * d) / 2 }, angle);
+      const tables = {
+        cos: Float64Array.from(angles, (a) => Math.fround(Math.cos(a))),
+        sin: Float64Array.from(angles, (a) => Math.fround(Math.sin(a))),
+      };
+      const rope = { cos: [S, d / 2], sin: [S, d / 2] };
+      const check = {
+        forward: attention.attention,
+        gradient: attention.attentionGrad,
+        plain: plainAttention,
+        shapes: { q: [B, T, H, d], k: [B, S, Hk, d], v: [B, S, Hk, e], ...(rotary ? rope : {}) },
+        attrs: { scale: 1 / Math.sqrt(d), causal },
+        inputs: {
+          q: draw(B * T * H * d, 1).map((u) => Math.fround(3 * u)),
+          k: draw(B * S * Hk * d, 2).map((u) => Math.fround(3 * u)),
+          ...(rotary ? tables : {}),
+        },
+        floor: S === 1 ? 10 : undefined, // one key: the gradients of q and k are sums of products up to 10 that cancel to 0
+      };
+      // Scores, softmax and sums over at most 66 keys and 260 channels in float32; the gradient chains four such products.
+      await agree(check, 6e-6);
+    },
+  );
 });

@@ -82,7 +82,7 @@ function call(
     if (count === 0) continue;
     const { pipeline, variables } = compiled(backend.device, code, pass);
     const tensors = variables.map(({ name, binding, writable }) => {
-      const info = writable ? (made.get(name) ?? made.get(name.replace(/_out$/, ''))) : inputs[name];
+      const info = writable ? (made.get(name) ?? made.get(name.replace(/_out$/, ''))) : inputs[name.replace(/_in$/, '')];
       return { binding, writable, info };
     });
     const x = Math.min(count, WIDEST);
