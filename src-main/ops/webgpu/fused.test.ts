@@ -1,9 +1,21 @@
 // Every shader of kernels/ against the plain loops on whatever adapter there is, SwiftShader at the least: odd lengths, width one, NaN-filled buffers.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Arrays, type Attrs, type Kernel, type Shapes, sizeOf } from '../../../kernels/core/kernel';
-import { type Check, draw, expectAgreementOn } from '../../../kernels/core/testing';
+import * as adamw from '../../../kernels/adamw/kernel';
+import { plain as plainAdamw } from '../../../kernels/adamw/plain';
 import * as attention from '../../../kernels/attention/kernel';
 import { plain as plainAttention } from '../../../kernels/attention/plain';
+import * as causalConv from '../../../kernels/causal-conv/kernel';
+import { plain as plainCausalConv } from '../../../kernels/causal-conv/plain';
+import { type Arrays, type Attrs, type Kernel, type Shapes, sizeOf } from '../../../kernels/core/kernel';
+import { type Check, draw, expectAgreementOn, uniform } from '../../../kernels/core/testing';
+import * as crossEntropy from '../../../kernels/cross-entropy/kernel';
+import { plain as plainCrossEntropy } from '../../../kernels/cross-entropy/plain';
+import * as embedding from '../../../kernels/embedding/kernel';
+import { plain as plainEmbedding } from '../../../kernels/embedding/plain';
+import * as gatedActivation from '../../../kernels/gated-activation/kernel';
+import { plain as plainGatedActivation } from '../../../kernels/gated-activation/plain';
+import * as layerNorm from '../../../kernels/layer-norm/kernel';
+import { plain as plainLayerNorm } from '../../../kernels/layer-norm/plain';
 import * as rmsNorm from '../../../kernels/rms-norm/kernel';
 import { plain as plainRmsNorm } from '../../../kernels/rms-norm/plain';
 import { dtypeOf, readName } from '../kernels';
@@ -100,4 +112,139 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('shaders'
       await agree(check, 6e-6);
     },
   );
+
+  it('LayerNorm, with a bias and without', async () => {
+    const kernel = { forward: layerNorm.layerNorm, gradient: layerNorm.layerNormGrad, plain: plainLayerNorm };
+    for (const [rows, width] of [
+      [1, 2],
+      [3, 65],
+      [130, 34],
+      [0, 3],
+    ]) {
+      const shapes = { x: [rows, width], weight: [width] };
+      // Sums of at most 130 float32 products; two channels become ±1 whatever they are, so their gradients cancel.
+      const check = { ...kernel, shapes, attrs: { epsilon: 1e-2 }, floor: width === 2 ? 1 : undefined };
+      await agree(check, 4e-6);
+      await agree({ ...check, shapes: { ...shapes, bias: [width] } }, 4e-6);
+    }
+  });
+
+  it.each(gatedActivation.activations)('GatedActivation %s, of two tensors and of one', async (activation) => {
+    const two = {
+      forward: gatedActivation.gatedActivation,
+      gradient: gatedActivation.gatedActivationGrad,
+      plain: plainGatedActivation,
+    };
+    const one = {
+      forward: gatedActivation.packedGatedActivation,
+      gradient: gatedActivation.packedGatedActivationGrad,
+      plain: plainGatedActivation,
+    };
+    for (const [rows, width] of [
+      [1, 1],
+      [3, 171],
+      [0, 4],
+    ]) {
+      const gate = draw(rows * width, 5).map((u) => Math.fround(6 * u));
+      const shapes = { gate: [rows, width], up: [rows, width] };
+      // Elementwise: an exponential and a few roundings, up to numbers of the order of 36; slopes cancel for large inputs.
+      await agree({ ...two, shapes, inputs: { gate }, attrs: { activation }, floor: 1 }, 2e-6);
+      await agree({ ...one, shapes: { x: [rows, 2 * width] }, attrs: { activation }, floor: 1 }, 2e-6);
+    }
+  });
+
+  it('CrossEntropy, masked and smoothed', async () => {
+    const kernel = {
+      forward: crossEntropy.crossEntropy,
+      gradient: crossEntropy.crossEntropyGrad,
+      plain: plainCrossEntropy,
+    };
+    for (const [count, classes] of [
+      [1, 1],
+      [65, 2],
+      [70, 257],
+      [0, 5],
+    ]) {
+      const next = uniform(count * 1000 + classes);
+      const targets = Float64Array.from({ length: count }, () => Math.floor(next() * classes));
+      const logits = draw(count * classes, 3).map((u) => Math.fround(8 * u));
+      const shapes = { logits: [count, classes], targets: [count] };
+      const floor = classes === 1 ? 10 : undefined; // one class: a logit of up to 8 minus its own log-sum-exp
+      for (const labelSmoothing of [0, 0.1]) {
+        const check = { ...kernel, shapes, attrs: { labelSmoothing }, inputs: { targets, logits }, floor };
+        // Float32 sums of at most 257 exponentials.
+        await agree(check, 4e-6);
+        const mask = Float64Array.from({ length: count }, (_, r) => (r % 3 === 1 ? 0 : 1));
+        const masked = { logits, targets, mask };
+        await agree({ ...check, shapes: { ...shapes, mask: [count] }, inputs: masked }, 4e-6);
+      }
+    }
+  });
+
+  it('CrossEntropy takes nothing from masked rows, and makes a graded target out of range a NaN', async () => {
+    const logits = draw(8, 3);
+    const shapes = { logits: [2, 4], targets: [2], mask: [2] };
+    const loss = async (targets: number[], mask: number[], z = logits) => {
+      const inputs = { logits: z, targets: Float64Array.from(targets), mask: Float64Array.from(mask) };
+      return (await run(crossEntropy.crossEntropy, inputs, shapes, {})).loss[0];
+    };
+    const wanted = await loss([1, 1], [1, 0]);
+    expect(wanted).toBeGreaterThan(0);
+    expect(await loss([1, -7], [1, 0], logits.slice().fill(Number.NaN, 4))).toBe(wanted);
+    expect(await loss([1, 4], [1, 1])).toBeNaN();
+    expect(await loss([1, 1], [0, 0])).toBe(0);
+  });
+
+  it('Embedding, its gradient in the order of the places', async () => {
+    const kernel = { forward: embedding.embedding, gradient: embedding.embeddingGrad, plain: plainEmbedding };
+    for (const [V, D, count] of [
+      [1, 1, 1],
+      [5, 63, 2],
+      [3, 65, 130],
+      [257, 3, 600],
+      [3, 5, 0],
+    ]) {
+      const next = uniform(V + D + count);
+      const ids = Float64Array.from({ length: count }, () => Math.floor(next() * V));
+      // The look-up copies; the gradient adds up to 130 float32 rows.
+      await agree({ ...kernel, shapes: { table: [V, D], ids: [count] }, inputs: { ids } }, 2e-6);
+    }
+    const far = { table: draw(6, 1), ids: Float64Array.of(2, 3, -1) };
+    const { y } = await run(embedding.embedding, far, { table: [3, 2], ids: [3] }, {});
+    expect([...y]).toEqual([far.table[4], far.table[5], Number.NaN, Number.NaN, Number.NaN, Number.NaN]);
+  });
+
+  it('CausalConv, with and without SiLU and bias', async () => {
+    const kernel = { forward: causalConv.causalConv, gradient: causalConv.causalConvGrad, plain: plainCausalConv };
+    for (const [B, T, C, K] of [
+      [1, 1, 1, 1],
+      [2, 2, 17, 4],
+      [3, 65, 66, 3],
+      [0, 5, 3, 4],
+    ])
+      for (const activation of ['silu', 'none']) {
+        const shapes = { x: [B, T, C], weight: [K, C] };
+        // A few taps a token; dweight sums up to 195 float32 products.
+        await agree({ ...kernel, shapes: { ...shapes, bias: [C] }, attrs: { activation } }, 4e-6);
+        await agree({ ...kernel, shapes, attrs: { activation } }, 4e-6);
+      }
+  });
+
+  it.each([1, 65, 4100])('AdamW, Sgd and SquareSum of %i numbers', async (n) => {
+    const moments = { first: [n], second: [n] };
+    const shapes = { weight: [n], gradient: [n] };
+    const second = draw(n, 7).map((u) => Math.fround(u * u));
+    const scale = Float64Array.of(0.25);
+    const attrs = { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1, updates: 3 };
+    const adam = { forward: adamw.adamw, plain: plainAdamw, attrs };
+    // A handful of float32 operations an element, a root and a division.
+    await agree({ ...adam, shapes: { ...shapes, ...moments }, inputs: { second } }, 2e-6);
+    await agree({ ...adam, shapes: { ...shapes, ...moments, scale: [] }, inputs: { second, scale } }, 2e-6);
+    const sgd = { forward: adamw.sgd, plain: plainAdamw, attrs: { lr: 0.1, momentum: 0.9, weightDecay: 0.01 } };
+    await agree({ ...sgd, shapes }, 1e-6);
+    const heavy = { ...sgd, shapes: { ...shapes, buffer: [n], scale: [] } };
+    await agree(heavy, 1e-6);
+    await agree({ ...heavy, attrs: { ...heavy.attrs, nesterov: true } }, 1e-6);
+    await agree({ forward: adamw.squareSum, plain: plainAdamw, shapes: { x: [n] } }, 1e-6);
+  });
 });

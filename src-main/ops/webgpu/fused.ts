@@ -76,13 +76,15 @@ function call(
     made.set(name, info);
     return info;
   });
-  const uniform = backend.uniform(words(kernel, shapes, ints, kernel.floats?.(attrs) ?? []));
+  const uniform = backend.uniform(words(kernel, shapes, ints, (plan.floats ?? kernel.floats)?.(attrs) ?? []));
   for (const pass of plan.passes) {
     const count = pass.workgroups(ints);
     if (count === 0) continue;
     const { pipeline, variables } = compiled(backend.device, code, pass);
     const tensors = variables.map(({ name, binding, writable }) => {
-      const info = writable ? (made.get(name) ?? made.get(name.replace(/_out$/, ''))) : inputs[name.replace(/_in$/, '')];
+      const info = writable
+        ? (made.get(name) ?? made.get(name.replace(/_out$/, '')))
+        : inputs[name.replace(/_in$/, '')];
       return { binding, writable, info };
     });
     const x = Math.min(count, WIDEST);

@@ -17,11 +17,20 @@ export function variablesOf(source: string, entry: string): Variable[] {
     binding: Number(binding),
     writable: access === 'read_write',
   }));
-  const starts = [...code.matchAll(FUNCTION)];
-  const bodies = new Map(starts.map((start, i) => [start[1], code.slice(start.index, starts[i + 1]?.index)]));
+  const bodies = new Map([...code.matchAll(FUNCTION)].map(({ 1: name, index }) => [name, bodyFrom(code, index)]));
   if (!bodies.has(entry)) throw new Error(`internal: the shader has no entry point ${entry}`);
   const words = new Map([...bodies].map(([name, body]) => [name, new Set(body.match(/(?<![.\w])\w+/g))]));
   const reached = new Set([entry]);
   for (const name of reached) for (const word of words.get(name)!) if (bodies.has(word)) reached.add(word);
   return variables.filter(({ name }) => [...reached].some((one) => words.get(one)!.has(name)));
+}
+
+/** The text from `start` to the brace that closes the first one after it. */
+function bodyFrom(code: string, start: number): string {
+  let depth = 0;
+  for (let i = code.indexOf('{', start); i < code.length; i++) {
+    if (code[i] === '{') depth++;
+    if (code[i] === '}' && --depth === 0) return code.slice(start, i + 1);
+  }
+  throw new Error('internal: a shader function does not end');
 }
