@@ -41,12 +41,15 @@ export class FusedBackend extends RepairedBackend {
     return info;
   }
 
-  /** A uniform buffer for the commands up to the next submission. */
+  /** A uniform buffer with these bytes. Give it back by `release` once all that use it are recorded: a dispatch may submit those before it. */
   uniform(data: ArrayBuffer): GPUBuffer {
     const buffer = this.bufferManager.acquireBuffer(data.byteLength, GPUBufferUsage.COPY_DST | GPUBufferUsage.UNIFORM);
     this.queue.writeBuffer(buffer, 0, data);
-    this.inside.uniformPendingDisposal.push(buffer);
     return buffer;
+  }
+
+  release(uniform: GPUBuffer): void {
+    this.inside.uniformPendingDisposal.push(uniform);
   }
 
   /** Records one dispatch. The uniform is bound at `uniformAt`. */

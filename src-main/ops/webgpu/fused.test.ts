@@ -18,6 +18,8 @@ import * as layerNorm from '../../../kernels/layer-norm/kernel';
 import { plain as plainLayerNorm } from '../../../kernels/layer-norm/plain';
 import * as rmsNorm from '../../../kernels/rms-norm/kernel';
 import { plain as plainRmsNorm } from '../../../kernels/rms-norm/plain';
+import * as ssdScan from '../../../kernels/ssd-scan/kernel';
+import { plain as plainSsdScan } from '../../../kernels/ssd-scan/plain';
 import { dtypeOf, readName } from '../kernels';
 import * as tf from '../tf';
 import { openWebGpu } from '.';
@@ -247,4 +249,33 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('shaders'
     await agree({ ...heavy, attrs: { ...heavy.attrs, nesterov: true } }, 1e-6);
     await agree({ forward: adamw.squareSum, plain: plainAdamw, shapes: { x: [n] } }, 1e-6);
   });
+
+  it.each([
+    [1, 1, 1, 1, 1, 1, 1, true],
+    [2, 33, 4, 5, 2, 3, 1, true],
+    [1, 130, 2, 8, 1, 9, 1, false],
+    [1, 130, 2, 8, 1, 8, 40, true], // strong decay
+    [1, 66, 1, 8, 1, 8, 1e-3, true],
+    [1, 70, 3, 130, 1, 33, 1, true],
+    [1, 66, 2, 33, 1, 130, 1, true],
+    [0, 3, 2, 2, 1, 2, 1, true],
+  ])(
+    'SsdScan of %i rows, %i tokens, %i heads of width %i, %i groups of state %i, at speed %f, with D and a state: %s',
+    async (b, T, H, P, G, N, speed, full) => {
+      const shapes = { x: [b, T, H, P], dt: [b, T, H], A: [H], B: [b, T, G, N], C: [b, T, G, N] };
+      const inputs = {
+        dt: draw(b * T * H, 8).map((u) => Math.fround(speed * (0.255 + 0.245 * u))),
+        A: draw(H, 9).map((u) => Math.fround(-1.025 + 0.975 * u)),
+      };
+      const check = {
+        forward: ssdScan.ssdScan,
+        gradient: ssdScan.ssdScanGrad,
+        plain: plainSsdScan,
+        shapes: full ? { ...shapes, D: [H], initialState: [b, H, P, N] } : shapes,
+        inputs,
+      };
+      // Chained products over 64 tokens, 130 channels and the states between chunks, in float32.
+      await agree(check, 1e-5);
+    },
+  );
 });

@@ -90,6 +90,7 @@ function call(
     const x = Math.min(count, WIDEST);
     backend.dispatch(pipeline, tensors, uniform, UNIFORM_AT, [x, Math.ceil(count / x)]);
   }
+  backend.release(uniform);
   for (const { dataId } of scratch) backend.disposeData(dataId);
   return Object.keys(outputs).map((name) => made.get(name)!);
 }
