@@ -24,6 +24,7 @@ import { dtypeOf, readName } from '../kernels';
 import * as tf from '../tf';
 import { openWebGpu } from '.';
 import type { FusedBackend } from './dispatch';
+import { variablesOf } from './shader';
 
 /** The kernel by way of TF.js, as the lab calls it. */
 async function run(kernel: Kernel, inputs: Arrays, shapes: Shapes, attrs: Attrs): Promise<Arrays> {
@@ -278,4 +279,53 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('shaders'
       await agree(check, 1e-5);
     },
   );
+
+  it('keeps calls apart where the commands are submitted in the midst of one, leaves nothing behind, and repeats its bits', async () => {
+    const batch = tf.env().get('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE') as number;
+    const backend = tf.backend() as FusedBackend;
+    const gradient = (rows: number, width: number) =>
+      tf.tidy(() => {
+        const x = tf.tensor(Float32Array.from(draw(rows * width, 1)), [rows, width]);
+        const given = { x, weight: tf.ones([width]), rstd: tf.fill([rows, 1], 0.7), dy: x };
+        return (tf.engine().runKernel('RmsNormGrad', given) as unknown as tf.Tensor[]).map((one) => tf.keep(one));
+      });
+    const read = async (tensors: tf.Tensor[]) => {
+      const values = await Promise.all(tensors.map((one) => one.data()));
+      tf.dispose(tensors);
+      return values.map((one) => [...one]);
+    };
+    const alone = [await read(gradient(70, 5)), await read(gradient(3, 9))];
+    const before = [tf.memory().numTensors, backend.numDataIds()];
+    try {
+      for (const size of [1, 2, 3, 5]) {
+        tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', size);
+        const both = [gradient(70, 5), gradient(3, 9)];
+        expect([await read(both[0]), await read(both[1])]).toEqual(alone);
+      }
+    } finally {
+      tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', batch);
+    }
+    expect([tf.memory().numTensors, backend.numDataIds()]).toEqual(before);
+  });
+});
+
+describe('variablesOf', () => {
+  const source = `
+    @group(0) @binding(0) var<uniform> call: Call;
+    @group(0) @binding(1) var<storage, read> x: array<f32>; // not y
+    @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+    @group(0) @binding(3) var<storage, read> z: array<f32>;
+    fn deep(i: u32) -> f32 { if (i > 0u) { return 1.0; } return x[i]; }
+    fn near(i: u32) -> f32 { return deep(i); } // z
+    @compute @workgroup_size(1) fn one(@builtin(workgroup_id) g: vec3<u32>) { y[g.z] = near(g.x); }
+    @compute @workgroup_size(1) fn two() { y[0] = z[0]; }`;
+
+  it('gives what an entry point reaches, not what only bears the name', () => {
+    expect(variablesOf(source, 'one')).toEqual([
+      { name: 'x', binding: 1, writable: false },
+      { name: 'y', binding: 2, writable: true },
+    ]);
+    expect(variablesOf(source, 'two').map(({ name }) => name)).toEqual(['y', 'z']);
+    expect(() => variablesOf(source, 'three')).toThrow('no entry point three');
+  });
 });
