@@ -1,5 +1,5 @@
 // How gpu.wgsl makes the optimiser steps and the sum of squares.
-import { ceilDiv, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPlans } from '../core/plan';
 import { adamw } from './kernel';
 
 /** Numbers of a part of the sum: kPart of gpu.wgsl. */

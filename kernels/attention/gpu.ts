@@ -1,5 +1,5 @@
 // How gpu.wgsl makes attention: queries and keys turned into scratch memory, then the tiles.
-import { ceilDiv, type GpuPass, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPass, type GpuPlans } from '../core/plan';
 
 /** Queries and keys of a tile, and channels that a workgroup sums into: kTile and kWidth of gpu.wgsl. */
 const TILE = 32;

@@ -1,5 +1,5 @@
 // How gpu.wgsl makes the causal convolution.
-import { ceilDiv, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPlans } from '../core/plan';
 
 /** Rows of a part of the weights' sums: kRows of gpu.wgsl. */
 const ROWS = 64;

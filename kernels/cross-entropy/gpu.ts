@@ -1,5 +1,5 @@
 // How gpu.wgsl makes cross-entropy.
-import { ceilDiv, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPlans } from '../core/plan';
 
 export const gpu: GpuPlans = {
   CrossEntropy: {

@@ -1,5 +1,5 @@
 // How gpu.wgsl makes gated activations.
-import { ceilDiv, type GpuPlan, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPlan, type GpuPlans } from '../core/plan';
 
 const plan = (entry: string): GpuPlan => ({
   passes: [{ entry, workgroups: ([rows, F]) => ceilDiv(rows * F, 256) }],

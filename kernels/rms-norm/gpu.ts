@@ -1,5 +1,5 @@
 // How gpu.wgsl makes RMSNorm, plain and gated.
-import { ceilDiv, type GpuPlan, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPlan, type GpuPlans } from '../core/plan';
 
 /** Rows of a part of dweight's sum: kRows of gpu.wgsl. */
 const ROWS = 64;

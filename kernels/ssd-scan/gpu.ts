@@ -1,5 +1,5 @@
 // How gpu.wgsl makes the state-space-dual scan.
-import { ceilDiv, type GpuPass, type GpuPlans } from '../core/gpu';
+import { ceilDiv, type GpuPass, type GpuPlans } from '../core/plan';
 import { chunk } from './kernel';
 
 type Ints = readonly number[];

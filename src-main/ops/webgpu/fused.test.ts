@@ -1,5 +1,5 @@
 // Every shader of kernels/ against the plain loops on whatever adapter there is, SwiftShader at the least: odd lengths, width one, NaN-filled buffers.
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import * as adamw from '../../../kernels/adamw/kernel';
 import { plain as plainAdamw } from '../../../kernels/adamw/plain';
 import * as attention from '../../../kernels/attention/kernel';
@@ -25,6 +25,9 @@ import * as tf from '../tf';
 import { openWebGpu } from '.';
 import type { FusedBackend } from './dispatch';
 import { variablesOf } from './shader';
+
+// Shader compilers get slow when other tests share the machine.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 /** The kernel by way of TF.js, as the lab calls it. */
 async function run(kernel: Kernel, inputs: Arrays, shapes: Shapes, attrs: Attrs): Promise<Arrays> {

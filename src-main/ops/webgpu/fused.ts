@@ -1,30 +1,30 @@
-// Runs the fused kernels of kernels/ on the GPU: every folder with a gpu.wgsl is found, and its kernels are registered with the backend `webgpu`.
+// Runs the fused kernels of kernels/ on the GPU: every folder with a gpu.ts is found, and its kernels are registered with the backend `webgpu`.
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { GpuPass, GpuPlans } from '../../../kernels/core/gpu';
 import type { Attrs, Kernel, Shapes } from '../../../kernels/core/kernel';
+import type { GpuPass, GpuPlan, GpuPlans } from '../../../kernels/core/plan';
 import { dtypeOf, kernels, readName, shapesOf } from '../kernels';
 import * as tf from '../tf';
 import type { FusedBackend } from './dispatch';
 import { type Variable, variablesOf } from './shader';
 
-const sources = import.meta.glob<string>('../../../kernels/*/gpu.wgsl', {
+const sources = import.meta.glob<string>('../../../kernels/*/*.wgsl', {
   eager: true,
   query: '?raw',
   import: 'default',
 });
 const plans = import.meta.glob<GpuPlans>('../../../kernels/*/gpu.ts', { eager: true, import: 'gpu' });
-const core = import.meta.glob<string>('../../../kernels/core/core.wgsl', {
-  eager: true,
-  query: '?raw',
-  import: 'default',
-});
-
 /** Numbers in a call's uniform: the inputs' bits, ints and floats. */
 const UNIFORM_BYTES = 128;
 /** Where every shader has its uniform. */
 const UNIFORM_AT = 0;
 /** Workgroups along x; the rest goes along y. Both stay below the 65,535 that every device grants. */
 const WIDEST = 32768;
+
+interface Shader {
+  kernel: Kernel;
+  plan: GpuPlan;
+  code: string;
+}
 
 interface Pass {
   variables: readonly Variable[];
@@ -33,39 +33,35 @@ interface Pass {
 
 /** Registers every kernel that has a shader with the backend `webgpu`. */
 export function registerFused(): void {
-  for (const [file, source] of Object.entries(sources)) {
-    const folder = plans[file.replace(/gpu\.wgsl$/, 'gpu.ts')];
-    if (!folder) throw new Error(`internal: ${file} has no gpu.ts beside it`);
-    const code = `${Object.values(core)[0]}\n${source}`;
-    for (const name of Object.keys(folder)) {
+  for (const [file, folder] of Object.entries(plans)) {
+    const code = moduleOf(file.slice(0, -'gpu.ts'.length));
+    for (const [name, plan] of Object.entries(folder)) {
       const kernel = kernels.get(name);
       if (!kernel) throw new Error(`internal: ${file} is for ${name}, which no kernel.ts names`);
+      const shader: Shader = { kernel, plan, code };
       tf.registerKernel({
         kernelName: name,
         backendName: 'webgpu',
         kernelFunc: ({ inputs, attrs, backend }) =>
-          call(
-            backend as FusedBackend,
-            kernel,
-            folder,
-            code,
-            inputs as Record<string, TensorInfo>,
-            (attrs ?? {}) as Attrs,
-          ),
+          call(backend as FusedBackend, shader, inputs as Record<string, TensorInfo>, (attrs ?? {}) as Attrs),
       });
     }
   }
 }
 
+/** The shader module of a folder: what all share, then the folder's files in order of name. */
+function moduleOf(folder: string): string {
+  const own = Object.keys(sources).filter((file) => file.startsWith(folder));
+  if (own.length === 0) throw new Error(`internal: ${folder}gpu.ts has no shader beside it`);
+  return ['../../../kernels/core/core.wgsl', ...own.sort()].map((file) => sources[file]).join('\n');
+}
+
 function call(
   backend: FusedBackend,
-  kernel: Kernel,
-  folder: GpuPlans,
-  code: string,
+  { kernel, plan, code }: Shader,
   inputs: Record<string, TensorInfo>,
   attrs: Attrs,
 ): TensorInfo[] {
-  const plan = folder[kernel.name];
   const shapes = shapesOf(inputs);
   const ints = kernel.ints(shapes, attrs);
   const outputs = kernel.outputs(shapes, attrs);

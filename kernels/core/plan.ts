@@ -6,6 +6,7 @@
 // The uniform is at binding 0, the storage variables at 1 and on. It starts with `present: u32`, one bit for each input of kernel.ts that is there;
 // then come its ints (i32) and its floats (f32).
 // An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants.
+// Every .wgsl file of a folder belongs to one module, with core/core.wgsl before them.
 // Workgroups are counted flat; the host folds them into two dimensions, so a shader asks `flat(group, groups)` and checks it against its own count.
 
 import type { Attrs } from './kernel';
