@@ -167,17 +167,40 @@ function prepare({ forward, gradient, plain, shapes, attrs = {}, inputs = {}, se
 export function expectAgreement(native: Native, check: Check, tolerance: number): Record<string, number> {
   const { given, outputs, gradientShapes, feed, rule, gradient, attrs } = prepare(check);
   const own = native.run(check.forward, given, check.shapes, attrs);
+  const slopes = rule && gradient && native.run(gradient, feed(own), gradientShapes, attrs);
+  const wanted = rule && gradient && check.plain[gradient.name](feed(outputs), gradientShapes, attrs);
+  return compared(native.isa, check, { own, outputs, slopes, wanted }, tolerance);
+}
+
+/** A device whose results take a while: rounds the inputs to the kernel's types, fills the outputs with NaN, calls, and gives the outputs. */
+export type Run = (kernel: Kernel, inputs: Arrays, shapes: Shapes, attrs: Attrs) => Promise<Arrays>;
+
+/** As `expectAgreement`, on a device that answers later. */
+export async function expectAgreementOn(device: string, run: Run, check: Check, tolerance: number) {
+  const { given, outputs, gradientShapes, feed, rule, gradient, attrs } = prepare(check);
+  const own = await run(check.forward, given, check.shapes, attrs);
+  const slopes = rule && gradient && (await run(gradient, feed(own), gradientShapes, attrs));
+  const wanted = rule && gradient && check.plain[gradient.name](feed(outputs), gradientShapes, attrs);
+  return compared(device, check, { own, outputs, slopes, wanted }, tolerance);
+}
+
+interface Results {
+  own: Arrays;
+  outputs: Arrays;
+  slopes?: Arrays;
+  wanted?: Arrays;
+}
+
+function compared(device: string, check: Check, { own, outputs, slopes, wanted }: Results, tolerance: number) {
+  const { forward, gradient, floor } = check;
   const errors: Record<string, number> = {};
-  for (const [name, value] of Object.entries(own)) errors[name] = relativeError(value, outputs[name], check.floor);
-  if (rule && gradient) {
-    const slopes = check.plain[gradient.name](feed(outputs), gradientShapes, attrs);
-    const ownSlopes = native.run(gradient, feed(own), gradientShapes, attrs);
-    for (const name of rule.of) expect(ownSlopes, `outputs of ${gradient.name}`).toHaveProperty(`d${name}`);
-    for (const [name, value] of Object.entries(ownSlopes))
-      errors[name] = relativeError(value, slopes[name], check.floor);
+  for (const [name, value] of Object.entries(own)) errors[name] = relativeError(value, outputs[name], floor);
+  if (slopes && wanted) {
+    for (const name of forward.gradient!.of) expect(slopes, `outputs of ${gradient!.name}`).toHaveProperty(`d${name}`);
+    for (const [name, value] of Object.entries(slopes)) errors[name] = relativeError(value, wanted[name], floor);
   }
   for (const [name, error] of Object.entries(errors))
-    expect(error, `${check.forward.name} on ${native.isa}: ${name}`).toBeLessThanOrEqual(tolerance);
+    expect(error, `${forward.name} on ${device}: ${name}`).toBeLessThanOrEqual(tolerance);
   return errors;
 }
 

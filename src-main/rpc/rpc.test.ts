@@ -182,7 +182,11 @@ describe('runs', () => {
       'runs[1].model.layers[0].block',
       'runs[2].task.options.source',
     ]);
-    const large = { format: 'archlab.model/1', width: 16_384, layers: [{ repeat: 64, layers: [{ block: 'gated_mlp' }] }] };
+    const large = {
+      format: 'archlab.model/1',
+      width: 16_384,
+      layers: [{ repeat: 64, layers: [{ block: 'gated_mlp' }] }],
+    };
     const three = await refusal('runs', 'create', { runs: [draft(), draft({ model: large })] });
     expect(three.problems).toMatchObject([{ path: 'runs[1].model', hint: 'take a smaller width or fewer layers' }]);
     expect(await call.runs.list({})).toEqual([]);

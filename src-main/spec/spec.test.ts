@@ -132,7 +132,8 @@ describe('a run', () => {
       'run.seed: -1 does not fit: it wants at least 0',
     );
     expect(
-      refusal(() => parseRun({ ...fixture('run-1.json'), optimiser: { kind: 'sgd', lr: 0 } }, catalogue, tasks)).message,
+      refusal(() => parseRun({ ...fixture('run-1.json'), optimiser: { kind: 'sgd', lr: 0 } }, catalogue, tasks))
+        .message,
     ).toBe('run.optimiser.lr: 0 does not fit: it wants more than 0');
     expect(
       refusal(() => parseRun({ ...fixture('run-1.json'), name: 'n'.repeat(201) }, catalogue, tasks)).message,

@@ -2,7 +2,9 @@
 // Loaded only once `navigator.gpu` is there, since TF.js's kernels look for it when they load.
 import '@tensorflow/tfjs-backend-webgpu/dist/register_all_kernels';
 import * as tf from '../tf';
-import { RepairedBackend, repairKernels } from './repairs';
+import { FusedBackend } from './dispatch';
+import { registerFused } from './fused';
+import { repairKernels } from './repairs';
 
 /** What kernels may use beyond WebGPU's guaranteed minimum: all that the adapter has. */
 const LIMITS = [
@@ -28,7 +30,8 @@ export async function register(adapter: GPUAdapter): Promise<void> {
   // Small tensors stay on the GPU too: a result then comes from one kind of arithmetic.
   tf.env().set('WEBGPU_CPU_FORWARD', false);
   repairKernels();
-  tf.registerBackend('webgpu', () => new RepairedBackend(device, adapter.info));
+  registerFused();
+  tf.registerBackend('webgpu', () => new FusedBackend(device, adapter.info));
 }
 
 /** Ends the process's present work with an error that no promise of ours can swallow. */

@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import { expect, it } from 'vitest';
 import { readCase, runCase } from '../../engine/parity';
-import { useDevice } from '..';
+import { fallbacks, useDevice } from '..';
 
 const GOLDEN = resolve(import.meta.dirname, '../../../test/golden');
 
@@ -17,6 +17,7 @@ it
     const rows = await runCase(readCase(`${GOLDEN}/${name}.json`));
     expect(rows!.length).toBeGreaterThan(5);
     expect(rows!.filter(({ ok }) => !ok)).toEqual([]);
+    expect(fallbacks()).toEqual([]); // else it proved the compositions, not the shaders
   },
   // Shader compilers get slow when other tests share the machine.
   300_000,

@@ -215,6 +215,11 @@ export default {
     addText: 'Add a text…',
     textAdded: 'Added “{name}”, {size}.',
     textEmpty: '{file} is empty; choose a text with something in it.',
+    textBinary:
+      '{file} is not UTF-8 text. Save it as UTF-8; or type its absolute path as the source, then its bytes are taken as they are.',
+    textTooBig:
+      '{file} has more than {most}, the most that the window hands over. Type its absolute path as the source.',
+    textNone: '{file} holds no UTF-8 text.',
     bundled: 'bundled',
   },
   keys: {

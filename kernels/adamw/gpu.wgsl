@@ -1,0 +1,83 @@
+// The step of SGD, one invocation a number, and the sum of squares of a gradient.
+
+struct Sgd {
+  present: u32, // bits 2 and 4: buffer, scale
+  n: u32,
+  nesterov: u32,
+  momentum: f32,
+  decay: f32,
+}
+struct SquareSum {
+  present: u32,
+  n: u32,
+}
+@group(0) @binding(0) var<uniform> descent: Sgd;
+@group(0) @binding(0) var<uniform> square: SquareSum;
+@group(0) @binding(1) var<storage, read> weight: array<f32>; // all of one shape, [n]
+@group(0) @binding(2) var<storage, read> gradient: array<f32>;
+@group(0) @binding(3) var<storage, read> buffer: array<f32>;
+@group(0) @binding(4) var<storage, read> rate: array<f32>; // [1]: lr
+@group(0) @binding(5) var<storage, read> scale: array<f32>; // [] or absent
+@group(0) @binding(6) var<storage, read> x: array<f32>;
+@group(0) @binding(7) var<storage, read_write> weight_out: array<f32>;
+@group(0) @binding(8) var<storage, read_write> buffer_out: array<f32>;
+@group(0) @binding(9) var<storage, read_write> partial: array<f32>; // [parts]
+@group(0) @binding(10) var<storage, read_write> sum_out: array<f32>; // []
+
+@compute @workgroup_size(256)
+fn sgd(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let i = flat(group, groups) * 256u + lane;
+  if (i >= descent.n) {
+    return;
+  }
+  var step = gradient[i];
+  if ((descent.present & 16u) != 0u) {
+    step *= scale[0];
+  }
+  step += descent.decay * weight[i];
+  if ((descent.present & 4u) != 0u) {
+    let b = descent.momentum * buffer[i] + step;
+    buffer_out[i] = b;
+    step = select(b, step + descent.momentum * b, descent.nesterov != 0u);
+  }
+  weight_out[i] = weight[i] - rate[0] * step;
+}
+
+// Numbers of a part of the sum.
+const kPart = 4096u;
+
+@compute @workgroup_size(64)
+fn square_parts(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let part = flat(group, groups);
+  if (part * kPart >= square.n) {
+    return;
+  }
+  var own = 0.0;
+  for (var i = part * kPart + lane; i < min(square.n, (part + 1u) * kPart); i += 64u) {
+    own += x[i] * x[i];
+  }
+  let total = sum64(lane, own);
+  if (lane == 0u) {
+    partial[part] = total;
+  }
+}
+
+@compute @workgroup_size(64)
+fn square_sum(@builtin(local_invocation_index) lane: u32) {
+  var own = 0.0;
+  for (var part = lane; part < ceil_div(square.n, kPart); part += 64u) {
+    own += partial[part];
+  }
+  let total = sum64(lane, own);
+  if (lane == 0u) {
+    sum_out[0] = total;
+  }
+}

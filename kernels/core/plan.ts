@@ -1,0 +1,35 @@
+// What a kernel folder says about its gpu.wgsl, as plain data: the entry points that make a kernel, how far they spread, what lies between them.
+//
+// The host binds tensors to the shader's variables by name. A `read` variable is the input of that name, and left unread where it is absent; a
+// `read_write` variable is the output of that name or scratch memory. An output whose name an input of the folder bears too is called `<name>_out`;
+// an input whose name WGSL reserves is called `<name>_in`.
+// The uniform is at binding 0, the storage variables at 1 and on. It starts with `present: u32`, one bit for each input of kernel.ts that is there;
+// then come its ints (i32) and its floats (f32).
+// An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants.
+// Every .wgsl file of a folder belongs to one module, with core/core.wgsl before them.
+// Workgroups are counted flat; the host folds them into two dimensions, so a shader asks `flat(group, groups)` and checks it against its own count.
+
+import type { Attrs } from './kernel';
+
+export interface GpuPass {
+  /** Entry point in gpu.wgsl. */
+  entry: string;
+  /** Number of workgroups, from kernel.ts's ints. */
+  workgroups(ints: readonly number[]): number;
+  /** Values of the shader's `override` constants. */
+  constants?: Readonly<Record<string, number>>;
+}
+
+export interface GpuPlan {
+  /** Run one after the other; each sees what those before it wrote. */
+  passes: readonly GpuPass[];
+  /** Float32 numbers of each scratch variable. */
+  scratch?(ints: readonly number[]): Readonly<Record<string, number>>;
+  /** In place of kernel.ts's floats. */
+  floats?(attrs: Attrs): number[];
+}
+
+/** The plans of a folder by kernel name. */
+export type GpuPlans = Readonly<Record<string, GpuPlan>>;
+
+export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);

@@ -1,0 +1,119 @@
+// Runs the fused kernels of kernels/ on the GPU: every folder with a gpu.ts is found, and its kernels are registered with the backend `webgpu`.
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import type { Attrs, Kernel, Shapes } from '../../../kernels/core/kernel';
+import type { GpuPass, GpuPlan, GpuPlans } from '../../../kernels/core/plan';
+import { dtypeOf, kernels, readName, shapesOf } from '../kernels';
+import * as tf from '../tf';
+import type { FusedBackend } from './dispatch';
+import { type Variable, variablesOf } from './shader';
+
+const sources = import.meta.glob<string>('../../../kernels/*/*.wgsl', {
+  eager: true,
+  query: '?raw',
+  import: 'default',
+});
+const plans = import.meta.glob<GpuPlans>('../../../kernels/*/gpu.ts', { eager: true, import: 'gpu' });
+/** Numbers in a call's uniform: the inputs' bits, ints and floats. */
+const UNIFORM_BYTES = 128;
+/** Where every shader has its uniform. */
+const UNIFORM_AT = 0;
+/** Workgroups along x; the rest goes along y. Both stay below the 65,535 that every device grants. */
+const WIDEST = 32768;
+
+interface Shader {
+  kernel: Kernel;
+  plan: GpuPlan;
+  code: string;
+}
+
+interface Pass {
+  variables: readonly Variable[];
+  pipeline: GPUComputePipeline;
+}
+
+/** Registers every kernel that has a shader with the backend `webgpu`. */
+export function registerFused(): void {
+  for (const [file, folder] of Object.entries(plans)) {
+    const code = moduleOf(file.slice(0, -'gpu.ts'.length));
+    for (const [name, plan] of Object.entries(folder)) {
+      const kernel = kernels.get(name);
+      if (!kernel) throw new Error(`internal: ${file} is for ${name}, which no kernel.ts names`);
+      const shader: Shader = { kernel, plan, code };
+      tf.registerKernel({
+        kernelName: name,
+        backendName: 'webgpu',
+        kernelFunc: ({ inputs, attrs, backend }) =>
+          call(backend as FusedBackend, shader, inputs as Record<string, TensorInfo>, (attrs ?? {}) as Attrs),
+      });
+    }
+  }
+}
+
+/** The shader module of a folder: what all share, then the folder's files in order of name. */
+function moduleOf(folder: string): string {
+  const own = Object.keys(sources).filter((file) => file.startsWith(folder));
+  if (own.length === 0) throw new Error(`internal: ${folder}gpu.ts has no shader beside it`);
+  return ['../../../kernels/core/core.wgsl', ...own.sort()].map((file) => sources[file]).join('\n');
+}
+
+function call(
+  backend: FusedBackend,
+  { kernel, plan, code }: Shader,
+  inputs: Record<string, TensorInfo>,
+  attrs: Attrs,
+): TensorInfo[] {
+  const shapes = shapesOf(inputs);
+  const ints = kernel.ints(shapes, attrs);
+  const outputs = kernel.outputs(shapes, attrs);
+  const made = new Map<string, TensorInfo>();
+  for (const [name, shape] of Object.entries(outputs)) made.set(name, backend.fresh(shape, dtypeOf(kernel, name)));
+  const scratch = Object.entries(plan.scratch?.(ints) ?? {}).map(([name, size]) => {
+    const info = backend.fresh([size], 'float32');
+    made.set(name, info);
+    return info;
+  });
+  const uniform = backend.uniform(words(kernel, shapes, ints, (plan.floats ?? kernel.floats)?.(attrs) ?? []));
+  for (const pass of plan.passes) {
+    const count = pass.workgroups(ints);
+    if (count === 0) continue;
+    const { pipeline, variables } = compiled(backend.device, code, pass);
+    const tensors = variables.map(({ name, binding, writable }) => {
+      const info = writable
+        ? (made.get(name) ?? made.get(name.replace(/_out$/, '')))
+        : inputs[name.replace(/_in$/, '')];
+      return { binding, writable, info };
+    });
+    const x = Math.min(count, WIDEST);
+    backend.dispatch(pipeline, tensors, uniform, UNIFORM_AT, [x, Math.ceil(count / x)]);
+  }
+  backend.release(uniform);
+  for (const { dataId } of scratch) backend.disposeData(dataId);
+  return Object.keys(outputs).map((name) => made.get(name)!);
+}
+
+function words(kernel: Kernel, shapes: Shapes, ints: readonly number[], floats: readonly number[]): ArrayBuffer {
+  const buffer = new ArrayBuffer(UNIFORM_BYTES);
+  const whole = new Int32Array(buffer);
+  whole[0] = kernel.inputs.reduce((bits, declared, i) => bits | (shapes[readName(declared).name] ? 1 << i : 0), 0);
+  whole.set(ints, 1);
+  new Float32Array(buffer).set(floats, 1 + ints.length);
+  return buffer;
+}
+
+const modules = new Map<string, GPUShaderModule>();
+const pipelines = new Map<GpuPass, Pass>();
+
+/** Compiled on first use: a pass is one entry point with fixed constants. */
+function compiled(device: GPUDevice, code: string, pass: GpuPass): Pass {
+  const known = pipelines.get(pass);
+  if (known) return known;
+  const module = modules.get(code) ?? device.createShaderModule({ code });
+  modules.set(code, module);
+  const compute = { module, entryPoint: pass.entry, constants: pass.constants };
+  const made = {
+    variables: variablesOf(code, pass.entry),
+    pipeline: device.createComputePipeline({ layout: 'auto', compute }),
+  };
+  pipelines.set(pass, made);
+  return made;
+}
