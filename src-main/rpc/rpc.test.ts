@@ -295,6 +295,10 @@ describe('runs', () => {
     expect(eta(run({ steps: 30 }))).toBe(10);
     expect(eta(run({ steps: 30, tokens: 160 }))).toBe(3);
     expect(eta(run({ steps: 30, seconds: 7 }))).toBe(2);
+    // By the clock a step takes twice as long as its training.
+    expect(eta(run({ steps: 30 }), 1)).toBe(20);
+    expect(eta(run({ steps: 30, tokens: 160 }), 1)).toBe(6);
+    expect(eta(run({ steps: 30, seconds: 7 }), 1)).toBe(4);
     expect(eta({ ...run({ steps: 30 }), status: 'finished' })).toBeNull();
     expect(eta({ ...run({ steps: 30 }), step: 0 })).toBeNull();
   });

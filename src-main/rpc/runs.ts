@@ -20,6 +20,7 @@ import type { Implementation, RunRow } from './contract';
 import { exampleRuns } from './example';
 import type { Lab } from './lab';
 import { type Inputs, id, ids, name, nothing } from './method';
+import { Pace } from './pace';
 
 export const inputs: Inputs<'runs'> = {
   list: z.strictObject({ deleted: z.boolean().optional() }),
@@ -45,12 +46,19 @@ const MAX_CSV_POINTS = 4_000_000;
 export function runs(lab: Lab): Implementation['runs'] {
   const { store, supervisor, paths, tell, now } = lab;
   /** The rows of the given records, with one look at the queue and the metrics for all of them. */
+  const pace = new Pace();
   const rowsOf = (records: readonly RunRecord[]): RunRow[] => {
     const places = new Map(queued(store).map((id, i) => [id, i + 1]));
     const all = records.length === 1 ? standings(store, records[0].key) : standings(store);
     const byRun = Map.groupBy(all, ({ run }) => run);
     return records.map((run) =>
-      rowOf(run, byRun.get(run.key) ?? [], places.get(run.id) ?? null, newestCheckpoint(run)),
+      rowOf(
+        run,
+        byRun.get(run.key) ?? [],
+        places.get(run.id) ?? null,
+        newestCheckpoint(run),
+        eta(run, pace.see(run, now())),
+      ),
     );
   };
   const newestCheckpoint = (run: RunRecord): number | null => checkpoints(store, run.key).at(-1)?.step ?? null;
@@ -164,13 +172,18 @@ function readDraft(draft: unknown, lab: string): RunSpec {
   return spec;
 }
 
-/** Seconds left at the pace so far, to whichever limit comes first; null while there is no pace or nothing is left to do. */
-export function eta({ status, step, tokens, seconds, spec }: RunRecord): number | null {
+/**
+ * Seconds left to whichever limit comes first, at `pace` seconds a step by the clock, else at that of training so far;
+ * null while there is no pace or nothing is left to do.
+ */
+export function eta({ status, step, tokens, seconds, spec }: RunRecord, pace: number | null = null): number | null {
   if (!['running', 'starting', 'paused'].includes(status) || step === 0 || seconds <= 0) return null;
   const { budget } = spec;
-  const left = [((budget.steps - step) * seconds) / step];
-  if (budget.tokens !== undefined && tokens > 0) left.push(((budget.tokens - tokens) * seconds) / tokens);
-  if (budget.seconds !== undefined) left.push(budget.seconds - seconds);
+  const trained = seconds / step;
+  const each = pace ?? trained;
+  const left = [(budget.steps - step) * each];
+  if (budget.tokens !== undefined && tokens > 0) left.push(((budget.tokens - tokens) * step * each) / tokens);
+  if (budget.seconds !== undefined) left.push(((budget.seconds - seconds) * each) / trained);
   return Math.max(0, Math.min(...left));
 }
 
@@ -179,6 +192,7 @@ function rowOf(
   metrics: readonly Standing[],
   queue: number | null,
   checkpointStep: number | null,
+  etaSeconds: number | null,
 ): RunRow {
   const { facts, spec } = run;
   return {
@@ -190,7 +204,7 @@ function rowOf(
     steps: run.steps,
     tokens: run.tokens,
     seconds: run.seconds,
-    etaSeconds: eta(run),
+    etaSeconds,
     createdAt: run.createdAt,
     startedAt: run.startedAt,
     endedAt: run.endedAt,

@@ -68,6 +68,16 @@ it('repeats a group, and tells a screen reader what it did', async () => {
   expect(await window.at('announcement').textContent()).toMatch(/\S/);
 });
 
+it('opens training with every model chosen, whose key does not press what has the focus there', async () => {
+  await press('Control+Enter');
+  await window.at('train-dialog').waitFor();
+  await expect.poll(focused).not.toMatch(/^node-/);
+  await window.page.waitForTimeout(100);
+  expect(await window.at('train-start').isEnabled()).toBe(true);
+  await press('Escape');
+  await window.at('train-dialog').waitFor({ state: 'hidden' });
+});
+
 it('goes from page to page by letters', async () => {
   await press('g', 'r');
   await window.at('runs-page').waitFor();

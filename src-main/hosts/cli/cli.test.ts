@@ -73,7 +73,7 @@ describe('progress', () => {
     const view = watch(100);
     const metric = (step: number, seconds: number): RunEvent => ({
       seq: step,
-      at: 0,
+      at: seconds * 1000,
       kind: 'metric',
       step,
       tokens: 0,

@@ -26,7 +26,7 @@ export function showProgress(
 export function watch(steps: number) {
   let step = 0;
   let loss: number | null = null;
-  let first: { step: number; seconds: number } | undefined;
+  let first: { step: number; at: number } | undefined;
   let left: number | null = null;
   return {
     see(event: RunEvent): void {
@@ -34,9 +34,9 @@ export function watch(steps: number) {
       if (event.kind === 'started') first = undefined;
       if (event.kind !== 'metric') return;
       loss = event.values['loss/train'] ?? loss;
-      // The first reading holds the warm-up, so the pace is taken from it on.
-      if (!first) first = { step, seconds: event.seconds };
-      else if (step > first.step) left = ((event.seconds - first.seconds) / (step - first.step)) * (steps - step);
+      // The first reading holds the warm-up, so the pace is taken from it on; by the clock, which evaluations take time of too.
+      if (!first) first = { step, at: event.at };
+      else if (step > first.step) left = ((event.at - first.at) / 1000 / (step - first.step)) * (steps - step);
     },
     get step() {
       return step;
