@@ -43,12 +43,15 @@ function wants(issue: z.core.$ZodIssue): string {
     case 'invalid_type':
       return `it wants ${issue.expected === 'int' ? 'a whole number' : `${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`}`;
     case 'too_small':
-      return `it wants ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue.origin)}`;
+      return `it wants ${issue.inclusive === false ? 'more than' : 'at least'} ${counted(Number(issue.minimum), issue.origin)}`;
     case 'too_big':
-      return `it wants ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue.origin)}`;
+      return `it wants ${issue.inclusive === false ? 'less than' : 'at most'} ${counted(Number(issue.maximum), issue.origin)}`;
     default:
       return issue.message.toLowerCase();
   }
 }
 
-const unitOf = (origin: string): string => ({ array: ' entries', string: ' characters' })[origin] ?? '';
+const counted = (n: number, origin: string): string => {
+  const noun = { array: n === 1 ? 'entry' : 'entries', string: n === 1 ? 'character' : 'characters' }[origin];
+  return noun ? `${n} ${noun}` : String(n);
+};
