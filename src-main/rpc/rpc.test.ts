@@ -249,7 +249,7 @@ describe('runs', () => {
     ]);
     expect(csv).toHaveLength(62);
 
-    expect(notices).toContainEqual({ kind: 'runs', ids: [row.id] });
+    await until('a notice', async () => notices.some((notice) => notice.kind === 'runs' && notice.ids[0] === row.id));
     const measured = notices.filter((notice) => notice.kind === 'metrics');
     // One every 200 ms at most; 30 steps of 5 ms give no more than a few.
     expect(measured.length).toBeLessThan(10);
