@@ -26,6 +26,8 @@ export class Window {
     const window = new Window(await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' }));
     await window.page.goto(address);
     await window.at('page-build').waitFor();
+    // The palette fills once main has answered; keys pressed before that find no blocks.
+    await window.at('palette-mamba2').waitFor();
     return window;
   }
 
