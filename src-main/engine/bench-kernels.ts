@@ -1,121 +1,143 @@
-// Measures single kernels of the cpu device beside the processor's peak: products of matrices, and the fused mixers forward and backward.
-import { measurePeak, runKernel, tf, useDevice } from '../ops';
+// Single kernels beside their floor: every call that the steps of the measured blocks make, made again where it stands until its time is known.
+import { kernels, type WatchedCall, watchKernels } from '../ops';
+import { bytesMoved, flopOfCall } from './bench-flops';
+import { ADAMW, CONFIGS, type Precision } from './bench-models';
+import { roof } from './bench-peaks';
+import { type Row, type Spread, spread } from './bench-rows';
+import { benchOf } from './bench-steps';
+import { type Asked, open, quickPeak, taken, type Work } from './bench-work';
+import { gradientsOf } from './gradient';
+import { globalNorm } from './optimiser';
 
-export interface KernelResult {
-  /** What was run, its sizes included. */
-  name: string;
-  pass: 'product' | 'forward' | 'backward';
-  precision: 'float32' | 'bfloat16';
-  threads: number;
-  /** By the median of the samples, counting multiply-adds as two. */
-  gflops: number;
-  /** Of the peak of multiply-adds in that precision, measured just before; null where there is no probe for it. */
-  share: number | null;
-}
-interface Work {
-  name: string;
-  pass: KernelResult['pass'];
-  flop: number;
-  run(): tf.Tensor[];
-  dispose(): void;
+interface Known {
+  kernel: string;
+  ints: number[];
+  read: number;
+  written: number;
+  times: Spread;
+  blocks: Set<string>;
 }
 
-const SQUARES = [128, 256, 512, 1024, 2048];
-/** Width and inner width of the gated MLP; 2048 tokens a step. */
-const SIZES: Record<string, [width: number, inner: number]> = { S: [128, 344], M: [256, 704], L: [512, 1408] };
-const TOKENS = 2048;
+/** Times of the same call, for at least this long and at least so often. */
+const MS = 12;
+const TIMES = 3;
 
-function product(name: string, m: number, n: number, k: number, transA: boolean, transB: boolean): Work {
-  const a = tf.randomUniform(transA ? [k, m] : [m, k], -1, 1);
-  const b = tf.randomUniform(transB ? [n, k] : [k, n], -1, 1);
-  const label = `${name} [${m}, ${k}]${transA ? 'ᵀ' : ''} × [${k}, ${n}]${transB ? 'ᵀ' : ''}`;
-  const run = () => [tf.matMul(a, b, transA, transB)];
-  return { name: label, pass: 'product', flop: 2 * m * n * k, run, dispose: () => tf.dispose([a, b]) };
-}
+/** Calls on less are all overhead. */
+const LEAST_BYTES = 2 ** 16;
 
-/** The makers of all work, so that only one's tensors live at a time. */
-function products(): (() => Work)[] {
-  const shapes = Object.entries(SIZES).flatMap(([size, [width, inner]]) =>
-    (
-      [
-        ['qkv', width, 3 * width],
-        ['up', width, inner],
-        ['down', inner, width],
-      ] as const
-    ).flatMap(([name, from, to]) => [
-      () => product(`${size} ${name}`, TOKENS, to, from, false, false),
-      () => product(`${size} ${name} dX`, TOKENS, from, to, false, true),
-      () => product(`${size} ${name} dW`, from, to, TOKENS, true, false),
-    ]),
-  );
-  const rows = [1, 4].flatMap((m) => [
-    () => product(`${m} row${m > 1 ? 's' : ''}`, m, 1408, 512, false, false),
-    () => product(`${m} row${m > 1 ? 's' : ''}`, m, 1408, 512, false, true),
-  ]);
-  return [...SQUARES.map((n) => () => product(`${n}³`, n, n, n, false, false)), ...shapes, ...rows];
-}
-
-/** Causal attention at the sizes of M and L: two products forward and five backward, over half of all pairs. */
-function attention(size: string, batch: number, tokens: number, heads: number, width: number): (() => Work)[] {
-  const draw = () => tf.randomUniform([batch, tokens, heads, width], -1, 1);
-  const attrs = { scale: width ** -0.5, causal: true };
-  const pairs = (batch * heads * tokens * (tokens + 1)) / 2;
-  const name = `attention ${size} [${batch}, ${tokens}, ${heads}, ${width}]`;
-  return [
-    () => {
-      const [q, k, v] = [draw(), draw(), draw()];
-      const run = () => Object.values(runKernel('Attention', { q, k, v }, attrs));
-      return { name, pass: 'forward', flop: 4 * pairs * width, run, dispose: () => tf.dispose([q, k, v]) };
-    },
-    () => {
-      const [q, k, v, slope] = [draw(), draw(), draw(), draw()];
-      const { o, lse } = runKernel('Attention', { q, k, v }, attrs);
-      const run = () => Object.values(runKernel('AttentionGrad', { q, k, v, o, lse, do: slope }, attrs));
-      const dispose = () => tf.dispose([q, k, v, slope, o, lse]);
-      return { name, pass: 'backward', flop: 10 * pairs * width, run, dispose };
-    },
-  ];
-}
-
-function medianMs(work: Work, ms: number): number {
+function timed(again: () => void): Spread {
   const times: number[] = [];
-  tf.dispose(work.run());
-  const end = performance.now() + ms;
-  while (times.length < 3 || performance.now() < end) {
+  const end = performance.now() + MS;
+  while (times.length < TIMES || (times.length < 200 && performance.now() < end)) {
     const start = performance.now();
-    const results = work.run();
+    again();
     times.push(performance.now() - start);
-    tf.dispose(results);
   }
-  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+  return spread(times);
 }
 
-/** Runs everything in each precision, on one thread and on all; `ms`: at least so long a row; `only`: rows whose name it fits. */
-export async function measureKernels(
-  { threads, ms = 40, only = /./ }: { threads?: number; ms?: number; only?: RegExp },
-  onResult: (result: KernelResult) => void,
-): Promise<KernelResult[]> {
-  const results: KernelResult[] = [];
-  const { threads: all } = await useDevice('cpu', { threads });
-  const makers = [...products(), ...attention('M', 8, 256, 4, 64), ...attention('L', 4, 512, 8, 64)];
-  for (const precision of ['float32', 'bfloat16'] as const)
-    for (const count of all > 1 ? [1, all] : [1]) {
-      await useDevice('cpu', { threads: count, precision });
-      for (const make of makers) {
-        const work = make();
-        if (!only.test(work.name)) {
-          work.dispose();
-          continue;
-        }
-        const peak = measurePeak(count, precision, 200_000);
-        const gflops = work.flop / medianMs(work, ms) / 1e6;
-        work.dispose();
-        const share = peak ? gflops / peak : null;
-        const result = { name: work.name, pass: work.pass, precision, threads: count, gflops, share };
-        results.push(result);
-        onResult(result);
-      }
+/** Bytes of each array once, however often a call names it. */
+const bytesOf = (arrays: WatchedCall['arrays']): number =>
+  [...new Set(arrays)].reduce((sum, array) => sum + (array?.byteLength ?? 0), 0);
+
+/** Runs one step of a block op by op; each call that `known` has not seen is measured at once. Later numbers of that step mean nothing. */
+function look(config: string, block: string, known: Map<string, Known>, only: RegExp): void {
+  const bench = benchOf(config, block);
+  const watcher = ({ kernel, arrays, inputs, ints, again }: WatchedCall) => {
+    if (!only.test(kernel)) return;
+    const key = [kernel, ints, arrays.map((array) => array?.length)].join(' ');
+    const seen = known.get(key);
+    if (seen) {
+      seen.blocks.add(block);
+      return;
     }
-  await useDevice('cpu', { threads });
-  return results;
+    const moved = bytesMoved(kernel, ints);
+    const read = moved?.read ?? bytesOf(arrays.slice(0, inputs));
+    const written = moved?.written ?? bytesOf(arrays.slice(inputs));
+    if (read + written < LEAST_BYTES) return;
+    known.set(key, { kernel, ints: [...ints], read, written, times: timed(again), blocks: new Set([block]) });
+  };
+  try {
+    watchKernels(watcher, () => {
+      const { gradients, loss } = gradientsOf(bench.model, [bench.part], 0);
+      globalNorm(gradients).dispose();
+      bench.optimiser.update(gradients, ADAMW.lr);
+      for (const tensor of [loss, ...gradients.values()]) tensor.dispose();
+    });
+  } finally {
+    bench.dispose();
+  }
+}
+
+function rowOf(
+  { kernel, ints, read, written, times, blocks }: Known,
+  { config, threads, peak }: { config: string; threads: number; peak: number | undefined },
+) {
+  const flop = flopOfCall(kernel, ints);
+  const bytes = read + written;
+  // As much read as written, or reading alone, whichever is nearer to what the kernel does.
+  const bandwidth = roof(bytes, written > read / 4 ? 'copy' : 'read', threads) ?? Number.POSITIVE_INFINITY;
+  const byFlop = peak ? flop / peak / 1e6 : 0;
+  const byBytes = bytes / bandwidth / 1e6;
+  const floorMs = Math.max(byFlop, byBytes);
+  return {
+    kind: 'kernel' as const,
+    name: kernel,
+    pass: /Grad$/.test(kernel) ? ('backward' as const) : ('forward' as const),
+    config,
+    blocks: [...blocks].sort(),
+    ints,
+    bytes,
+    flop,
+    ms: times,
+    floorMs,
+    bound: byFlop > byBytes ? ('flop' as const) : ('bytes' as const),
+    floorShare: floorMs / times.median,
+  };
+}
+
+/** Fused kernels first, then what composes the rest, the slowest calls first. */
+const order = (a: Known, b: Known): number =>
+  Number(kernels.has(b.kernel)) - Number(kernels.has(a.kernel)) ||
+  a.kernel.replace(/Grad$/, '').localeCompare(b.kernel.replace(/Grad$/, '')) ||
+  b.times.median - a.times.median;
+
+/** Calls of compositions that take less than this are left out. */
+const SHORTEST_MS = 0.02;
+
+async function measure(
+  asked: Asked,
+  config: string,
+  precision: Precision,
+  threads: number,
+  only: RegExp,
+): Promise<Row[]> {
+  const facts = await open(asked, precision, threads);
+  const known = new Map<string, Known>();
+  for (const block of asked.blocks) {
+    await new Promise((resolve) => setImmediate(resolve)); // the progress line gets through
+    look(config, block, known, only);
+  }
+  const peak = quickPeak(facts.threads, precision);
+  return [...known.values()]
+    .filter(({ times, kernel }) => kernels.has(kernel) || times.median >= SHORTEST_MS)
+    .sort(order)
+    .map((one): Row => ({ ...taken(facts, precision), ...rowOf(one, { config, threads: facts.threads, peak }) }));
+}
+
+/** The calls of every block at each size but the largest (L repeats M's kernels on longer rows), on one thread, in float32. */
+export function kernelCalls(asked: Asked, only: RegExp = /./): Work[] {
+  const configs = asked.configs.length > 1 ? asked.configs.filter((config) => config === 'M') : asked.configs;
+  if (asked.device !== 'cpu') return [];
+  return (configs.length ? configs : asked.configs.slice(0, 1)).flatMap((config) =>
+    [asked.precisions[0]].map((precision) => ({
+      label: `${config} kernels`,
+      seconds: asked.blocks.length * (CONFIGS[config].width / 64),
+      run: async () => {
+        const rows = await measure(asked, config, precision, 1, only);
+        await open(asked);
+        return rows;
+      },
+    })),
+  );
 }

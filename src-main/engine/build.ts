@@ -1,12 +1,12 @@
 // ModelSpec to model: weights drawn from the seed, the stack run over whole sequences, the loss, and decoding token by token.
-import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
 import type { Init, LayerContext, WeightSpec } from '../blocks/define';
 import { crossEntropy } from '../blocks/parts/cross_entropy';
 import { tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
 import { stream } from '../spec/random';
-import { begin, type DecodeState, decodeStep } from './decode';
+import { begin, type DecodeState, decodeStep, stateAfter } from './decode';
 import { causalProblems, type PlannedBlock, planModel, weightsOf } from './plan';
 import { around, enter, leave, runPlanned, type Stack } from './stack';
 
@@ -43,6 +43,8 @@ export interface Model {
   loss(inputs: Tensor2D, targets: Tensor2D, mask: Tensor2D | undefined, options?: LossOptions): Scalar;
   /** The state before the first token, for `batch` sequences. */
   begin(batch: number): DecodeState;
+  /** A state shaped as after `tokens` tokens, its numbers from `fill`: for measuring. */
+  stateAfter(batch: number, tokens: number, fill: (shape: number[]) => Tensor): DecodeState;
   /** One token of each sequence, int32 [B]; frees what it replaces of `state`. */
   step(tokens: Tensor1D, state: DecodeState): { logits: Tensor2D; state: DecodeState };
   /** Frees the weights. */
@@ -123,6 +125,7 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
     loss: (inputs, targets, mask, { labelSmoothing = 0, training = false } = {}) =>
       tf.tidy(() => crossEntropy(model.logits(inputs, { training }), targets, mask, labelSmoothing)),
     begin: (batch) => begin(stack, batch, causal),
+    stateAfter: (batch, count, fill) => stateAfter(stack, batch, causal, count, fill),
     step(ids, state) {
       if (maxTokens !== undefined && state.position >= maxTokens) throw tooLong(state.position + 1, maxTokens);
       return decodeStep(stack, ids, state);

@@ -12,6 +12,8 @@ export interface DecodeState {
   batch: number;
   /** State of each block in order. */
   layers: State[];
+  /** Steps that were played back. */
+  played: number;
 }
 
 /** The state before the first token. */
@@ -22,7 +24,31 @@ export function begin(stack: Stack, batch: number, causal: boolean): DecodeState
     if (!block.layer.step) throw new SpecError(`${block.id} can not be decoded token by token`, path);
     return tf.tidy(() => block.layer.begin?.(batch, stack.spec.width, options) ?? {});
   });
-  return { position: 0, batch, layers };
+  return { position: 0, batch, layers, played: 0 };
+}
+
+/**
+ * A state shaped as after `tokens` tokens, its numbers from `fill`: for measuring, where reading so many would take long.
+ * @throws as `begin`.
+ */
+export function stateAfter(
+  stack: Stack,
+  batch: number,
+  causal: boolean,
+  tokens: number,
+  fill: (shape: number[]) => Tensor,
+): DecodeState {
+  disposeState(begin(stack, batch, causal));
+  const layers = stack.blocks.map(({ block, options }): State => {
+    const specs = Object.entries(block.state?.(options, stack.spec.width) ?? {});
+    return Object.fromEntries(
+      specs.map(([name, { shape, most = tokens }]) => [
+        name,
+        fill([batch, ...shape.map((d) => (d === 'T' ? Math.min(tokens, most) : d))]),
+      ]),
+    );
+  });
+  return { position: tokens, batch, layers, played: 0 };
 }
 
 /** One token of each sequence, int32 [B], to logits [B, V] and the state after it; frees what was replaced of `state`. */
@@ -52,7 +78,7 @@ export function decodeStep(
   });
   const kept = new Set(layers.flatMap((layer) => Object.values(layer)));
   for (const tensor of tensorsOf(state)) if (!kept.has(tensor)) tensor.dispose();
-  return { logits, state: { position: position + 1, batch, layers } };
+  return { logits, state: { position: position + 1, batch, layers, played: 0 } };
 }
 
 const tensorsOf = (state: DecodeState): Tensor[] => state.layers.flatMap((layer) => Object.values(layer));

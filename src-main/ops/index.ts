@@ -15,6 +15,8 @@ export {
   withReference,
 } from './fused';
 export { kernels } from './kernels';
-export { kernelTimes, type MemoryFacts, memoryFacts, poisonBuffers } from './memory';
-export { measurePeak } from './peak';
+export { kernelTimes, type MemoryFacts, memoryFacts, poisonBuffers, watchKernels, withPeakBytes } from './memory';
+export type { WatchedCall } from './native/backend';
+export { measureBandwidth, measurePeak } from './peak';
 export * as tf from './tf';
+export { useWasm } from './wasm';

@@ -1,4 +1,5 @@
 // Counts of what is alive, for leak tests and the load display.
+import type { WatchedCall } from './native/backend';
 import { arenasBytes } from './native/program';
 import { nativeBackend } from './native/register';
 import * as tf from './tf';
@@ -38,4 +39,26 @@ export function poisonBuffers(on: boolean): void {
   if (!native) return;
   native.pool.poison = on;
   native.addon.poison(on);
+}
+
+/** `watcher` hears of each native kernel that `run` calls; nothing is heard without native kernels. */
+export function watchKernels<T>(watcher: (call: WatchedCall) => void, run: () => T): T {
+  const native = nativeBackend();
+  if (!native) return run();
+  native.watcher = watcher;
+  try {
+    return run();
+  } finally {
+    native.watcher = undefined;
+  }
+}
+
+/** What `run` gives, and the most bytes of buffers that lived at once meanwhile beyond those of before; undefined without native kernels. */
+export function withPeakBytes<T>(run: () => T): { result: T; bytes: number | undefined } {
+  const native = tf.getBackend() === 'native' ? nativeBackend() : undefined;
+  if (!native) return { result: run(), bytes: undefined };
+  const before = native.liveBytes;
+  native.peakBytes = before;
+  const result = run();
+  return { result, bytes: native.peakBytes - before };
 }

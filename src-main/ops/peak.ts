@@ -27,3 +27,32 @@ export function measurePeak(
   native.disposeData(out.dataId);
   return flop / best / 1e6;
 }
+
+/** Bytes that one measurement moves at the least, so that a clock of 0.1 ms sees it. */
+const MOVED = 2 ** 26;
+
+/**
+ * Bytes a second (in 1e9) that vectors move through `bytes` of memory, again and again: 'read' sums up one array, 'copy' reads one half and writes the
+ * other. Small ones stay in the caches, so this is the roof of a kernel that works on as many bytes. Undefined without native kernels.
+ */
+export function measureBandwidth(bytes: number, way: 'read' | 'copy', samples = 5): number | undefined {
+  const native = nativeBackend();
+  if (!native?.has('ReadPeak')) return undefined;
+  const floats = Math.max(1, Math.floor(bytes / (way === 'read' ? 4 : 8)));
+  const part = Math.max(4096, Math.ceil(floats / 64));
+  const x = native.make([floats], 'float32');
+  const y = native.make([way === 'read' ? Math.ceil(floats / part) : floats], 'float32');
+  const fill = (of: typeof x) => native.run('Fill', [], [of], [of.shape[0]], [1]);
+  fill(x);
+  fill(y);
+  const times = Math.max(1, Math.ceil(MOVED / bytes));
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < samples; i++) {
+    const start = performance.now();
+    for (let k = 0; k < times; k++) native.run(way === 'read' ? 'ReadPeak' : 'CopyPeak', [x], [y], [floats, part]);
+    best = Math.min(best, performance.now() - start);
+  }
+  native.disposeData(x.dataId);
+  native.disposeData(y.dataId);
+  return (times * bytes) / best / 1e6;
+}

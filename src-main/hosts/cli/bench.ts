@@ -1,35 +1,67 @@
-// archlab bench: how fast whole training steps are, a line a measurement; JSON with every figure on request.
-import { BLOCKS, CONFIGS, runBench } from '../../engine/bench';
-import { answer, answerJson, CommandError, type ExitCode, say } from './command';
+// archlab bench: what this machine does with our kernels and models, a line a measurement, or a JSON object a line on request.
+import { type BenchOptions, lineOf, type Precision, runBench, SECTIONS } from '../../engine/bench';
+import { answer, CommandError, type ExitCode, say } from './command';
 import { parseDevice } from './train';
 
+export { SECTIONS };
+
 export interface BenchCommand {
-  configs: string;
-  blocks: string;
+  only?: string;
+  decode?: boolean;
+  scaling?: boolean;
+  configs?: string;
+  blocks?: string;
+  precision?: string;
   device: string;
   threads?: number;
   seconds: number;
-  reference: boolean;
+  longest: number;
+  contexts: string;
+  lengths: string;
   json?: boolean;
 }
 
-/** What is measured when nothing is named. */
-export const USUAL = { configs: Object.keys(CONFIGS).join(','), blocks: BLOCKS.join(',') };
+const listed = (text: string | undefined): string[] | undefined => text?.split(',').map((name) => name.trim());
 
-const listed = (text: string) => text.split(',').map((name) => name.trim());
+/** Numbers from 1 on, in order. */
+function numbers(option: string, text: string): number[] {
+  const values = listed(text)!.map(Number);
+  if (!values.every((value) => Number.isInteger(value) && value > 0))
+    throw new CommandError(`${option}: ${text} is not a list of whole numbers from 1 on, such as 256,1024`, 2);
+  return values.sort((a, b) => a - b);
+}
 
-export async function bench({ configs, blocks, device, json, ...options }: BenchCommand): Promise<ExitCode> {
-  const wanted = listed(configs);
-  const unknown = wanted.find((config) => !(config in CONFIGS));
-  if (unknown !== undefined)
-    throw new CommandError(`--configs: ${unknown || 'nothing'} is not one; known are ${USUAL.configs}`, 2);
-  const result = await runBench({
-    ...options,
-    configs: wanted,
+function sections({ only, decode, scaling }: BenchCommand): string[] | undefined {
+  const named = [...(decode ? ['decode'] : []), ...(scaling ? ['scaling'] : [])];
+  if (only !== undefined && named.length)
+    throw new CommandError(`--only and --${named[0]} say the same thing; name the sections in --only`, 2);
+  return named.length ? named : listed(only);
+}
+
+export async function bench(command: BenchCommand): Promise<ExitCode> {
+  const { configs, blocks, precision, device, threads, seconds, longest, json } = command;
+  const options: BenchOptions = {
+    only: sections(command),
+    configs: listed(configs),
     blocks: listed(blocks),
-    devices: [parseDevice(device)],
-    onLine: json ? say : answer,
-  });
-  if (json) answerJson(result);
+    precisions: listed(precision) as Precision[] | undefined,
+    device: parseDevice(device),
+    threads,
+    seconds,
+    longest,
+    contexts: numbers('--contexts', command.contexts),
+    lengths: numbers('--lengths', command.lengths),
+  };
+  for await (const row of asked(options)) answer(json ? JSON.stringify(row) : lineOf(row));
   return 0;
+}
+
+/** The rows; a name that is not there is the caller's mistake, not ours. */
+async function* asked(options: BenchOptions) {
+  try {
+    yield* runBench(options, say);
+  } catch (error) {
+    const { message } = error as Error;
+    throw message.startsWith('bench: unknown') ? new CommandError(message.slice('bench: '.length), 2) : error;
+  }
 }

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { builtScript } from '../../runs/worker';
-import { bench, USUAL } from './bench';
+import { bench, SECTIONS } from './bench';
 import { type ExitCode, verdict } from './command';
 import { compare } from './compare';
 import { doctor } from './doctor';
@@ -108,14 +108,20 @@ function commands(ended: (code: ExitCode) => void): Command {
     .action(async (dir, options) => ended(await parity(dir, options)));
   program
     .command('bench')
-    .description('measure tokens/s of whole training steps')
-    .option('--configs <list>', 'sizes: S, M, L', USUAL.configs)
-    .option('--blocks <list>', 'blocks that mix tokens', USUAL.blocks)
+    .description('measure this machine: products, kernels, whole steps, decoding, threads, other engines')
+    .option('--only <list>', `sections: ${SECTIONS.join(', ')} (default: all but scaling)`)
+    .option('--decode', 'decoding alone: --only decode')
+    .option('--scaling', 'growth with the length alone: --only scaling')
+    .option('--configs <list>', 'sizes: S, M, L')
+    .option('--blocks <list>', 'blocks that mix tokens (default: all)')
+    .option('--precision <list>', 'float32, bfloat16 (default: both)')
     .option(...device, 'cpu')
     .option(...threads)
-    .option('--seconds <n>', 'time spent on each', positive, 8)
-    .option('--no-reference', "leave out TF.js's own backend, which takes a minute a step")
-    .option(...json)
+    .option('--seconds <n>', 'measured time a row', positive, 1.5)
+    .option('--longest <n>', 'seconds that one step may take; longer ones are left out', positive, 12)
+    .option('--contexts <list>', 'tokens before those that are decoded', '256,1024,4096,16384')
+    .option('--lengths <list>', 'sequence lengths of scaling', '256,1024,4096,16384')
+    .option('--json', 'one JSON object a line on stdout, one line a measurement')
     .action(async (options) => ended(await bench(options)));
   program
     .command('doctor')

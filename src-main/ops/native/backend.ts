@@ -11,10 +11,26 @@ const MAX_NUMBERS = 256;
 
 const bytesOf = (values: Values | undefined): number => (ArrayBuffer.isView(values) ? values.byteLength : 0);
 
+/** A call of a native kernel, as a watcher sees it. */
+export interface WatchedCall {
+  kernel: string;
+  /** Inputs, absent ones undefined, then outputs. */
+  arrays: readonly (AnyArray | undefined)[];
+  /** How many of them are inputs. */
+  inputs: number;
+  ints: readonly number[];
+  /** Makes the same call on the same arrays again. */
+  again(): void;
+}
+
 export class NativeBackend extends MathBackendCPU {
   readonly pool = new Pool();
   /** Bytes of all live buffers. */
   liveBytes = 0;
+  /** The most of them at once since it was last set. */
+  peakBytes = 0;
+  /** Hears of each call of a native kernel once it is done. */
+  watcher: ((call: WatchedCall) => void) | undefined;
   /** Takes down what is done from here on. */
   recording: Recording | undefined;
   private readonly numbers = new Float64Array(MAX_NUMBERS);
@@ -34,13 +50,13 @@ export class NativeBackend extends MathBackendCPU {
   override write(values: Values, shape: number[], dtype: DataType): DataId {
     // A JavaScript kernel may hand on a view of its input (slice does); the pool could then give that memory to another tensor.
     const safe = ArrayBuffer.isView(values) && this.pool.owns(values) ? (values as Float32Array).slice() : values;
-    this.liveBytes += bytesOf(safe);
+    this.hold(bytesOf(safe));
     if (ArrayBuffer.isView(safe)) this.recording?.write(safe as AnyArray);
     return super.write(safe, shape, dtype);
   }
 
   override move(dataId: DataId, values: Values, shape: number[], dtype: DataType, refCount: number): void {
-    this.liveBytes += bytesOf(values);
+    this.hold(bytesOf(values));
     super.move(dataId, values, shape, dtype, refCount);
   }
 
@@ -53,7 +69,7 @@ export class NativeBackend extends MathBackendCPU {
         : dtype === 'int32'
           ? this.pool.takeInts(size)
           : new Uint8Array(size);
-    this.liveBytes += values.byteLength;
+    this.hold(values.byteLength);
     this.recording?.make(values);
     return { dataId: super.write(values, shape, dtype), shape, dtype };
   }
@@ -120,15 +136,33 @@ export class NativeBackend extends MathBackendCPU {
   ): void {
     const index = this.index.get(kernel);
     if (index === undefined) throw new Error(`internal: the addon has no kernel ${kernel}`);
-    const { numbers } = this;
-    let n = 0;
-    for (const value of ints) numbers[n++] = value;
-    for (const value of floats) numbers[n++] = value;
     const arrays: (AnyArray | undefined)[] = [];
     for (const info of inputs) arrays.push(info && this.array(info));
     for (const info of outputs) arrays.push(this.array(info));
     this.recording?.call(index, [...inputs, ...outputs], arrays, inputs.length, ints, floats);
-    this.addon.call(index, inputs.length, outputs.length, ints.length, floats.length, ...arrays);
+    this.call(index, inputs.length, arrays, ints, floats);
+    if (!this.watcher) return;
+    const again = () => this.call(index, inputs.length, arrays, ints, floats);
+    this.watcher({ kernel, arrays, inputs: inputs.length, ints, again });
+  }
+
+  private call(
+    kernel: number,
+    inputs: number,
+    arrays: readonly (AnyArray | undefined)[],
+    ints: readonly number[],
+    floats: readonly number[],
+  ): void {
+    const { numbers } = this;
+    let n = 0;
+    for (const value of ints) numbers[n++] = value;
+    for (const value of floats) numbers[n++] = value;
+    this.addon.call(kernel, inputs, arrays.length - inputs, ints.length, floats.length, ...arrays);
+  }
+
+  private hold(bytes: number): void {
+    this.liveBytes += bytes;
+    if (this.liveBytes > this.peakBytes) this.peakBytes = this.liveBytes;
   }
 
   private replace<T extends AnyArray>(info: TensorInfo, values: T): T {

@@ -1,0 +1,236 @@
+// What the benchmark reports: one plain object a measurement, and how it reads on a line.
+import type { Precision } from './bench-models';
+
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+  /** Measurements taken. */
+  samples: number;
+}
+
+export function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median = sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return { median, min: sorted[0], max: sorted[sorted.length - 1], samples: sorted.length };
+}
+
+/** Where the time of a step goes, in percent of it. */
+export interface Groups {
+  matmul: number;
+  mixer: number;
+  norms: number;
+  loss: number;
+  optimiser: number;
+  /** Native kernels of none of these. */
+  other: number;
+  /** Outside of native kernels. */
+  javascript: number;
+}
+
+/** What each row says of how it was taken. */
+interface Taken {
+  device: string;
+  threads: number;
+  precision: Precision;
+}
+
+export type Row =
+  | {
+      kind: 'machine';
+      processor: string;
+      cores: number;
+      memoryGiB: number;
+      system: string;
+      node: string;
+      device: string;
+      deviceDetail: string;
+      threads: number;
+      kernelVersion: string;
+    }
+  | (Taken & { kind: 'peak'; gflops: Spread })
+  /** Bytes moved in 1e9 a second; `bytes` is the memory walked through. */
+  | (Taken & { kind: 'bandwidth'; way: 'read' | 'copy'; bytes: number; gigabytesPerSecond: number })
+  | (Taken & {
+      kind: 'matmul';
+      name: string;
+      m: number;
+      n: number;
+      k: number;
+      ms: Spread;
+      gflops: Spread;
+      /** Of the peak probed just before; null without a probe for the precision. */
+      peakShare: number | null;
+    })
+  | (Taken & {
+      kind: 'kernel';
+      name: string;
+      pass: 'forward' | 'backward';
+      config: string;
+      /** Blocks whose step makes this call. */
+      blocks: string[];
+      /** Sizes as native code is given them. */
+      ints: number[];
+      bytes: number;
+      /** Multiply-adds count as two; 0 where only bytes are counted. */
+      flop: number;
+      ms: Spread;
+      /** The longer of flop / peak and bytes / bandwidth of a working set of that size. */
+      floorMs: number;
+      bound: 'flop' | 'bytes';
+      /** floorMs / median. */
+      floorShare: number;
+    })
+  | (Taken & {
+      kind: 'step';
+      config: string;
+      block: string;
+      parameters: number;
+      tokensPerStep: number;
+      captured: boolean;
+      ms: Spread;
+      /** Processor time of all threads: it counts less of what else runs on the machine. */
+      cpuMs?: Spread;
+      tokensPerSecond: Spread;
+      /** By the model's own count of useful operations. */
+      gflops: number;
+      peakShare: number | null;
+      groups?: Groups;
+      kernelPercent?: Record<string, number>;
+      /** The same step computed op by op, in turn. */
+      computedMs?: Spread;
+      /** Beside weights and the optimiser's state. */
+      workingBytes?: number;
+      /** How many times as fast as the first precision of the same model, in turn with it. */
+      timesFirst?: number;
+    })
+  | (Taken & {
+      kind: 'decode';
+      config: string;
+      block: string;
+      context: number;
+      batch: number;
+      captured: boolean;
+      usPerToken: Spread;
+      cpuUsPerToken: number;
+      /** Read once a token: weights and state. */
+      bytesPerToken: number;
+      /** bytesPerToken at the read bandwidth of that much memory. */
+      floorUs: number | null;
+      floorShare: number | null;
+      /** As the tensors are, and as the cost model says, a sequence. */
+      stateBytes: number;
+      modelStateBytes: number;
+      note: string;
+    })
+  | (Taken & {
+      kind: 'scaling';
+      config: string;
+      block: string;
+      tokens: number;
+      usPerToken: Spread;
+      /** In the block's own kernels, products with its weights left out; absent where it has none. */
+      mixerUsPerToken?: number;
+      workingBytes: number;
+      workingBytesPerToken: number;
+    })
+  | {
+      kind: 'scaling-verdict';
+      block: string;
+      from: number;
+      to: number;
+      /** Time per token at `to` over that at `from`. */
+      timeRatio: number;
+      mixerTimeRatio?: number;
+      /** Working memory per token, likewise: about 1 is linear. */
+      memoryRatio: number;
+      sentence: string;
+    }
+  | (Taken & {
+      kind: 'threads';
+      what: string;
+      ms: Spread;
+      gflops: number;
+      /** Times as fast as on one thread, in turn with it. */
+      timesOne: number;
+    })
+  | (Taken & {
+      kind: 'peer';
+      peer: string;
+      version: string;
+      config: string;
+      block: string;
+      ms: Spread;
+      warmedUp: boolean;
+      ours: Spread;
+      /** How many times as fast we are: median over median. */
+      timesPeer: number;
+      note: string;
+    })
+  | { kind: 'skipped'; what: string; why: string }
+  | { kind: 'fallback'; sentence: string };
+
+const fixed = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+const percent = (share: number | null): string => (share === null ? '' : `, ${(100 * share).toFixed(0)} %`);
+const between = ({ median, min, max }: Spread): string => `${fixed(median)} (${fixed(min)} to ${fixed(max)})`;
+const much = (bytes: number): string =>
+  bytes >= 2 ** 20 ? `${fixed(bytes / 2 ** 20)} MiB` : bytes >= 1024 ? `${fixed(bytes / 1024)} KiB` : `${bytes} bytes`;
+const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
+const taken = ({ threads, precision }: Taken): string => `${precision} on ${plural(threads, 'thread')}`;
+
+const groupsLine = (groups: Groups): string =>
+  Object.entries(groups)
+    .filter(([, share]) => share >= 0.05)
+    .map(([name, share]) => `${name} ${share.toFixed(1)} %`)
+    .join(', ');
+
+/** A row as people read it. */
+export function lineOf(row: Row): string {
+  switch (row.kind) {
+    case 'machine':
+      return `${row.processor}, ${plural(row.cores, 'core')}, ${row.deviceDetail}, kernels ${row.kernelVersion}`;
+    case 'peak':
+      return `peak, ${taken(row)}: ${fixed(row.gflops.median)} GFLOP/s of multiply-adds`;
+    case 'bandwidth':
+      return `memory, ${plural(row.threads, 'thread')}: ${row.way} ${much(row.bytes)} at ${fixed(row.gigabytesPerSecond)} GB/s`;
+    case 'matmul':
+      return `${row.name}, ${taken(row)}: ${between(row.gflops)} GFLOP/s${percent(row.peakShare)}${row.peakShare === null ? '' : ' of the peak'}`;
+    case 'kernel':
+      return `${row.config} ${row.name} [${row.ints.join(', ')}], ${taken(row)}: ${between(row.ms)} ms${percent(row.floorShare)} of the floor by ${row.bound}`;
+    case 'step':
+      return (
+        `${row.config} ${row.block}, ${taken(row)}: ${between(row.ms)} ms a step${row.cpuMs ? ` (${fixed(row.cpuMs.median)} of CPU)` : ''}, ${fixed(row.tokensPerSecond.median)} tokens/s, ` +
+        `${fixed(row.gflops)} GFLOP/s${percent(row.peakShare)}${row.peakShare === null ? '' : ' of the peak'}` +
+        `${row.captured ? '' : ', not captured'}${row.timesFirst ? `, ${row.timesFirst.toFixed(2)} times the first precision` : ''}` +
+        `${row.groups ? `\n  ${groupsLine(row.groups)}` : ''}`
+      );
+    case 'decode':
+      return (
+        `${row.config} ${row.block} decodes after ${row.context} tokens: ${between(row.usPerToken)} us a token, ${fixed(row.cpuUsPerToken)} of CPU` +
+        `${percent(row.floorShare)}${row.floorShare === null ? '' : ' of the floor'}${row.captured ? '' : ', not captured'}; state ${much(row.stateBytes)}` +
+        (row.stateBytes === row.modelStateBytes
+          ? ''
+          : `, not the ${much(row.modelStateBytes)} that the cost model says`)
+      );
+    case 'scaling':
+      return (
+        `${row.block} over ${row.tokens} tokens: ${between(row.usPerToken)} us a token` +
+        `${row.mixerUsPerToken === undefined ? '' : `, ${fixed(row.mixerUsPerToken)} in its own kernels`}; ` +
+        `working memory ${much(row.workingBytes)}, ${much(row.workingBytesPerToken)} a token`
+      );
+    case 'scaling-verdict':
+      return row.sentence;
+    case 'threads':
+      return `${row.what} on ${plural(row.threads, 'thread')}: ${between(row.ms)} ms, ${fixed(row.gflops)} GFLOP/s, ${row.timesOne.toFixed(2)} times one thread`;
+    case 'peer':
+      return (
+        `${row.config} ${row.block}: ${row.peer} ${between(row.ms)} ms a step${row.warmedUp ? '' : ', the first included'}, ` +
+        `ours ${between(row.ours)}: ${fixed(row.timesPeer)} times as fast (${row.note})`
+      );
+    case 'skipped':
+      return `${row.what} left out: ${row.why}`;
+    case 'fallback':
+      return row.sentence;
+  }
+}
