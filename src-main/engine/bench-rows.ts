@@ -29,6 +29,22 @@ export interface Groups {
   javascript: number;
 }
 
+/** Times of ours and of PyTorch, one of each in turn. */
+interface BesideTorch {
+  /** Of PyTorch. */
+  version: string;
+  parameters: number;
+  captured: boolean;
+  ours: Spread;
+  torch: Spread;
+  /** How many times as fast ours is, pair by pair. */
+  timesTorch: Spread;
+  /** Processor time, all threads together: steadier where other work disturbs the machine. */
+  oursCpu: Spread;
+  torchCpu: Spread;
+  timesTorchCpu: Spread;
+}
+
 /** What each row says of how it was taken. */
 interface Taken {
   device: string;
@@ -168,12 +184,28 @@ export type Row =
       timesPeer: number;
       note: string;
     })
+  /** A training step here and in PyTorch eager; milliseconds. */
+  | (Taken &
+      BesideTorch & {
+        kind: 'torch-step';
+        config: string;
+        block: string;
+        /** The way of computing the mixer that was PyTorch's fastest, and milliseconds of a step in each. */
+        form: string;
+        forms: Record<string, number>;
+        /** Between the two losses on the same weights, as a part of ours. */
+        lossDifference: number;
+        kernelPercent: Record<string, number>;
+      })
+  /** A token decoded here and in PyTorch eager; milliseconds. */
+  | (Taken & BesideTorch & { kind: 'torch-decode'; config: string; block: string; context: number })
   | { kind: 'skipped'; what: string; why: string }
   | { kind: 'fallback'; sentence: string };
 
 const fixed = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 const percent = (share: number | null): string => (share === null ? '' : `, ${(100 * share).toFixed(0)} %`);
 const between = ({ median, min, max }: Spread): string => `${fixed(median)} (${fixed(min)} to ${fixed(max)})`;
+const times = ({ median, min, max }: Spread): string => `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`;
 const much = (bytes: number): string =>
   bytes >= 2 ** 20 ? `${fixed(bytes / 2 ** 20)} MiB` : bytes >= 1024 ? `${fixed(bytes / 1024)} KiB` : `${bytes} bytes`;
 const plural = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
@@ -228,6 +260,16 @@ export function lineOf(row: Row): string {
         `${row.config} ${row.block}: ${row.peer} ${between(row.ms)} ms a step${row.warmedUp ? '' : ', the first included'}, ` +
         `ours ${between(row.ours)}: ${fixed(row.timesPeer)} times as fast (${row.note})`
       );
+    case 'torch-step':
+    case 'torch-decode': {
+      const what = row.kind === 'torch-step' ? 'ms a step' : `ms a token after ${row.context}`;
+      const form = row.kind === 'torch-step' && row.form ? ` (${row.form})` : '';
+      return (
+        `${row.config} ${row.block}, ${taken(row)}: ours ${between(row.ours)} ${what}, PyTorch ${row.version} ${between(row.torch)}${form}: ` +
+        `${times(row.timesTorch)} times as fast, by processor time ${row.timesTorchCpu.median.toFixed(2)}, ` +
+        plural(row.ours.samples, 'pair')
+      );
+    }
     case 'skipped':
       return `${row.what} left out: ${row.why}`;
     case 'fallback':

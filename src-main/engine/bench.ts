@@ -12,7 +12,9 @@ import type { Row } from './bench-rows';
 import { scaling } from './bench-scaling';
 import { steps } from './bench-steps';
 import { threads } from './bench-threads';
+import { torch } from './bench-torch';
 import { type Asked, open, type Work } from './bench-work';
+import { TORCH_PYTHON } from './torch-server';
 
 export { BLOCKS, benchModel, CONFIGS, PRECISIONS, type Precision } from './bench-models';
 export { lineOf, type Row } from './bench-rows';
@@ -26,11 +28,14 @@ const SECTION: Record<string, (asked: Asked) => Work[]> = {
   decode: decoding,
   threads,
   peers,
+  torch,
   scaling,
 };
 export const SECTIONS: readonly string[] = Object.keys(SECTION);
-/** What runs when nothing is named: growth with length is asked for by name. */
-export const USUAL_SECTIONS: readonly string[] = SECTIONS.filter((name) => name !== 'scaling');
+/** What runs when nothing is named: growth with length is asked for by name, and PyTorch, which takes long, by name or by its variable. */
+export const USUAL_SECTIONS: readonly string[] = SECTIONS.filter(
+  (name) => name !== 'scaling' && (name !== 'torch' || TORCH_PYTHON in process.env),
+);
 
 export interface BenchOptions {
   /** Of SECTIONS; default USUAL_SECTIONS. */

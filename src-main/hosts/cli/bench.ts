@@ -9,6 +9,7 @@ export interface BenchCommand {
   only?: string;
   decode?: boolean;
   scaling?: boolean;
+  torch?: boolean;
   configs?: string;
   blocks?: string;
   precision?: string;
@@ -31,8 +32,8 @@ function numbers(option: string, text: string): number[] {
   return values.sort((a, b) => a - b);
 }
 
-function sections({ only, decode, scaling }: BenchCommand): string[] | undefined {
-  const named = [...(decode ? ['decode'] : []), ...(scaling ? ['scaling'] : [])];
+function sections({ only, decode, scaling, torch }: BenchCommand): string[] | undefined {
+  const named = [...(decode ? ['decode'] : []), ...(scaling ? ['scaling'] : []), ...(torch ? ['torch'] : [])];
   if (only !== undefined && named.length)
     throw new CommandError(`--only and --${named[0]} say the same thing; name the sections in --only`, 2);
   return named.length ? named : listed(only);

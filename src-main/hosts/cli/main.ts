@@ -112,6 +112,7 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--only <list>', `sections: ${SECTIONS.join(', ')} (default: all but scaling)`)
     .option('--decode', 'decoding alone: --only decode')
     .option('--scaling', 'growth with the length alone: --only scaling')
+    .option('--torch', 'PyTorch in turn with ours, by the Python that ARCHLAB_TORCH_PYTHON names: --only torch')
     .option('--configs <list>', 'sizes: S, M, L')
     .option('--blocks <list>', 'blocks that mix tokens (default: all)')
     .option('--precision <list>', 'float32, bfloat16 (default: both)')

@@ -1,0 +1,1 @@
+# Blocks of the lab in PyTorch, a file each, found by their name.
