@@ -17,25 +17,40 @@ std::atomic<bool> bfloat16{false};
 /// Rows that are packed at a time into all panels of a block, so that few pages are at work at once. Even.
 constexpr int64_t kStretch = 32;
 
-/// Asks for what will be read soon, `ahead` floats on; past the end it does nothing.
+/// Asks for `Lines` cache lines that will be read soon, `ahead` floats on; past the end it does nothing.
+template <int Lines = 2>
 LAB_INLINE void Prefetch(const float* p, int64_t ahead) {
 #if defined(__GNUC__)
   const char* at = reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(float));
-  __builtin_prefetch(at);
-  __builtin_prefetch(at + 64);
+  for (int i = 0; i < Lines; ++i) __builtin_prefetch(at + 64 * i);
 #endif
 }
 
 /// to[p * stride + r] = from[r * ld + p], r < rows, p < depth; rows up to `padded` are zero.
 void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
-  for (int64_t i = 0; i < rows; i += 4) {
-    // The last group of four overlaps the one before it.
-    const int64_t r = rows >= 4 ? std::min(i, rows - 4) : 0, some = std::min<int64_t>(4, rows);
-    int64_t p = 0;
-    if (some == 4)
-      for (; p + 4 <= depth; p += 4) Transpose4x4(from + r * ld + p, ld, to + p * stride + r, stride);
+  for (int64_t i = 0; i < rows;) {
+    int64_t r = i, some = std::min<int64_t>(16, rows - i), p = 0;
+#if LAB_AVX512
+    if (some > 4)
+      for (; p + W <= depth; p += W) {
+        const float* at = from + r * ld + p;
+        const auto row = [&](int q) {
+          Prefetch<1>(at + q * ld, rows * ld);  // the next panel's
+          return Load(at + q * ld);
+        };
+        Transpose16(some, row, to + p * stride + r, stride);
+      }
+    else
+#endif
+    {
+      some = std::min<int64_t>(4, rows);
+      r = std::min(i, rows - some);  // the last group of four overlaps the one before it
+      if (some == 4)
+        for (; p + 4 <= depth; p += 4) Transpose4x4(from + r * ld + p, ld, to + p * stride + r, stride);
+    }
     for (; p < depth; ++p)
       for (int64_t q = r; q < r + some; ++q) to[p * stride + q] = from[q * ld + p];
+    i = r + some;
   }
   for (int64_t r = rows; r < padded; ++r)
     for (int64_t p = 0; p < depth; ++p) to[p * stride + r] = 0.0f;
@@ -75,13 +90,26 @@ void PairStraight(const float* from, int64_t ld, int64_t depth, int64_t columns,
 
 /// As PackTransposed, but to[s * stride + r] is the pair of from[r * ld + 2 s] and its neighbour.
 void PairTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
-  constexpr int64_t most = 64;  // slots turned at a time
-  float pairs[kColumns * most];
-  for (int64_t p = 0; p < depth; p += 2 * most, to += most * stride) {
-    const int64_t some = std::min(2 * most, depth - p);
-    for (int64_t r = 0; r < rows; ++r) PairRow(from + r * ld + p, some, pairs + r * most);
-    PackTransposed(pairs, most, rows, (some + 1) / 2, to, stride, padded);
+  int64_t p = 0;
+#if LAB_AVX512
+  for (; p + 2 * W <= depth; p += 2 * W)
+    for (int64_t r = 0; r < rows; r += 16) {
+      const float* at = from + r * ld + p;
+      const auto row = [&](int q) {
+        Prefetch(at + q * ld, rows * ld);
+        return PairNeighbours(Load(at + q * ld), Load(at + q * ld + W));
+      };
+      Transpose16(std::min<int64_t>(16, rows - r), row, to + p / 2 * stride + r, stride);
+    }
+#endif
+  for (; p < depth; p += 2 * W) {
+    float pairs[kColumns * W];
+    const int64_t some = std::min<int64_t>(2 * W, depth - p);
+    for (int64_t r = 0; r < rows; ++r) PairRow(from + r * ld + p, some, pairs + r * W);
+    PackTransposed(pairs, W, rows, (some + 1) / 2, to + p / 2 * stride, stride, rows);
   }
+  for (int64_t r = rows; r < padded; ++r)
+    for (int64_t s = 0; s < (depth + 1) / 2; ++s) to[s * stride + r] = 0.0f;
 }
 
 void RoundAll(float* p, int64_t count) {

@@ -411,6 +411,33 @@ LAB_INLINE void Transpose4x4(const float* from, int64_t ldFrom, float* to, int64
 #endif
 }
 
+#if LAB_AVX512
+/// to [16][ldTo], the first `rows` lanes of each row = row(0) .. row(rows - 1), vectors, turned over; rows at most 16.
+template <class Row>
+LAB_INLINE void Transpose16(int64_t rows, Row&& row, float* to, int64_t ldTo) {
+  __m512 r[16], t[16];
+  for (int i = 0; i < 16; ++i) r[i] = i < rows ? row(i).v : _mm512_setzero_ps();
+  // Four rows by four columns within each quarter of a vector, then the quarters.
+  for (int i = 0; i < 16; i += 4) {
+    const __m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(r[i], r[i + 1])), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(r[i], r[i + 1]));
+    const __m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(r[i + 2], r[i + 3])), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(r[i + 2], r[i + 3]));
+    t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
+    t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
+    t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
+    t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m512 even01 = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), odd01 = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+    const __m512 even23 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), odd23 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+    r[i] = _mm512_shuffle_f32x4(even01, even23, 0x88);
+    r[i + 4] = _mm512_shuffle_f32x4(odd01, odd23, 0x88);
+    r[i + 8] = _mm512_shuffle_f32x4(even01, even23, 0xdd);
+    r[i + 12] = _mm512_shuffle_f32x4(odd01, odd23, 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) StorePart(to + i * ldTo, r[i], rows);
+}
+#endif
+
 /// 0, 1, 2 ... by lane.
 LAB_INLINE F Iota() {
   static constexpr float lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
