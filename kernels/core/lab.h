@@ -107,6 +107,9 @@ class Scratch {
   size_t used_;
 };
 
+/// Asks the system for large pages where memory that isn't written yet spans whole ones: rows far apart then find their addresses sooner.
+void AdviseLargePages(void* memory, size_t bytes);
+
 /// In tests: fill scratch with NaN, so that a read before a write shows.
 void SetPoison(bool on);
 

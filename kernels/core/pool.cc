@@ -8,6 +8,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "lab.h"
 
 namespace lab {
@@ -151,6 +155,8 @@ Pool& ThePool() {
 
 std::atomic<bool> poison{false};
 
+constexpr size_t kLargePage = size_t{2} << 20;
+
 struct Block {
   char* memory;
   size_t size;
@@ -161,7 +167,9 @@ void* AllocateAligned(size_t size) {
   return _aligned_malloc(size, 64);
 #else
   void* p = nullptr;
-  return posix_memalign(&p, 64, size) == 0 ? p : nullptr;
+  if (posix_memalign(&p, size >= kLargePage ? kLargePage : 64, size) != 0) return nullptr;
+  AdviseLargePages(p, size);
+  return p;
 #endif
 }
 void FreeAligned(void* p) {
@@ -210,6 +218,17 @@ void RunParts(int64_t parts, void (*run)(void*, int64_t), void* context) {
   }
   pool.Run(parts, run, context);
   pool.turn.unlock();
+}
+
+void AdviseLargePages(void* memory, size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + kLargePage - 1) & ~(kLargePage - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) & ~(kLargePage - 1);
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a wish: refused, nothing changes
+#else
+  static_cast<void>(memory);
+  static_cast<void>(bytes);
+#endif
 }
 
 Scratch::Scratch(int64_t floats) : block_(arena.block), used_(arena.used) {

@@ -24,6 +24,7 @@ const char* RunKernel(int32_t kernel, Call call) {
 
 std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, const double* places, size_t placesLength,
                                        const std::vector<Memory>& memories, const char** problem) {
+  if (!memories.empty()) AdviseLargePages(memories.back().data, memories.back().bytes);
   std::vector<void*> addresses;
   for (size_t i = 0; i + 1 < placesLength; i += 2) {
     const size_t memory = static_cast<size_t>(places[i]), offset = static_cast<size_t>(places[i + 1]);
