@@ -1,4 +1,4 @@
-// Attention: native against plain loops, forward and gradient, with and without rotary positions and grouped heads.
+// Attention: native against plain loops, forward and gradient, with rotary positions, grouped heads, windows, ALiBi, soft-cap and sinks.
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
 import { attention, attentionGrad } from './kernel';
@@ -74,6 +74,59 @@ describe.each(natives())('Attention on $isa', (native) => {
     }
   });
 
+  it.each([
+    { causal: true, window: 1 },
+    { causal: true, window: 5 },
+    { causal: true, window: 64 },
+    { causal: true, window: 100 },
+    { causal: false, window: 3 },
+    { causal: false, window: 70 },
+    { causal: true, strict: true },
+    { causal: true, strict: true, window: 2 },
+    { causal: true, alibi: true },
+    { causal: false, alibi: true },
+    { causal: true, softCap: 2 },
+    { causal: true, softCap: 2, alibi: true, window: 9 },
+    { causal: true, scale: -0.3 },
+  ])('agrees with %j', (attrs) => {
+    for (const [T, S] of [
+      [1, 1],
+      [67, 67],
+      [150, 150],
+      [3, 140],
+    ]) {
+      // Gradients over a key or two are sums of products up to 10 that cancel to 0.
+      const floor = T === 1 || attrs.window === 1 || attrs.strict ? 10 : undefined;
+      const given = setting(2, T, S, 6, 2, 10, 12, true, true);
+      expectAgreement(native, { ...given, attrs: { ...given.attrs, ...attrs }, floor }, tolerance);
+      const sinks = { shapes: { ...given.shapes, sinks: [6] }, attrs: { ...given.attrs, ...attrs } };
+      expectAgreement(native, { ...given, ...sinks, floor: 1 }, tolerance);
+    }
+  });
+
+  it('gives zeros where a query sees nothing, and no slope there', () => {
+    const shapes = { q: [1, 1, 1, 2], k: [1, 1, 1, 2], v: [1, 1, 1, 2] };
+    const one = Float64Array.of(1, 2);
+    const attrs = { scale: 1, causal: true, strict: true };
+    const { o, lse } = native.run(attention, { q: one, k: one, v: one }, shapes, attrs);
+    expect([...o, ...lse]).toEqual([0, 0, 0]);
+    const feed = { q: one, k: one, v: one, o, lse, do: one };
+    const slopes = native.run(attentionGrad, feed, { ...shapes, o: shapes.q, lse: [1, 1, 1], do: shapes.q }, attrs);
+    for (const slope of Object.values(slopes)) expect(slope.every((u) => u === 0)).toBe(true);
+  });
+
+  it('turns the last channels alone where the tables are narrow', () => {
+    const given = setting(1, 70, 70, 2, 1, 10, 6, true, false);
+    const rope = { cos: [70, 2], sin: [70, 2] };
+    const inputs = { ...given.inputs, ...tables(70, 4) };
+    expectAgreement(native, { ...given, shapes: { ...given.shapes, ...rope }, inputs }, tolerance);
+  });
+
+  it('agrees where few key heads are cut into parts', () => {
+    expectAgreement(native, setting(1, 200, 200, 6, 1, 8, 8, true, true), tolerance);
+    expectAgreement(native, setting(1, 300, 300, 1, 1, 6, 4, false, true), tolerance);
+  });
+
   it('agrees for more queries than keys without a mask', () => {
     expectAgreement(native, setting(2, 67, 5, 2, 2, 12, 12, false, false), tolerance);
   });
@@ -105,18 +158,23 @@ describe.each(natives())('Attention on $isa', (native) => {
   });
 
   it('gives the same bits on one thread and on two', () => {
-    const { shapes, inputs, attrs } = setting(2, 130, 130, 4, 2, 16, 16, true, true);
-    const v = draw(2 * 130 * 2 * 16, 3);
-    const results = [1, 2].map((threads) => {
-      native.threads(threads);
-      const { o, lse } = native.run(attention, { ...inputs, v }, shapes, attrs);
-      const feed = { ...inputs, v, o, lse, do: o };
-      return {
-        o,
-        ...native.run(attentionGrad, feed, { ...shapes, o: shapes.q, lse: [2, 4, 130], do: shapes.q }, attrs),
-      };
-    });
-    expect(results[1]).toEqual(results[0]);
+    for (const [B, Hk] of [
+      [2, 2],
+      [1, 1],
+    ]) {
+      const { shapes, inputs, attrs } = setting(B, 130, 130, 4, Hk, 16, 16, true, true);
+      const v = draw(B * 130 * Hk * 16, 3);
+      const results = [1, 2].map((threads) => {
+        native.threads(threads);
+        const { o, lse } = native.run(attention, { ...inputs, v }, shapes, attrs);
+        const feed = { ...inputs, v, o, lse, do: o };
+        return {
+          o,
+          ...native.run(attentionGrad, feed, { ...shapes, o: shapes.q, lse: [B, 4, 130], do: shapes.q }, attrs),
+        };
+      });
+      expect(results[1]).toEqual(results[0]);
+    }
   });
 });
 
@@ -124,12 +182,22 @@ describe('plain Attention', () => {
   it('has the slopes that it claims', () => {
     expectSlopes(setting(1, 5, 5, 4, 2, 6, 4, true, true));
     expectSlopes(setting(2, 3, 4, 2, 1, 3, 2, false, false));
+    const given = setting(2, 5, 6, 6, 3, 3, 2, true, false);
+    const bent = { softCap: 0.7, alibi: true, window: 3 };
+    expectSlopes({ ...given, shapes: { ...given.shapes, sinks: [6] }, attrs: { ...given.attrs, ...bent } });
+    expectSlopes({ ...given, attrs: { ...given.attrs, strict: true } });
   });
 
   it('refuses what it cannot do in a sentence', () => {
     const shapes = { q: [1, 4, 3, 8], k: [1, 4, 2, 8], v: [1, 4, 2, 8] };
     expect(attention.refuses?.(shapes, { scale: 1 })).toMatch(/2 key heads do not divide 3 query heads/);
     const odd = { q: [1, 4, 2, 7], k: [1, 4, 2, 7], v: [1, 4, 2, 7], cos: [4, 3], sin: [4, 3] };
-    expect(attention.refuses?.(odd, { scale: 1 })).toMatch(/even head width, not 7/);
+    expect(attention.refuses?.(odd, { scale: 1 })).toBeUndefined();
+    expect(attention.refuses?.({ ...odd, cos: [4, 4], sin: [4, 4] }, { scale: 1 })).toMatch(/8 channels do not fit/);
+    const even = { q: [1, 4, 2, 8], k: [1, 4, 2, 8], v: [1, 4, 2, 8] };
+    expect(attention.refuses?.(even, { scale: 1, window: 2.5 })).toMatch(/window must be a whole number/);
+    expect(attention.refuses?.(even, { scale: 1, softCap: -1 })).toMatch(/softCap must be 0 or a positive/);
+    expect(attention.refuses?.(even, { scale: 1, strict: true })).toMatch(/strict goes with causal/);
+    expect(attention.refuses?.({ ...even, sinks: [3] }, { scale: 1 })).toMatch(/sinks \[3\] must be \[2\]/);
   });
 });

@@ -1,245 +1,225 @@
 // Softmax attention in tiles of 64 queries by 64 keys with an online softmax; the gradient rebuilds each tile from the saved log-sum-exp.
-//
-// A tile of scores lies transposed, P[s][i] with the queries i in the vector: row sums and maxima over keys are then plain vector sums, keys
-// and values are read where they are, one number at a time, and only the queries (and do, in the gradient) are turned over once a tile.
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
-#include "../core/lab.h"
-#include "../core/rows.h"
-#include "../core/tile.h"
+// The same for keys whose rotary part all heads share (MLA, GLA, GTA).
+#include "tiles.h"
 
 namespace {
 
 using namespace lab;
+using namespace lab::attention;
 
-constexpr int64_t kTile = 64;                   // queries and keys of a tile
-constexpr int kVectors = static_cast<int>(kTile) / W;
-constexpr int kAtOnce = kVectors < 4 ? kVectors : 4;  // columns of vectors whose chains run side by side
-
-struct Sizes {
-  int64_t B, T, S, H, Hk, d, e;  // queries [B, T, H, d], keys [B, S, Hk, d], values [B, S, Hk, e]
-  bool causal;
-  float scale;
-  const float *cos, *sin;  // [>= S, d/2] or null
-  explicit Sizes(const Call& c)
-      : B(c.n[0]), T(c.n[1]), S(c.n[2]), H(c.n[3]), Hk(c.n[4]), d(c.n[5]), e(c.n[6]), causal(c.n[7] != 0), scale(static_cast<float>(c.f[0])),
-        cos(c.In<float>(3)), sin(c.In<float>(4)) {}
-  int64_t Tiles() const { return (T + kTile - 1) / kTile; }
-  // Query t stands where key t + Shift() stands.
-  int64_t Shift() const { return S - T; }
-};
-
-// to[r] = scale · row r of `from` turned by table row first + r, for `rows` rows of d channels; sign -1 turns back.
-void Turn(const Sizes& s, int64_t rows, int64_t first, float scale, float sign, Rows from, Out to) {
-  const int64_t half = s.d / 2;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* u = from.p + r * from.ld;
-    float* v = to.p + r * to.ld;
-    if (!s.cos) {
-      for (int64_t j = 0; j < s.d; j += W) StoreUpTo(v + j, F(scale) * LoadUpTo(u + j, s.d - j), s.d - j);
-      continue;
-    }
-    const float *cs = s.cos + (first + r) * half, *sn = s.sin + (first + r) * half;
-    for (int64_t j = 0; j < half; j += W) {
-      const int64_t left = half - j;
-      const F a = LoadUpTo(u + j, left), b = LoadUpTo(u + half + j, left);
-      const F c = LoadUpTo(cs + j, left) * F(scale), n = LoadUpTo(sn + j, left) * F(scale * sign);
-      StoreUpTo(v + j, a * c - b * n, left);
-      StoreUpTo(v + half + j, b * c + a * n, left);
-    }
-  }
+/// The window of a call: ints from `at` on are causal, strict, window.
+void SetSight(const Call& c, int at, Sizes& s) {
+  const bool causal = c.n[at] != 0;
+  const int64_t strict = c.n[at + 1], window = c.n[at + 2];
+  s.ahead = causal ? -strict : window > 0 ? window - 1 : kFar;
+  s.behind = window > 0 ? 1 - window - strict : -kFar;
 }
 
-// One pair of tiles: queries q0 .. q0+rows-1 against keys k0 .. k0+keys-1. Query i sees key s where s <= i + reach.
-struct Pair {
-  int64_t rows, keys, reach;
-  bool Masked() const { return reach < keys - 1; }
-  // First query (rounded down to a vector) that sees key s.
-  int64_t FirstQuery(int64_t s) const { return std::max<int64_t>(0, s - reach) / W * W; }
-};
-
-// P[s][i] = K[s] · Q^T[:, i] where query i may see key s (and a little beyond).
-void Scores(const Pair& t, int64_t width, Rows keys, const float* qT, float* P) {
-  Product(t.keys, kTile, {keys.p, keys.ld, 1}, {qT, kTile}, {P, kTile}, false,
-          [&](int64_t s0, int64_t) { return Span{0, width, t.FirstQuery(s0), kTile}; });
+/// Inputs q, k, v, cos, sin, sinks; ints B, T, S, H, Hk, d, e, causal, strict, window, turning, alibi; floats scale, cap.
+Sizes Plain(const Call& c) {
+  Sizes s{};
+  s.B = c.n[0], s.T = c.n[1], s.S = c.n[2], s.H = c.n[3], s.Hk = c.n[4], s.d = c.n[5], s.e = c.n[6];
+  SetSight(c, 7, s);
+  s.turning = c.n[10], s.alibi = c.n[11] != 0;
+  s.scale = static_cast<float>(c.f[0]), s.cap = static_cast<float>(c.f[1]);
+  s.cos = c.In<float>(3), s.sin = c.In<float>(4);
+  s.source = {c.In<float>(1), nullptr, c.In<float>(2), s.Hk * s.d, s.d, s.d, 0, s.Hk * s.e, s.e};
+  return s;
 }
 
-// Sets what may not be seen to `value`.
-void MaskOut(const Pair& t, float value, float* P) {
-  for (int64_t s = std::max<int64_t>(0, t.reach + 1); s < t.keys; ++s) {
-    const int64_t unseen = s - t.reach;  // queries 0 .. unseen-1
-    for (int64_t i = 0; i < unseen && i < kTile; i += W)
-      Store(P + s * kTile + i, unseen - i >= W ? F(value) : Select(Lt(Iota(), F(static_cast<float>(unseen - i))), F(value), Load(P + s * kTile + i)));
-  }
+/// Inputs q, kv, shared, cos, sin; ints B, T, S, H, Hk, d, width of kv, causal, width of the own key, first channel of the value, turning.
+Sizes Latent(const Call& c) {
+  Sizes s{};
+  s.B = c.n[0], s.T = c.n[1], s.S = c.n[2], s.H = c.n[3], s.Hk = c.n[4], s.d = c.n[5];
+  const int64_t width = c.n[6], own = c.n[8], valueAt = c.n[9], token = s.Hk * width;
+  s.e = width - valueAt;
+  s.ahead = c.n[7] != 0 ? 0 : kFar, s.behind = -kFar;
+  s.turning = c.n[10];
+  s.scale = static_cast<float>(c.f[0]);
+  s.cos = c.In<float>(3), s.sin = c.In<float>(4);
+  s.source = {c.In<float>(1), c.In<float>(2), c.In<float>(1) + valueAt, token, width, own, s.d - own, token, width};
+  return s;
 }
 
-// Takes the scores of a tile to exp(score - most), keeping for each query the running maximum and sum; factor[i] is what earlier sums shrink by.
-void OnlineSoftmax(int64_t keys, float* P, float* most, float* sum, float* factor) {
-  for (int v = 0; v < kVectors; v += kAtOnce) {
-    F m[kAtOnce], l[kAtOnce];
-    for (int a = 0; a < kAtOnce; ++a) m[a] = Load(most + (v + a) * W);
-    for (int64_t s = 0; s < keys; ++s)
-      for (int a = 0; a < kAtOnce; ++a) m[a] = Max(m[a], Load(P + s * kTile + (v + a) * W));
-    for (int a = 0; a < kAtOnce; ++a) {
-      const int64_t at = (v + a) * W;
-      const F shrink = Exp(Load(most + at) - m[a]);
-      Store(factor + at, shrink);
-      Store(most + at, m[a]);
-      l[a] = Load(sum + at) * shrink;
-    }
-    for (int64_t s = 0; s < keys; ++s)
-      for (int a = 0; a < kAtOnce; ++a) {
-        float* p = P + s * kTile + (v + a) * W;
-        const F e = Exp(Load(p) - m[a]);
-        Store(p, e);
-        l[a] += e;
-      }
-    for (int a = 0; a < kAtOnce; ++a) Store(sum + (v + a) * W, l[a]);
-  }
-}
-
-// Rows of `width` numbers from one place to another.
-void Copy(int64_t rows, int64_t width, Rows from, Out to) {
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < width; j += W) StoreUpTo(to.p + r * to.ld + j, LoadUpTo(from.p + r * from.ld + j, width - j), width - j);
-}
-
-// Keys and values of one (row, key head), the keys turned: side by side, as rows a power of two apart would fight for the same lines of L1.
-struct Memory {
-  Scratch keys, values;
-  explicit Memory(const Sizes& s) : keys(s.S * s.d), values(s.S * s.e) {}
-  void Fill(const Sizes& s, int64_t b, int64_t g, int64_t count, const float* k, const float* v) {
-    Turn(s, count, 0, 1.0f, 1.0f, {k + (b * s.S * s.Hk + g) * s.d, s.Hk * s.d}, {keys, s.d});
-    Copy(count, s.e, {v + (b * s.S * s.Hk + g) * s.e, s.Hk * s.e}, {values, s.e});
-  }
-};
-
-// Turns, scales and transposes the queries of a tile; missing rows are 0.
-void LoadQueries(const Sizes& s, int64_t rows, int64_t first, Rows q, float* qRows, float* qT) {
-  Turn(s, rows, first, s.scale, 1.0f, q, {qRows, s.d});
-  std::fill(qRows + rows * s.d, qRows + kTile * s.d, 0.0f);
-  Transpose(kTile, s.d, {qRows, s.d}, {qT, kTile});
-}
-
-// q [B, T, H, d], k [B, S, Hk, d], v [B, S, Hk, e] to o [B, T, H, e] and lse [B, H, T]. One task a (row, head, run of tiles of queries).
-void Attention(const Call& c) {
-  const Sizes s(c);
-  const float *q = c.In<float>(0), *k = c.In<float>(1), *v = c.In<float>(2);
-  float *o = c.Out<float>(0), *lse = c.Out<float>(1);
+/// q [B, T, H, d] to o [B, T, H, e] and lse [B, H, T]. One task a (row, head, run of tiles of queries).
+void Forward(const Sizes& s, const float* q, const float* sinks, float* o, float* lse) {
   // Tiles of one head share its turned keys, but some 32 tasks are wanted.
   const int64_t tiles = s.Tiles(), run = std::max<int64_t>(1, std::min(tiles, s.B * s.H * tiles / 32)), runs = (tiles + run - 1) / run;
   ParallelFor(s.B * s.H * runs, 1, [&](int64_t begin, int64_t end) {
-    Memory memory(s);
-    Scratch qRows(kTile * s.d), qT(kTile * s.d), P(kTile * kTile), oRows(kTile * s.e), most(kTile), sum(kTile), factor(kTile);
     for (int64_t task = begin; task < end; ++task) {
       // The last run of tiles comes first, as it is the longest.
-      const int64_t first = (runs - 1 - task % runs) * run, h = task / runs % s.H, b = task / runs / s.H;
-      const int64_t past = std::min(s.T, (first + run) * kTile);
-      memory.Fill(s, b, h * s.Hk / s.H, s.causal ? past + s.Shift() : s.S, k, v);
-      for (int64_t q0 = first * kTile; q0 < past; q0 += kTile) {
-        const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h;
-        LoadQueries(s, rows, q0 + s.Shift(), {q + at * s.d, s.H * s.d}, qRows, qT);
-        std::fill_n(most.data(), kTile, -std::numeric_limits<float>::infinity());
-        std::fill_n(sum.data(), kTile, 0.0f);
-        const int64_t seen = s.causal ? q0 + rows + s.Shift() : s.S;
-        for (int64_t k0 = 0; k0 < seen; k0 += kTile) {
-          const Pair t{rows, std::min(kTile, seen - k0), s.causal ? q0 + s.Shift() - k0 : kTile};
-          Scores(t, s.d, {memory.keys + k0 * s.d, s.d}, qT, P);
-          if (t.Masked()) MaskOut(t, -std::numeric_limits<float>::infinity(), P);
-          OnlineSoftmax(t.keys, P, most, sum, factor);
-          if (k0 > 0)
-            for (int64_t i = 0; i < rows; ++i)
-              for (int64_t j = 0; j < s.e; j += W)
-                StoreUpTo(oRows + i * s.e + j, LoadUpTo(oRows + i * s.e + j, s.e - j) * F(factor[i]), s.e - j);
-          Product(rows, s.e, {P, 1, kTile}, {memory.values + k0 * s.e, s.e}, {oRows, s.e}, k0 > 0,
-                  [&](int64_t, int64_t i1) { return Span{0, std::min(t.keys, i1 + t.reach), 0, s.e}; });
-        }
+      const int64_t q0 = (runs - 1 - task % runs) * run * kTile, q1 = std::min(s.T, q0 + run * kTile), h = task / runs % s.H, b = task / runs / s.H;
+      const int64_t g = h * s.Hk / s.H, first = s.FirstKey(q0 + s.Shift()), past = std::max(first, s.PastKey(q1 - 1 + s.Shift()));
+      Held keys(s.form, past - first, s.d, true, false), values(s.form, past - first, s.e, false, true);
+      FillKeys(s, b, g, first, past, keys);
+      FillValues(s, b, g, first, past, values);
+      ForwardScratch x(s);
+      for (int64_t t0 = q0; t0 < q1; t0 += kTile) {
+        const int64_t rows = std::min(kTile, s.T - t0), place = t0 + s.Shift(), at = (b * s.T + t0) * s.H + h;
+        LoadQueries(s, rows, t0, q + at * s.d, s.H * s.d, false, x.queries);
+        std::fill_n(x.most.data(), kTile, sinks ? std::max(kLowest, sinks[h] * kLog2e) : kLowest);
+        std::fill_n(x.sum.data(), kTile, sinks ? 1.0f : 0.0f);
+        AttendTile(s, rows, place, s.FirstKey(place), s.PastKey(place + rows - 1), first, keys, values, s.Slope(h), x);
         for (int64_t i = 0; i < rows; ++i) {
-          const F share(1.0f / sum[i]);
-          for (int64_t j = 0; j < s.e; j += W)
-            StoreUpTo(o + (at + i * s.H) * s.e + j, LoadUpTo(oRows + i * s.e + j, s.e - j) * share, s.e - j);
-          lse[(b * s.H + h) * s.T + q0 + i] = most[i] + std::log(sum[i]);
+          const F share(x.sum[i] > 0.0f ? 1.0f / x.sum[i] : x.sum[i]);
+          float* to = o + (at + i * s.H) * s.e;
+          for (int64_t j = 0; j < s.e; j += W) StoreUpTo(to + j, LoadUpTo(x.o + i * s.e + j, s.e - j) * share, s.e - j);
+          lse[(b * s.H + h) * s.T + t0 + i] = LogSum(x.most[i], x.sum[i]);
         }
       }
     }
   });
 }
 
-// What the gradient of one (row, key head) works with.
-struct GradScratch {
-  Memory memory;
-  Scratch dKeys, dValues, qRows, qT, doRows, doT, P, dZ, dqRows, lse, delta;
-  explicit GradScratch(const Sizes& s)
-      : memory(s), dKeys(s.S * s.d), dValues(s.S * s.e), qRows(kTile * s.d), qT(kTile * s.d), doRows(kTile * s.e), doT(kTile * s.e),
-        P(kTile * kTile), dZ(kTile * kTile), dqRows(kTile * s.d), lse(kTile), delta(kTile) {}
+/// What the gradient goes to. dOwn and dValues lie like Source's; `overlaid`: the own keys are the first channels of the values.
+struct Target {
+  float *dq, *dOwn, *dShared, *dValues, *dSinks;
+  bool overlaid;
 };
 
-// One tile of queries against one of keys: adds to dKeys and dValues, and to dqRows (or starts it where k0 is 0).
-void PairBackward(const Sizes& s, const Pair& t, int64_t k0, GradScratch& x) {
-  const Rows keys{x.memory.keys + k0 * s.d, s.d}, values{x.memory.values + k0 * s.e, s.e};
-  Scores(t, s.d, keys, x.qT, x.P);
-  Scores(t, s.e, values, x.doT, x.dZ);
-  for (int64_t key = 0; key < t.keys; ++key)
-    for (int64_t i = t.FirstQuery(key); i < kTile; i += W) {
-      float *p = x.P + key * kTile + i, *z = x.dZ + key * kTile + i;
-      const F e = Exp(Load(p) - Load(x.lse + i));
-      Store(p, e);
-      Store(z, e * (Load(z) - Load(x.delta + i)));
-    }
-  if (t.Masked()) {
-    MaskOut(t, 0.0f, x.P);
-    MaskOut(t, 0.0f, x.dZ);
-  }
-  // Keys s0 .. s1-1 are seen from query s0 - reach on; queries i0 .. i1-1 see keys up to i1 - 1 + reach.
-  const auto from = [&](int64_t width) {
-    return [=](int64_t s0, int64_t) { return Span{std::max<int64_t>(0, s0 - t.reach), t.rows, 0, width}; };
-  };
-  Product(t.keys, s.e, {x.P, kTile, 1}, {x.doRows, s.e}, {x.dValues + k0 * s.e, s.e}, true, from(s.e));
-  Product(t.keys, s.d, {x.dZ, kTile, 1}, {x.qRows, s.d}, {x.dKeys + k0 * s.d, s.d}, true, from(s.d));
-  Product(t.rows, s.d, {x.dZ, 1, kTile}, keys, {x.dqRows, s.d}, k0 > 0,
-          [&](int64_t, int64_t i1) { return Span{0, std::min(t.keys, i1 + t.reach), 0, s.d}; });
+/// What one part of the gradient of one (row, key head) works with.
+struct GradScratch {
+  Held keys, values;
+  Queries queries, slopes;
+  Scratch P, dZ, gain, pairs, dq, lse, delta;
+  explicit GradScratch(const Sizes& s)
+      : keys(s.form, s.S, s.d, true, true), values(s.form, s.S, s.e, true, false), queries(s.form, s.d), slopes(s.form, s.e), P(kTile * kTile),
+        dZ(kTile * kTile), gain(s.cap > 0.0f ? kTile * kTile : 0), pairs(kTile * kTile / 2), dq(kTile * s.d), lse(kTile), delta(kTile) {}
+};
+
+/// One tile of queries against keys k0 ...: adds to dKeys [S, d] and dValues [S, e], and to x.dq (or starts it).
+void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool start, GradScratch& x, float* dKeys, float* dValues) {
+  Scores(s.form, t, s.d, x.keys.Left(k0), x.queries.Across(), x.P);
+  Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ);
+  float* gain = s.cap > 0.0f ? x.gain.data() : nullptr;
+  if (s.Bent()) Bend(s, t, slope, x.P, gain);
+  Slopes(t, s.Factor(), x.lse, x.delta, x.P, x.dZ, gain);
+  const auto queries = [&](int64_t width) { return [&s, &t, width](int64_t s0, int64_t s1) { return t.OverQueries(s.form, s0, s1, width); }; };
+  Multiply(s.form, t.keys, s.e, OverQueries(s.form, t, x.P, x.pairs), x.slopes.ForSums(), {dValues + k0 * s.e, s.e}, true, queries(s.e));
+  Multiply(s.form, t.keys, s.d, OverQueries(s.form, t, x.dZ, x.pairs), x.queries.ForSums(), {dKeys + k0 * s.d, s.d}, true, queries(s.d));
+  Multiply(s.form, t.rows, s.d, OverKeys(s.form, t, x.dZ, x.pairs), x.keys.Right(k0), {x.dq, s.d}, !start,
+           [&](int64_t i0, int64_t i1) { return t.OverKeys(s.form, i0, i1, s.d); });
 }
 
-// With p the softmax:  dv[s] = Σ_i p do[i],  dz = p (do[i]·v[s] - do[i]·o[i]),  dq[i] = scale Σ_s dz k[s],  dk[s] = scale Σ_i dz q[i].
-// One task a (row, key head): it alone adds to that head's dk and dv, in a fixed order.
-void AttentionGrad(const Call& c) {
-  const Sizes s(c);
-  const float *q = c.In<float>(0), *k = c.In<float>(1), *v = c.In<float>(2), *o = c.In<float>(5), *lse = c.In<float>(6), *dO = c.In<float>(7);
-  float *dq = c.Out<float>(0), *dk = c.Out<float>(1), *dv = c.Out<float>(2);
-  const int64_t perKey = s.H / s.Hk;
-  ParallelFor(s.B * s.Hk, 1, [&](int64_t begin, int64_t end) {
-    GradScratch x(s);
+/// Rows of dk and dv of one (row, key head), keys `from` .. `past`-1: the sums of `parts` parts, the keys turned back. `shared` takes the rotary part.
+void StoreKeys(const Sizes& s, const Target& to, int64_t b, int64_t g, int64_t from, int64_t past, int64_t parts, float* dKeys, const float* dValues,
+               float* shared) {
+  const Source& like = s.source;
+  for (int64_t at = from; at < past; ++at) {
+    float* dv = to.dValues + (b * s.S + at) * like.valueToken + g * like.valueHead;
+    float* dOwn = to.dOwn + (b * s.S + at) * like.ownToken + g * like.ownHead;
+    float* sum = dKeys + at * s.d;  // the other parts are added to the first
+    Copy(s.e, dValues + at * s.e, dv);
+    for (int64_t p = 1; p < parts; ++p) {
+      Add(s.d, dKeys + (p * s.S + at) * s.d, sum);
+      Add(s.e, dValues + (p * s.S + at) * s.e, dv);
+    }
+    if (!shared) {
+      TurnRow(s, s.d, at, s.scale, -1.0f, sum, dOwn);
+      continue;
+    }
+    for (int64_t j = 0; j < like.ownWidth; j += W) {
+      const int64_t left = like.ownWidth - j;
+      const F own = F(s.scale) * LoadUpTo(sum + j, left);
+      StoreUpTo(dOwn + j, to.overlaid ? LoadUpTo(dOwn + j, left) + own : own, left);
+    }
+    TurnRow(s, like.sharedWidth, at, s.scale, -1.0f, sum + like.ownWidth, shared + at * like.sharedWidth);
+  }
+}
+
+/// Adds one tile of queries of head h to dk and dv of its key head, and writes its dq. `deltas`, where not null, keeps Σ do · o of each query.
+void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float* q, const float* o, const float* lse, const float* dO, float* dq,
+                  GradScratch& x, float* dKeys, float* dValues, float* deltas) {
+  const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h, line = (b * s.H + h) * s.T + q0, place = q0 + s.Shift();
+  LoadQueries(s, rows, q0, q + at * s.d, s.H * s.d, true, x.queries);
+  for (int64_t i = 0; i < rows; ++i) Copy(s.e, dO + (at + i * s.H) * s.e, x.slopes.Row(i));
+  for (int64_t i = 0; i < kTile; ++i) {
+    const float *os = o + (at + i * s.H) * s.e, *gs = x.slopes.Row(i);
+    x.lse[i] = i < rows ? lse[line + i] * kLog2e : 0.0f;
+    x.delta[i] = i < rows ? SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(os + j, left) * LoadUpTo(gs + j, left); }) : 0.0f;
+  }
+  if (deltas) std::copy_n(x.delta.data(), rows, deltas + line);
+  x.slopes.Finish(rows, true);
+  const int64_t lo = s.FirstKey(place), hi = s.PastKey(place + rows - 1);
+  if (hi <= lo) std::fill_n(x.dq.data(), rows * s.d, 0.0f);
+  for (int64_t k0 = lo; k0 < hi; k0 += kTile) PairBackward(s, Pair(s, rows, place, k0, hi), k0, s.Slope(h), k0 == lo, x, dKeys, dValues);
+  for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq + i * s.d, dq + (at + i * s.H) * s.d);
+}
+
+/// A sink has a share and no value: its exponent's slope is -share · delta, share = e^(sink - lse).
+void SinksBackward(const Sizes& s, const float* sinks, const float* lse, const float* deltas, float* dSinks) {
+  for (int64_t h = 0; h < s.H; ++h) {
+    dSinks[h] = 0.0f;
+    for (int64_t b = 0; sinks && b < s.B; ++b) {
+      const int64_t line = (b * s.H + h) * s.T;
+      dSinks[h] -= SumOver(s.T, [&](int64_t j, int64_t left) {
+        const F share = Exp2(Min(F(0.0f), (F(sinks[h]) - LoadUpTo(lse + line + j, left)) * F(kLog2e)));
+        return share * LoadUpTo(deltas + line + j, left);
+      });
+    }
+  }
+}
+
+/// With p the softmax:  dv[s] = Σ_i p do[i],  dz = p (do[i]·v[s] - do[i]·o[i]),  dq[i] = scale Σ_s dz k[s],  dk[s] = scale Σ_i dz q[i].
+/// One task a (row, key head, part): it adds to its own dk and dv, in a fixed order.
+void Backward(const Sizes& s, const float* q, const float* sinks, const float* o, const float* lse, const float* dO, const Target& to) {
+  const int64_t perKey = s.H / s.Hk, tiles = s.Tiles(), heads = s.B * s.Hk, sharedWidth = s.source.sharedWidth;
+  const Deal deal(s, perKey * tiles);
+  const int64_t kept = deal.parts > 1 ? heads * deal.parts * s.S : 0;  // a single part is stored while it lies in cache
+  Scratch dKeys(kept * s.d), dValues(kept * s.e), deltas(sinks ? s.B * s.H * s.T : 0), shared(heads * s.S * sharedWidth);
+  const auto sharedOf = [&](int64_t head) { return to.dShared ? shared + head * s.S * sharedWidth : nullptr; };
+  ParallelFor(heads * deal.parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t b = task / s.Hk, g = task % s.Hk;
-      x.memory.Fill(s, b, g, s.S, k, v);
-      std::fill_n(x.dKeys.data(), s.S * s.d, 0.0f);
-      std::fill_n(x.dValues.data(), s.S * s.e, 0.0f);
-      for (int64_t h = g * perKey; h < (g + 1) * perKey; ++h)
-        for (int64_t q0 = 0; q0 < s.T; q0 += kTile) {
-          const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h;
-          LoadQueries(s, rows, q0 + s.Shift(), {q + at * s.d, s.H * s.d}, x.qRows, x.qT);
-          Copy(rows, s.e, {dO + at * s.e, s.H * s.e}, {x.doRows, s.e});
-          std::fill(x.doRows + rows * s.e, x.doRows + kTile * s.e, 0.0f);
-          Transpose(kTile, s.e, {x.doRows, s.e}, {x.doT, kTile});
-          for (int64_t i = 0; i < kTile; ++i) {
-            const float *os = o + (at + i * s.H) * s.e, *gs = x.doRows + i * s.e;
-            x.lse[i] = i < rows ? lse[(b * s.H + h) * s.T + q0 + i] : 0.0f;
-            x.delta[i] = i < rows ? SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(os + j, left) * LoadUpTo(gs + j, left); }) : 0.0f;
-          }
-          const int64_t seen = s.causal ? q0 + rows + s.Shift() : s.S;
-          for (int64_t k0 = 0; k0 < seen; k0 += kTile)
-            PairBackward(s, {rows, std::min(kTile, seen - k0), s.causal ? q0 + s.Shift() - k0 : kTile}, k0, x);
-          Turn(s, rows, q0 + s.Shift(), s.scale, -1.0f, {x.dqRows, s.d}, {dq + at * s.d, s.H * s.d});
-        }
-      Turn(s, s.S, 0, 1.0f, -1.0f, {x.dKeys, s.d}, {dk + (b * s.S * s.Hk + g) * s.d, s.Hk * s.d});
-      Copy(s.S, s.e, {x.dValues, s.e}, {dv + (b * s.S * s.Hk + g) * s.e, s.Hk * s.e});
+      GradScratch x(s);
+      const int64_t head = task / deal.parts, b = head / s.Hk, g = head % s.Hk;
+      Scratch localKeys(kept ? 0 : s.S * s.d), localValues(kept ? 0 : s.S * s.e);
+      float *ownKeys = kept ? dKeys + task * s.S * s.d : localKeys.data(), *ownValues = kept ? dValues + task * s.S * s.e : localValues.data();
+      FillKeys(s, b, g, 0, s.S, x.keys);
+      FillValues(s, b, g, 0, s.S, x.values);
+      std::fill_n(ownKeys, s.S * s.d, 0.0f);
+      std::fill_n(ownValues, s.S * s.e, 0.0f);
+      deal.Each(task % deal.parts, [&](int64_t item) {
+        TileBackward(s, b, g * perKey + item / tiles, item % tiles * kTile, q, o, lse, dO, to.dq, x, ownKeys, ownValues, sinks ? deltas.data() : nullptr);
+      });
+      if (!kept) StoreKeys(s, to, b, g, 0, s.S, 1, ownKeys, ownValues, sharedOf(head));
     }
   });
+  if (kept) {
+    const int64_t blocks = (s.S + kTile - 1) / kTile;
+    ParallelFor(heads * blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t head = i / blocks, from = i % blocks * kTile, first = head * deal.parts * s.S;
+        StoreKeys(s, to, head / s.Hk, head % s.Hk, from, std::min(s.S, from + kTile), deal.parts, dKeys + first * s.d, dValues + first * s.e, sharedOf(head));
+      }
+    });
+  }
+  if (to.dShared)
+    ParallelFor(s.B * s.S, Grain(s.Hk * sharedWidth), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t at = row % s.S, b = row / s.S;
+        float* sum = to.dShared + row * sharedWidth;
+        Copy(sharedWidth, shared + (b * s.Hk * s.S + at) * sharedWidth, sum);
+        for (int64_t g = 1; g < s.Hk; ++g) Add(sharedWidth, shared + ((b * s.Hk + g) * s.S + at) * sharedWidth, sum);
+      }
+    });
+  if (to.dSinks) SinksBackward(s, sinks, lse, deltas, to.dSinks);
+}
+
+void Attention(const Call& c) { Forward(Plain(c), c.In<float>(0), c.In<float>(5), c.Out<float>(0), c.Out<float>(1)); }
+void AttentionGrad(const Call& c) {
+  Backward(Plain(c), c.In<float>(0), c.In<float>(5), c.In<float>(6), c.In<float>(7), c.In<float>(8),
+           {c.Out<float>(0), c.Out<float>(1), nullptr, c.Out<float>(2), c.Out<float>(3), false});
+}
+void LatentAttention(const Call& c) { Forward(Latent(c), c.In<float>(0), nullptr, c.Out<float>(0), c.Out<float>(1)); }
+void LatentAttentionGrad(const Call& c) {
+  const int64_t valueAt = c.n[9];
+  Backward(Latent(c), c.In<float>(0), nullptr, c.In<float>(5), c.In<float>(6), c.In<float>(7),
+           {c.Out<float>(0), c.Out<float>(1), c.Out<float>(2), c.Out<float>(1) + valueAt, nullptr, valueAt == 0});
 }
 
 }  // namespace
 
 LAB_KERNEL("Attention", Attention);
 LAB_KERNEL("AttentionGrad", AttentionGrad);
+LAB_KERNEL("LatentAttention", LatentAttention);
+LAB_KERNEL("LatentAttentionGrad", LatentAttentionGrad);
