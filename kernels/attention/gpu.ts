@@ -39,6 +39,7 @@ export const gpu: GpuPlans = {
       },
       { entry: 'unturn_queries', workgroups: (n) => ceilDiv(queryNumbers(n), 256) },
       { entry: 'unturn_keys', workgroups: (n) => ceilDiv(keyNumbers(n), 256) },
+      { entry: 'sink_slopes', workgroups: ([, , , H]) => H },
     ],
   },
 };

@@ -14,8 +14,13 @@ struct Call {
   d: u32, // width of queries and keys
   e: u32, // width of values
   causal: u32,
-  rotary: u32,
+  strict: u32,
+  window: u32, // 0: none
+  turning: u32, // channels that turn: the last ones
+  alibi: u32,
+  sunk: u32, // there are sinks
   scale: f32,
+  cap: f32, // 0: none
 }
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> q: array<f32>; // [B, T, H, d], as dq and their turned forms
@@ -36,6 +41,8 @@ struct Call {
 @group(0) @binding(16) var<storage, read_write> dq: array<f32>;
 @group(0) @binding(17) var<storage, read_write> dk: array<f32>;
 @group(0) @binding(18) var<storage, read_write> dv: array<f32>;
+@group(0) @binding(19) var<storage, read> sinks: array<f32>; // [H], as dsinks
+@group(0) @binding(20) var<storage, read_write> dsinks: array<f32>;
 
 const kTile = 32u;
 const kPitch = 33u; // of a row in workgroup memory: neighbours in a column fall into different banks
@@ -52,19 +59,29 @@ fn query_at(b: u32, t: u32, h: u32) -> u32 {
 fn key_at(b: u32, s: u32, g: u32) -> u32 {
   return (b * call.S + s) * call.Hk + g;
 }
+// The place of query t among the keys.
+fn place(t: u32) -> i32 {
+  return i32(t + call.S) - i32(call.T);
+}
 fn sees(t: u32, s: u32) -> bool {
-  return t < call.T && s < call.S && (call.causal == 0u || s + call.T <= t + call.S);
+  let ahead = i32(s) + i32(call.strict) - place(t); // 0: the last key that a causal query sees
+  let within = call.window == 0u || (ahead > -i32(call.window) && ahead < i32(call.window));
+  return t < call.T && s < call.S && (call.causal == 0u || ahead <= 0) && within;
 }
 
-// What channel c of a row turns by: cos in x, sin with the sign of the partner's share in y. The partner is half a head away.
+fn turns(c: u32) -> bool {
+  return c >= call.d - call.turning;
+}
+// What channel c of a row turns by: cos in x, sin with the sign of the partner's share in y. The partner is half of what turns away.
 fn turn(row: u32, c: u32) -> vec2<f32> {
-  let half = call.d / 2u;
-  let at = row * half + c % half;
-  return vec2<f32>(cos[at], select(sin[at], -sin[at], c < half));
+  let half = call.turning / 2u;
+  let i = c + call.turning - call.d;
+  let at = row * half + i % half;
+  return vec2<f32>(cos[at], select(sin[at], -sin[at], i < half));
 }
 fn partner(i: u32, c: u32) -> u32 {
-  let half = call.d / 2u;
-  return select(i - half, i + half, c < half);
+  let half = call.turning / 2u;
+  return select(i - half, i + half, c + call.turning - call.d < half);
 }
 
 @compute @workgroup_size(256)
@@ -78,8 +95,8 @@ fn turn_queries(
     return;
   }
   var u = q[i];
-  if (call.rotary != 0u) {
-    let c = i % call.d;
+  let c = i % call.d;
+  if (turns(c)) {
     let by = turn(i / (call.d * call.H) % call.T + call.S - call.T, c);
     u = u * by.x + q[partner(i, c)] * by.y;
   }
@@ -97,8 +114,8 @@ fn turn_keys(
     return;
   }
   var u = k[i];
-  if (call.rotary != 0u) {
-    let c = i % call.d;
+  let c = i % call.d;
+  if (turns(c)) {
     let by = turn(i / (call.d * call.Hk) % call.S, c);
     u = u * by.x + k[partner(i, c)] * by.y;
   }
@@ -196,6 +213,40 @@ fn keep(lane: u32, z: vec4<f32>) {
   shares[at + 16u * kPitch + 16u] = z.w;
 }
 
+// ALiBi's slope of head h.
+fn fall(h: u32) -> f32 {
+  if (call.alibi == 0u) {
+    return 0.0;
+  }
+  let n = f32(1u << (31u - countLeadingZeros(call.H)));
+  return select(exp2(-4.0 * (2.0 * (f32(h) - n) + 1.0) / n), exp2(-8.0 * f32(h + 1u) / n), f32(h) < n);
+}
+// How far apart query and key of the lane's four pairs stand.
+fn distances(lane: u32, t0: u32, s0: u32) -> vec4<f32> {
+  let d = f32(place(t0 + lane / 16u) - i32(s0 + lane % 16u));
+  return abs(vec4<f32>(d, d - 16.0, d + 16.0, d));
+}
+// Scores bent by the cap; tanh of large numbers is made of numbers that stay finite.
+fn bent(z: vec4<f32>) -> vec4<f32> {
+  return tanh(clamp(z / call.cap, vec4<f32>(-15.0), vec4<f32>(15.0)));
+}
+// Scores to exponents.
+fn exponents(z: vec4<f32>, lane: u32, h: u32, t0: u32, s0: u32) -> vec4<f32> {
+  var y = z;
+  if (call.cap > 0.0) {
+    y = call.cap * bent(z);
+  }
+  return y - fall(h) * distances(lane, t0, s0);
+}
+// Slopes of the bent scores.
+fn gains(z: vec4<f32>) -> vec4<f32> {
+  if (call.cap == 0.0) {
+    return vec4<f32>(1.0);
+  }
+  let y = bent(z);
+  return 1.0 - y * y;
+}
+
 // Which of the lane's four pairs count.
 fn mask(lane: u32, t0: u32, s0: u32) -> vec4<bool> {
   let t = t0 + lane / 16u;
@@ -203,12 +254,22 @@ fn mask(lane: u32, t0: u32, s0: u32) -> vec4<bool> {
   return vec4<bool>(sees(t, s), sees(t, s + 16u), sees(t + 16u, s), sees(t + 16u, s + 16u));
 }
 
-// The first key past those that the tile of queries from t0 sees.
-fn past_keys(t0: u32) -> u32 {
-  if (call.causal == 0u) {
-    return call.S;
+// The first key that the tile of queries from t0 may see, down to a tile's start, and the first past those that it sees.
+fn first_key(t0: u32) -> u32 {
+  if (call.window == 0u) {
+    return 0u;
   }
-  return min(call.S, t0 + kTile + call.S - call.T);
+  return u32(max(0, place(t0) - i32(call.window + call.strict) + 1)) / kTile * kTile;
+}
+fn past_keys(t0: u32) -> u32 {
+  let last = place(t0) + i32(kTile) - 1;
+  if (call.causal != 0u) {
+    return u32(clamp(last + 1, 0, i32(call.S)));
+  }
+  if (call.window != 0u) {
+    return u32(clamp(last + i32(call.window), 0, i32(call.S)));
+  }
+  return call.S;
 }
 
 // What a workgroup of the forward pass and of dq works on.
@@ -249,8 +310,13 @@ fn forward(
   var sums: array<vec2<f32>, 8>; // rows ty and ty + 16, channels c0 + tx + 16 i
   var most = vec2<f32>(kLowest);
   var total = vec2<f32>(0.0);
-  for (var s0 = 0u; s0 < past_keys(task.t0); s0 += kTile) {
-    let z = scores(lane, task.b, task.h, task.g, task.t0, s0);
+  if (call.sunk != 0u) {
+    most = vec2<f32>(sinks[task.h]);
+    total = vec2<f32>(1.0);
+  }
+  for (var s0 = first_key(task.t0); s0 < past_keys(task.t0); s0 += kTile) {
+    let score = scores(lane, task.b, task.h, task.g, task.t0, s0);
+    let z = exponents(score, lane, task.h, task.t0, s0);
     let seen = mask(lane, task.t0, s0);
     keep(lane, select(vec4<f32>(kLowest), z, seen));
     workgroupBarrier();
@@ -294,11 +360,11 @@ fn forward(
       for (var i = 0u; i < 8u; i++) {
         let c = task.c0 + tx + 16u * i;
         if (c < call.e) {
-          o_out[query_at(task.b, t, task.h) * call.e + c] = sums[i][r] / total[r];
+          o_out[query_at(task.b, t, task.h) * call.e + c] = select(0.0, sums[i][r] / total[r], total[r] > 0.0);
         }
       }
       if (tx == 0u && task.c0 == 0u) {
-        lse_out[(task.b * call.H + task.h) * call.T + t] = most[r] + log(total[r]);
+        lse_out[(task.b * call.H + task.h) * call.T + t] = select(0.0, most[r] + log(total[r]), total[r] > 0.0);
       }
     }
   }
@@ -349,11 +415,12 @@ fn backward_queries(
   let first = known(task.b, task.h, task.t0 + ty);
   let second = known(task.b, task.h, task.t0 + ty + 16u);
   var sums: array<vec2<f32>, 8>;
-  for (var s0 = 0u; s0 < past_keys(task.t0); s0 += kTile) {
-    let z = scores(lane, task.b, task.h, task.g, task.t0, s0);
+  for (var s0 = first_key(task.t0); s0 < past_keys(task.t0); s0 += kTile) {
+    let score = scores(lane, task.b, task.h, task.g, task.t0, s0);
+    let z = exponents(score, lane, task.h, task.t0, s0);
     let slope = share_slopes(lane, task.b, task.h, task.g, task.t0, s0);
     let share = exp(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0)));
-    let pull = share * (slope - vec4<f32>(first.yy, second.yy));
+    let pull = share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score);
     keep(lane, select(vec4<f32>(0.0), pull, mask(lane, task.t0, s0)));
     workgroupBarrier();
     for (var i = 0u; i < 4u; i++) {
@@ -409,14 +476,23 @@ fn backward_keys(
   var key_sums: array<vec2<f32>, 8>;
   var value_sums: array<vec2<f32>, 8>;
   let each = call.H / call.Hk;
-  // The first query that sees any of these keys, down to a tile's start.
+  // The first query that sees any of these keys, down to a tile's start, and the first past those that do.
   var begin = 0u;
-  if (call.causal != 0u && s0 + call.T > call.S) {
-    begin = (s0 + call.T - call.S) / kTile * kTile;
+  if (call.causal != 0u && s0 + call.strict + call.T > call.S) {
+    begin = (s0 + call.strict + call.T - call.S) / kTile * kTile;
+  }
+  var past = call.T;
+  if (call.window != 0u) {
+    let last = i32(s0 + kTile + call.window + call.strict + call.T) - i32(call.S) - 1;
+    past = u32(clamp(last, 0, i32(call.T)));
+    if (call.causal == 0u) {
+      begin = u32(max(0, i32(s0 + call.T) - i32(call.S + call.window) + 1)) / kTile * kTile;
+    }
   }
   for (var h = g * each; h < (g + 1u) * each; h++) {
-    for (var t0 = begin; t0 < call.T; t0 += kTile) {
-      let z = scores(lane, b, h, g, t0, s0);
+    for (var t0 = begin; t0 < past; t0 += kTile) {
+      let score = scores(lane, b, h, g, t0, s0);
+      let z = exponents(score, lane, h, t0, s0);
       let slope = share_slopes(lane, b, h, g, t0, s0);
       let first = known(b, h, t0 + ty);
       let second = known(b, h, t0 + ty + 16u);
@@ -442,7 +518,7 @@ fn backward_keys(
         }
       }
       workgroupBarrier();
-      keep(lane, share * (slope - vec4<f32>(first.yy, second.yy)));
+      keep(lane, share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score));
       workgroupBarrier();
       for (var i = 0u; i < 4u; i++) {
         let c0 = base + i * 32u;
@@ -491,8 +567,8 @@ fn unturn_queries(
     return;
   }
   var u = dqs[i];
-  if (call.rotary != 0u) {
-    let c = i % call.d;
+  let c = i % call.d;
+  if (turns(c)) {
     let by = turn(i / (call.d * call.H) % call.T + call.S - call.T, c);
     u = u * by.x - dqs[partner(i, c)] * by.y;
   }
@@ -510,10 +586,31 @@ fn unturn_keys(
     return;
   }
   var u = dks[i];
-  if (call.rotary != 0u) {
-    let c = i % call.d;
+  let c = i % call.d;
+  if (turns(c)) {
     let by = turn(i / (call.d * call.Hk) % call.S, c);
     u = u * by.x - dks[partner(i, c)] * by.y;
   }
   dk[i] = u;
+}
+
+// dsink = -Σ e^(sink - lse) delta over rows and queries, one workgroup a head.
+@compute @workgroup_size(64)
+fn sink_slopes(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let h = flat(group, groups);
+  var sum = 0.0;
+  if (call.sunk != 0u && h < call.H) {
+    for (var i = lane; i < call.B * call.T; i += 64u) {
+      let row = (i / call.T * call.H + h) * call.T + i % call.T;
+      sum -= exp(min(0.0, sinks[h] - lse[row])) * delta[row];
+    }
+  }
+  let whole = sum64(lane, sum);
+  if (lane == 0u && h < call.H) {
+    dsinks[h] = whole;
+  }
 }

@@ -1,12 +1,19 @@
 // What the palette, the checker and the engine know of softmax attention.
 import type { Problem } from '../../spec/error';
-import { defineBlock, type Init, type WeightSpec } from '../define';
+import { defineBlock, type Init, type StateSpec, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
 import { divisorNear } from '../parts/sizes';
 import { layer } from './layer';
 import { type AttentionOptions, options, sizes } from './options';
 
 const matrix: Init = { kind: 'normal', std: 0.02 };
+
+/** Pairs of a query and a key that meet among T tokens. */
+function pairsOf({ causal, window }: AttentionOptions, T: number): number {
+  const w = window > 0 ? Math.min(window, T) : T;
+  const past = (w * (w + 1)) / 2 + (T - w) * w; // the token itself and those before it
+  return causal ? past : 2 * past - T;
+}
 
 function rules(o: AttentionOptions, width: number, path: string): Problem[] {
   const problems: Problem[] = [];
@@ -32,6 +39,13 @@ function rules(o: AttentionOptions, width: number, path: string): Problem[] {
       hint: `try ${d + 1}, or ropeFraction 0`,
       fix: d + 1,
     });
+  if (o.alibi && o.ropeFraction > 0)
+    problems.push({
+      path: `${path}.ropeFraction`,
+      message: 'ALiBi takes the place of rotary positions, and both are on',
+      hint: 'try 0, or switch alibi off',
+      fix: 0,
+    });
   return problems;
 }
 
@@ -55,17 +69,18 @@ export default defineBlock({
       for (const [name, n] of Object.entries({ q: H, k: Hk, v: Hk }))
         weights[`b_${name}`] = { shape: [n * d], init: { kind: 'zeros' } };
     if (o.qkNorm) for (const name of ['q_norm', 'k_norm']) weights[name] = { shape: [d], init: { kind: 'ones' } };
+    if (o.sinks) weights.sinks = { shape: [H], init: { kind: 'zeros' } };
     return weights;
   },
   state(o, D) {
     const { Hk, d } = sizes(o, D);
-    return { k_cache: { shape: [Hk, 'T', d] }, v_cache: { shape: [Hk, 'T', d] } };
+    const cache: StateSpec = { shape: [Hk, 'T', d], ...(o.window > 0 && { most: o.window }) };
+    return { k_cache: cache, v_cache: cache };
   },
-  // Matrix products only, as the spec counts them; a causal map needs half the square and its diagonal.
+  // Matrix products only, as the spec counts them; a causal map needs half the square and its diagonal, a window its band.
   cost(o, D, T) {
     const { H, Hk, d } = sizes(o, D);
-    const pairs = o.causal ? (T * (T + 1)) / 2 : T * T;
-    const forwardFlops = 4 * T * D * d * (H + Hk) + 4 * pairs * H * d;
+    const forwardFlops = 4 * T * D * d * (H + Hk) + 4 * pairsOf(o, T) * H * d;
     // Kept: the input, q, k, v, the output of the heads, and a log-sum-exp a row; the map is made again.
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * H * d + 2 * Hk * d + H) };
   },
@@ -86,6 +101,10 @@ export default defineBlock({
         normEps: read.number('norm_eps', 1e-6),
         qkvBias: read.flag('qkv_bias', false),
         adaptiveTemperature: read.flag('adaptive_temperature', false),
+        alibi: read.flag('alibi', false),
+        window: read.number('window', 0),
+        sinks: read.flag('sinks', false),
+        softCap: read.number('soft_cap', 0),
       },
     };
   },

@@ -9,5 +9,5 @@ const bound = bind(attention, {
 });
 
 /** As `attend` of reference.ts. */
-export const attend = ({ q, k, v, cos, sin }: Heads, { causal, scale }: Attributes): Tensor4D =>
-  bound({ q, k, v, cos, sin }, { causal, scale }).o as Tensor4D;
+export const attend = (heads: Heads, attributes: Attributes): Tensor4D =>
+  bound({ ...heads }, { ...attributes }).o as Tensor4D;

@@ -20,14 +20,22 @@ function project(x: Tensor3D, w: Weights, options: AttentionOptions) {
   return { q: normed(heads('q', H), 'q'), k: normed(heads('k', Hk), 'k'), v: heads('v', Hk), H, d };
 }
 
+/** How scores are made of dot products. */
+const attributesOf = ({ causal, window, softCap, alibi }: AttentionOptions, d: number) => ({
+  causal,
+  window,
+  softCap,
+  alibi,
+  scale: 1 / Math.sqrt(d),
+});
 const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: AttentionOptions) => ({ theta, fraction });
 
 export const layer: Layer<AttentionOptions> = {
   forward(x, w, { options, extra, training }) {
     const [B, T] = x.shape;
     const { q, k, v, H, d } = project(x, w, options);
-    const heads = { q, k, v, ...rotaryTables(0, T, d, rotary(options)) };
-    const attributes = { causal: options.causal, scale: 1 / Math.sqrt(d) };
+    const heads = { q, k, v, ...rotaryTables(0, T, d, rotary(options)), sinks: w.sinks };
+    const attributes = attributesOf(options, d);
     const sharpen = options.adaptiveTemperature && !training;
     if (extra && !sharpen) attendAndSee(heads, attributes, extra); // the kernel keeps no map
     const o = sharpen ? attendSharpened(heads, attributes, extra) : attend(heads, attributes);
@@ -41,16 +49,20 @@ export const layer: Layer<AttentionOptions> = {
     const { q, k, v, H, d } = project(x, w, options); // [B, 1, heads, d]
     const tables = rotaryTables(position, 1, d, rotary(options));
     const turn = (u: Tensor4D) => (tables ? rotate(u, tables.cos, tables.sin) : u);
-    // Caches [B, Hk, n, d] hold keys as they were turned at their own positions.
+    // Caches [B, Hk, n, d] hold keys as they were turned at their own positions, and no more tokens than a window sees.
     const append = (cache: Tensor4D | undefined, u: Tensor4D) => {
-      const row = tf.transpose(u, [0, 2, 1, 3]);
-      return (cache ? tf.concat([cache, row], 2) : row) as Tensor4D;
+      const row = tf.transpose(u, [0, 2, 1, 3]) as Tensor4D;
+      if (!cache) return row;
+      const [, Hk, n] = cache.shape;
+      const full = options.window > 0 && n === options.window;
+      const kept = full ? tf.slice(cache, [0, 0, 1, 0], [B, Hk, n - 1, d]) : cache;
+      return tf.concat([kept, row], 2) as Tensor4D;
     };
     const k_cache = append(state.k_cache as Tensor4D, turn(k));
     const v_cache = append(state.v_cache as Tensor4D, v);
     const query = tf.reshape(turn(q), [B, H, d]) as Tensor3D;
     const temperature = options.adaptiveTemperature ? 'adaptive' : 'plain';
-    const o = attendCached(query, k_cache, v_cache, 1 / Math.sqrt(d), temperature);
+    const o = attendCached(query, k_cache, v_cache, { ...attributesOf(options, d), sinks: w.sinks, temperature });
     return { y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: { k_cache, v_cache } };
   },
 };

@@ -26,6 +26,27 @@ export const options = {
     help: 'Share of channel pairs that turn with position, fastest first; 0 leaves positions out (NoPE).',
     paper: 'https://arxiv.org/abs/2410.06205',
   }),
+  alibi: bool(false, {
+    title: 'ALiBi',
+    help: 'Scores fall with distance, each head at its own pace; in place of RoPE.',
+    paper: 'https://arxiv.org/abs/2108.12409',
+  }),
+  window: int(0, {
+    min: 0,
+    max: 1_048_576,
+    help: 'Sees only so many tokens, its own included; 0 sees all. Without causality as many after it.',
+    paper: 'https://arxiv.org/abs/2004.05150',
+  }),
+  sinks: bool(false, {
+    help: 'A learned score a head that takes a share of the softmax and holds no value, so that a head may rest.',
+    paper: 'https://arxiv.org/abs/2309.17453',
+  }),
+  softCap: float(0, {
+    min: 0,
+    max: 10_000,
+    help: 'Bends scores so that none exceeds it: cap · tanh(score / cap); 0 leaves them straight. Gemma 2 takes 50.',
+    paper: 'https://arxiv.org/abs/2408.00118',
+  }),
   qkNorm: bool(false, { title: 'QK norm', help: 'RMS-normalises every query and key head before the rotation.' }),
   normEps: float(1e-6, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the query and key norms.' }),
   qkvBias: bool(false, { title: 'QKV bias', help: 'Adds biases to queries, keys and values.' }),

@@ -119,6 +119,26 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('shaders'
     },
   );
 
+  it.each([
+    { causal: true, window: 5 },
+    { causal: false, window: 40 },
+    { causal: true, strict: true, window: 2 },
+    { causal: true, softCap: 2, alibi: true },
+  ])('Attention with sinks and %j', async (attrs) => {
+    const [B, T, S, H, Hk, d, e] = [1, 66, 70, 6, 3, 8, 4];
+    const shapes = { q: [B, T, H, d], k: [B, S, Hk, d], v: [B, S, Hk, e], cos: [S, 2], sin: [S, 2], sinks: [H] };
+    const angles = Array.from({ length: 2 * S }, (_, i) => i / 3);
+    const inputs = {
+      cos: Float64Array.from(angles, (a) => Math.fround(Math.cos(a))),
+      sin: Float64Array.from(angles, (a) => Math.fround(Math.sin(a))),
+    };
+    const kernel = { forward: attention.attention, gradient: attention.attentionGrad, plain: plainAttention };
+    const check = { ...kernel, shapes, inputs, attrs: { scale: 0.8, ...attrs } };
+    await agree({ ...check, floor: 1 }, 6e-6);
+    const { sinks, ...without } = shapes;
+    await agree({ ...check, shapes: without, floor: 1 }, 6e-6);
+  });
+
   it('LayerNorm, with a bias and without', async () => {
     const kernel = { forward: layerNorm.layerNorm, gradient: layerNorm.layerNormGrad, plain: plainLayerNorm };
     for (const [rows, width] of [
