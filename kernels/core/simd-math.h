@@ -89,6 +89,15 @@ LAB_INLINE F Silu(F x) { return x / (F(1.0f) + Exp(Neg(x))); }
 /// ln(1 + e^x).
 LAB_INLINE F Softplus(F x) { return Max(F(0.0f), x) + Log1p(Exp(Neg(Abs(x)))); }
 
+/// A sum of two exponents: e^sum, where the caller subtracts a maximum first, times `rest`, 1 + what rounding took from the sum.
+struct Exponent {
+  F sum, rest;
+};
+LAB_INLINE Exponent Plus(F a, F b) {
+  const F sum = a + b, of = sum - a;
+  return {sum, F(1.0f) + ((a - (sum - of)) + (b - of))};
+}
+
 // One number at a time, by the same formulas.
 LAB_INLINE float First(F x) {
   float t[W];

@@ -4,26 +4,38 @@ import { type Attrs, defineKernel, type Kernel, type Shapes } from '../core/kern
 /** Tokens a chunk. */
 export const chunk = 64;
 
-const ints = ({ q }: Shapes, attrs: Attrs) => [q[0] * q[1], q[2], q[3], attrs.forgetGate === 'exp' ? 1 : 0]; // rows, T, d
+/** Batch, heads, tokens, channels a head. */
+function sizes(q: readonly number[], { tokensFirst }: Attrs): number[] {
+  const [batch, second, third, d] = q;
+  return tokensFirst ? [batch, third, second, d] : [batch, second, third, d];
+}
+const ints = ({ q }: Shapes, attrs: Attrs) => [
+  ...sizes(q, attrs),
+  attrs.forgetGate === 'exp' ? 1 : 0,
+  attrs.tokensFirst ? 1 : 0,
+];
 const floats = ({ eps = 1e-6 }: Attrs) => [eps as number];
 
 /**
  * Queries, keys (not yet divided by √d) and values q, k, v [b, H, T, d], preactivations i, f [b, H, T] of input and forget gate to y
- * [b, H, T, d], from an empty memory. Attributes: forgetGate 'sigmoid' (default) or 'exp', and eps (default 1e-6), added to the denominator.
- * memories [b, H, ceil(T / 64), d + 1, d] and stabilisers [b, H, ceil(T / 64)] are those before each chunk: the memory by key and value
- * channel, then a row of normalisers.
+ * [b, H, T, d], from an empty memory. Attributes: forgetGate 'sigmoid' (default) or 'exp'; eps (default 1e-6), added to the denominator;
+ * tokensFirst: q, k, v, y lie as [b, T, H, d], and i, f as [b, T, H].
+ * memories [b, H, ceil(T / 64), d + 2, d] and stabilisers [b, H, ceil(T / 64)] are those before each chunk: the memory by key and value
+ * channel less n rᵀ, the row n of normalisers, and the value r of the token with the largest log weight. size, shaped as i: q·n of each token.
  */
 export const mlstmCell = defineKernel({
   name: 'MlstmCell',
   inputs: ['q', 'k', 'v', 'i', 'f'],
-  outputs({ q: [batch, H, T, d] }) {
+  outputs({ q, i }, attrs) {
+    const [batch, H, T, d] = sizes(q, attrs);
     const chunks = Math.ceil(T / chunk);
-    return { y: [batch, H, T, d], memories: [batch, H, chunks, d + 1, d], stabilisers: [batch, H, chunks] };
+    return { y: q, memories: [batch, H, chunks, d + 2, d], stabilisers: [batch, H, chunks], size: i };
   },
   ints,
   floats,
-  refuses({ q, k, v, i, f }, { forgetGate = 'sigmoid', eps = 1e-6 }) {
-    if (q.length !== 4) return `q must be [batch, heads, tokens, channels], not [${q.join(', ')}]`;
+  refuses({ q, k, v, i, f }, { forgetGate = 'sigmoid', eps = 1e-6, tokensFirst }) {
+    const order = tokensFirst ? 'tokens, heads' : 'heads, tokens';
+    if (q.length !== 4) return `q must be [batch, ${order}, channels], not [${q.join(', ')}]`;
     for (const [name, shape] of Object.entries({ k, v }))
       if (String(shape) !== String(q)) return `${name} [${shape}] must have the shape of q [${q}]`;
     for (const [name, shape] of Object.entries({ i, f }))
@@ -37,7 +49,7 @@ export const mlstmCell = defineKernel({
   gradient: {
     kernel: 'MlstmCellGrad',
     inputs: ['q', 'k', 'v', 'i', 'f'],
-    outputs: ['y', 'memories', 'stabilisers'],
+    outputs: ['size', 'memories', 'stabilisers'],
     cotangents: ['y'],
     of: ['q', 'k', 'v', 'i', 'f'],
   },
@@ -45,7 +57,7 @@ export const mlstmCell = defineKernel({
 
 export const mlstmCellGrad = defineKernel({
   name: 'MlstmCellGrad',
-  inputs: ['q', 'k', 'v', 'i', 'f', 'y', 'memories', 'stabilisers', 'dy'],
+  inputs: ['q', 'k', 'v', 'i', 'f', 'size', 'memories', 'stabilisers', 'dy'],
   outputs: ({ q, k, v, i, f }) => ({ dq: q, dk: k, dv: v, di: i, df: f }),
   ints,
   floats,

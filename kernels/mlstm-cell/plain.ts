@@ -45,18 +45,20 @@ function run({ q, k, i, f }: Arrays, { q: [batch, H, T, d] }: Shapes, attrs: Att
     }
 }
 
-/** Memory [d + 1, d] before each chunk, at the scale of its stabiliser: the largest log weight, or that of the memory before. */
+/** Memory [d + 2, d] before each chunk, at the scale of its stabiliser: the largest log weight, or that of the memory before. */
 function memories({ k, v, i, f }: Arrays, { q: [batch, H, T, d] }: Shapes, attrs: Attrs): Arrays {
   const chunks = Math.ceil(T / 64);
-  const held = new Float64Array(batch * H * chunks * (d + 1) * d);
+  const held = new Float64Array(batch * H * chunks * (d + 2) * d);
   const stabilisers = new Float64Array(batch * H * chunks);
   for (let row = 0; row < batch * H; row++) {
     let memory = new Float64Array((d + 1) * d);
     let m = -1e30;
+    let ruling = new Float64Array(d); // the value with the largest log weight
     for (let t = 0; t < T; t++) {
       const at = row * T + t;
       if (t % 64 === 0) {
-        held.set(memory, (row * chunks + t / 64) * (d + 1) * d);
+        const about = memory.map((x, e) => (e < d * d ? x - memory[d * d + Math.floor(e / d)] * ruling[e % d] : x));
+        held.set([...about, ...ruling], (row * chunks + t / 64) * (d + 2) * d);
         stabilisers[row * chunks + t / 64] = m;
       }
       const lf = attrs.forgetGate === 'exp' ? f[at] : logSigmoid(f[at]);
@@ -66,6 +68,7 @@ function memories({ k, v, i, f }: Arrays, { q: [batch, H, T, d] }: Shapes, attrs
         const [a, b] = [Math.floor(e / d), e % d];
         return keep * value + write * (a < d ? k[at * d + a] * v[at * d + b] : k[at * d + b]);
       });
+      if (i[at] > lf + m) ruling = v.slice(at * d, (at + 1) * d);
       m = next;
     }
   }
@@ -74,16 +77,19 @@ function memories({ k, v, i, f }: Arrays, { q: [batch, H, T, d] }: Shapes, attrs
 
 const forward: Plain = (inputs, shapes, attrs) => {
   const y = new Float64Array(inputs.q.length);
-  run(inputs, shapes, attrs, ({ d, at, t, weights, pairs, denominator }) => {
+  const sizes = new Float64Array(inputs.i.length);
+  run(inputs, shapes, attrs, ({ d, at, t, weights, pairs, size, denominator }) => {
+    sizes[at] = size;
     for (let j = 0; j <= t; j++)
       for (let c = 0; c < d; c++)
         y[at * d + c] += (pairs[j] * weights[j] * inputs.v[(at - t + j) * d + c]) / denominator;
   });
-  return { y, ...memories(inputs, shapes, attrs) };
+  return { y, ...memories(inputs, shapes, attrs), size: sizes };
 };
 
 const gradient: Plain = (inputs, shapes, attrs) => {
-  const { q, k, v, f, y, dy } = inputs;
+  const { q, k, v, f, dy } = inputs;
+  const { y } = forward(inputs, shapes, attrs);
   const [dq, dk, dv] = [q, k, v].map((u) => new Float64Array(u.length));
   const [di, dlf] = [f, f].map((u) => new Float64Array(u.length));
   run(inputs, shapes, attrs, ({ d, at, t, weights, m, top, pairs, size, denominator }) => {
@@ -111,4 +117,37 @@ const gradient: Plain = (inputs, shapes, attrs) => {
   return { dq, dk, dv, di, df };
 };
 
-export const plain: Record<string, Plain> = { MlstmCell: forward, MlstmCellGrad: gradient };
+/** u [b, n, m, ...] with axes 1 and 2 exchanged; `inner` numbers lie beside each other. */
+function exchange(u: Float64Array, [batch, n, m]: readonly number[], inner: number): Float64Array {
+  const turned = new Float64Array(u.length);
+  for (let b = 0; b < batch; b++)
+    for (let i = 0; i < n; i++)
+      for (let j = 0; j < m; j++)
+        turned.set(u.subarray(((b * n + i) * m + j) * inner, ((b * n + i) * m + j + 1) * inner), ((b * m + j) * n + i) * inner);
+  return turned;
+}
+
+/** The same for tensors with the tokens before the heads. */
+const inEitherOrder =
+  (heads: Plain): Plain =>
+  (inputs, shapes, attrs) => {
+    if (!attrs.tokensFirst) return heads(inputs, shapes, attrs);
+    const [batch, T, H, d] = shapes.q;
+    const wide = ['q', 'k', 'v', 'y', 'dy', 'dq', 'dk', 'dv'];
+    const narrow = ['i', 'f', 'size', 'di', 'df'];
+    const turn = (all: Arrays, order: readonly number[]): Arrays =>
+      Object.fromEntries(
+        Object.entries(all).map(([name, u]) => {
+          if (wide.includes(name)) return [name, exchange(u, order, d)];
+          return [name, narrow.includes(name) ? exchange(u, order, 1) : u];
+        }),
+      );
+    const [q, i] = [[batch, H, T, d], [batch, H, T]];
+    const outputs = heads(turn(inputs, [batch, T, H]), { ...shapes, q, k: q, v: q, i, f: i }, attrs);
+    return turn(outputs, [batch, H, T]);
+  };
+
+export const plain: Record<string, Plain> = {
+  MlstmCell: inEitherOrder(forward),
+  MlstmCellGrad: inEitherOrder(gradient),
+};

@@ -1,8 +1,12 @@
 // The scalar memory of xLSTM (arXiv 2405.04517, section 2.2): one task runs all tokens of one head for a few rows of the batch.
 //
 //   a = gates + bias + h R,   l = logsigmoid(a_f) + m,   m' = max(a_i, l),   I = exp(a_i - m'),   F = exp(l - m')
-//   c' = F c + I tanh(a_z),   n' = F n + I,   h' = sigmoid(a_o) c' / n'
-// At the first token there is nothing to keep: m' = a_i and F = 0. The rows of a task share the loads of R, which stays in cache.
+//   n' = F n + I,   r' = r + I / n' (tanh(a_z) - r),   h' = sigmoid(a_o) r'
+// r is the published c / n: the mean of the inputs so far. At the first token there is nothing to keep: m' = a_i and F = 0. The rows of a task
+// share the loads of R, which stays in cache.
+//
+// The gradient carries dc and e = dn + dc r, the slope of a common factor of c and n. By them no slope is a difference of two that nearly agree:
+//   da_i = I (e + dc (F n / n') (z - r)),   da_f = F n sigmoid(-a_f) (e - dc (I / n') (z - r))   (n, r: before the token)
 #include <algorithm>
 
 #include "../core/lab.h"
@@ -15,7 +19,7 @@ using namespace lab;
 
 constexpr int64_t kRows = 4;  // rows of the batch that a task runs together
 constexpr int64_t kKept = 7;  // see KEPT of kernel.ts
-enum Kept { kWrite, kKeep, kInput, kOutput, kOpen, kCell, kCount };
+enum Kept { kWrite, kKeep, kInput, kOutput, kOpen, kMean, kCount };
 
 struct Sizes {
   int64_t B, T, H, d, D, tiles;
@@ -57,26 +61,25 @@ void SlstmCell(const Call& c) {
                      LoadUpTo(mixed + (row * 4 + g) * s.d + j, left);
             const F fade = Exp(Neg(Abs(a[1]))), whole = F(1.0f) / (F(1.0f) + fade);
             const F open = Select(Lt(a[1], F(0.0f)), whole, fade * whole);  // 1 - sigmoid(a_f)
-            F m = a[0], write(1.0f), forget(0.0f), cell(0.0f), count(0.0f);
+            F m = a[0], write(1.0f), forget(0.0f), mean(0.0f), count(0.0f);
             if (t > 0) {
-              const F remembered = Min(a[1], F(0.0f)) - Log1p(fade) + LoadUpTo(stabiliser + row * s.d + j, left);
-              m = Max(a[0], remembered);
+              const Exponent remembered = Plus(Min(a[1], F(0.0f)) - Log1p(fade), LoadUpTo(stabiliser + row * s.d + j, left));
+              m = Max(a[0], remembered.sum);
               write = Exp(a[0] - m);
-              forget = Exp(remembered - m);
-              cell = forget * LoadUpTo(before + kCell * s.D + j, left);
+              forget = Exp(remembered.sum - m) * remembered.rest;
+              mean = LoadUpTo(before + kMean * s.D + j, left);
               count = forget * LoadUpTo(before + kCount * s.D + j, left);
             }
-            const F input = Tanh(a[2]), output = Sigmoid(a[3]);
-            cell = Fma(write, input, cell);
             count = count + write;
+            mean = Fma(write / count, Tanh(a[2]) - mean, mean);
             StoreUpTo(stabiliser + row * s.d + j, m, left);
-            StoreUpTo(y + offset + j, output * cell / count, left);
+            StoreUpTo(y + offset + j, Sigmoid(a[3]) * mean, left);
             StoreUpTo(keep + kWrite * s.D + j, write, left);
             StoreUpTo(keep + kKeep * s.D + j, forget, left);
-            StoreUpTo(keep + kInput * s.D + j, input, left);
-            StoreUpTo(keep + kOutput * s.D + j, output, left);
+            StoreUpTo(keep + kInput * s.D + j, a[2], left);
+            StoreUpTo(keep + kOutput * s.D + j, a[3], left);
             StoreUpTo(keep + kOpen * s.D + j, open, left);
-            StoreUpTo(keep + kCell * s.D + j, cell, left);
+            StoreUpTo(keep + kMean * s.D + j, mean, left);
             StoreUpTo(keep + kCount * s.D + j, count, left);
           }
         }
@@ -93,7 +96,7 @@ void SlstmCellGrad(const Call& c) {
   Scratch own(std::max<int64_t>(1, s.tiles * partial));
   ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
     // turned: R with channels in and out exchanged, [4 d, d]. da: slopes of the preactivations, [rows, 4 d]. The others [rows, d].
-    Scratch turned(4 * s.d * s.d), da(kRows * 4 * s.d), dh(kRows * s.d), dcell(kRows * s.d), dcount(kRows * s.d);
+    Scratch turned(4 * s.d * s.d), da(kRows * 4 * s.d), dh(kRows * s.d), dcell(kRows * s.d), dscale(kRows * s.d);
     for (int64_t task = begin; task < end; ++task) {
       const Task at(s, task);
       float *dr = own + at.tile * partial, *db = dr + s.Weights() + at.h * s.d;
@@ -101,7 +104,7 @@ void SlstmCellGrad(const Call& c) {
         Transpose(s.d, s.d, {r + (g * s.H + at.h) * s.d * s.d, s.d}, {turned + g * s.d * s.d, s.d});
         std::fill_n(db + g * s.D, s.d, 0.0f);
       }
-      for (float* carried : {dh.data(), dcell.data(), dcount.data()}) std::fill_n(carried, kRows * s.d, 0.0f);
+      for (float* carried : {dh.data(), dcell.data(), dscale.data()}) std::fill_n(carried, kRows * s.d, 0.0f);
       for (int64_t t = s.T - 1; t >= 0; --t) {
         for (int64_t row = 0; row < at.rows; ++row) {
           const int64_t token = (at.b0 + row) * s.T + t, offset = token * s.D + at.h * s.d;
@@ -112,20 +115,25 @@ void SlstmCellGrad(const Call& c) {
             const F write = read(kWrite), forget = read(kKeep), input = read(kInput), output = read(kOutput);
             // Lanes past the end must not divide by 0.
             const F share = F(1.0f) / Select(Lt(Iota(), F(static_cast<float>(left))), read(kCount), F(1.0f));
-            const F mean = read(kCell) * share;
+            F mean(0.0f), remembered(0.0f);  // r and F n, before the token
+            if (t > 0) mean = LoadUpTo(before + kMean * s.D + j, left), remembered = forget * LoadUpTo(before + kCount * s.D + j, left);
+            // exp(-|a|) of tanh's and of the sigmoid's argument: 1 - tanh² and 1 - sigmoid are no differences by them.
+            const F small = Exp(Abs(input) * F(-2.0f)), tail = Exp(Neg(Abs(output)));
+            const F bend = F(1.0f) / (F(1.0f) + small), whole = F(1.0f) / (F(1.0f) + tail);
             const F g = LoadUpTo(dh + row * s.d + j, left) + LoadUpTo(dy + offset + j, left);
-            const F scaled = g * output * share;
-            const F dc = LoadUpTo(dcell + row * s.d + j, left) + scaled, dn = LoadUpTo(dcount + row * s.d + j, left) - scaled * mean;
-            F slope[4] = {Fma(dc, input, dn) * write, F(0.0f), dc * write * (F(1.0f) - input * input), g * mean * output * (F(1.0f) - output)};
-            if (t > 0)
-              slope[1] = Fma(dc, LoadUpTo(before + kCell * s.D + j, left), dn * LoadUpTo(before + kCount * s.D + j, left)) * forget * read(kOpen);
+            const F gate = Select(Lt(output, F(0.0f)), tail * whole, whole), step = Tanh(input) - mean;
+            const F dc = LoadUpTo(dcell + row * s.d + j, left) + g * gate * share, e = LoadUpTo(dscale + row * s.d + j, left);
+            const F pull = dc * step * share;
+            const F through = e - pull * write;
+            const F slope[4] = {Fma(pull, remembered, e) * write, through * remembered * read(kOpen), dc * write * F(4.0f) * small * bend * bend,
+                                g * read(kMean) * tail * whole * whole};
             for (int64_t k = 0; k < 4; ++k) {
               StoreUpTo(slopes[k] + offset + j, slope[k], left);
               StoreUpTo(da + (row * 4 + k) * s.d + j, slope[k], left);
               StoreUpTo(db + k * s.D + j, LoadUpTo(db + k * s.D + j, left) + slope[k], left);
             }
             StoreUpTo(dcell + row * s.d + j, dc * forget, left);
-            StoreUpTo(dcount + row * s.d + j, dn * forget, left);
+            StoreUpTo(dscale + row * s.d + j, through * forget, left);
           }
         }
         if (t > 0) Product(at.rows, s.d, 4 * s.d, {da, 4 * s.d, 1}, {turned, s.d}, {dh, s.d}, false);

@@ -1,7 +1,10 @@
 // The scalar memory of xLSTM over all tokens: exponential gates, a stabiliser, and a recurrent matrix for each head.
 import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
 
-/** Numbers a channel that each token keeps for the gradient: write, keep, cell input, output gate, 1 − forget gate, cell and normaliser. */
+/**
+ * Numbers a channel that each token keeps for the gradient: write, keep, arguments of cell input and output gate, 1 − forget gate, the mean
+ * cell / normaliser, and the normaliser.
+ */
 export const KEPT = 7;
 
 const ints = ({ i, r }: Shapes) => [i[0], i[1], r[1], r[2]]; // batch, T, H, d

@@ -45,7 +45,7 @@ const forward: Plain = (inputs, shapes) => {
           c[j] = keep * c[j] + write * z;
           n[j] = keep * n[j] + write;
           y[k] = (o * c[j]) / n[j];
-          [write, keep, z, o, sigmoid(-af), c[j], n[j]].forEach((value, which) => {
+          [write, keep, az, ao, sigmoid(-af), c[j] / n[j], n[j]].forEach((value, which) => {
             kept[((b * T + t) * KEPT + which) * D + h * d + j] = value;
           });
         }
@@ -66,8 +66,9 @@ const gradient: Plain = ({ r, y, kept, dy }, shapes) => {
         for (let j = 0; j < d; j++) {
           const k = at(b, t) + h * d + j;
           const read = (which: number, back = 0) => kept[((b * T + t - back) * KEPT + which) * D + h * d + j];
-          const [write, keep, z, o, open, c, n] = [0, 1, 2, 3, 4, 5, 6].map((which) => read(which));
-          const [before, count] = t > 0 ? [read(5, 1), read(6, 1)] : [0, 0];
+          const [write, keep, az, ao, open, mean, n] = [0, 1, 2, 3, 4, 5, 6].map((which) => read(which));
+          const [z, o, c] = [Math.tanh(az), sigmoid(ao), mean * n];
+          const [before, count] = t > 0 ? [read(5, 1) * read(6, 1), read(6, 1)] : [0, 0];
           const g = dh[j] + dy[k];
           dc[j] += (g * o) / n;
           dn[j] -= (g * o * c) / n ** 2;

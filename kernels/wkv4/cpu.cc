@@ -1,9 +1,11 @@
 // The weighted mean of RWKV-4 (arXiv 2305.13048, section 3): one task runs all tokens of a few neighbouring channels of one row.
 //
-// State: numerator p, denominator q at the scale e^-o, so that no exponent below is above 0.
-//   s = max(o, u + k);   y = (e^(o-s) p + e^(u+k-s) v) / (e^(o-s) q + e^(u+k-s))
-//   s = max(o + w, k);   p = e^(o+w-s) p + e^(k-s) v;   q = e^(o+w-s) q + e^(k-s);   o = s
-// The gradient carries the like sums (P, Q, O) over what comes after a token.
+// State: mean m of the values so far and their weight q at the scale e^-o, so that no exponent below is above 0.
+//   s = max(o, u + k);   share = e^(u+k-s) / (e^(o-s) q + e^(u+k-s));   y = m + share (v - m)
+//   s = max(o + w, k);   own = e^(k-s);   q = e^(o+w-s) q + own;   m = m + own / q (v - m);   o = s
+// The gradient carries sums (P, E, O) over what comes after a token: P of the slopes dy / weight, E of the same times (m - y) of their token, m
+// being the mean here. As y and m are only moved by steps along v - m, no slope is a difference of two sums that nearly agree.
+// What rounding takes from a sum of exponents, u + k or o + w, goes into the factor beside it: keys of 100 keep their digits.
 #include <algorithm>
 
 #include "../core/lab.h"
@@ -29,15 +31,32 @@ struct Task {
   Task(const Sizes& s, int64_t task) : b(task / s.groups), c0(task % s.groups * kChannels), width(std::min(kChannels, s.C - c0)) {}
 };
 
-struct Sums {
-  F p, q, o;
+struct Past {
+  F m, q, o;
 };
 
-// Sums before the next token.
-LAB_INLINE Sums Next(const Sums& past, F k, F v, F w) {
-  const F aged = past.o + w, s = Max(aged, k);
-  const F keep = Exp(aged - s), own = Exp(k - s);
-  return {Fma(keep, past.p, own * v), Fma(keep, past.q, own), s};
+// The share of a token in a mean and that of the past before it, which sum to 1; the smaller one is no difference of larger ones.
+struct Shares {
+  F own, past;
+};
+
+// The past after one more token of key k whose value stands `step` from the mean.
+LAB_INLINE Past Next(const Past& past, F k, F step, F w, Shares* of) {
+  const Exponent aged = Plus(past.o, w);
+  const F s = Max(aged.sum, k), own = Exp(k - s), before = Exp(aged.sum - s) * aged.rest * past.q, q = before + own, unit = F(1.0f) / q;
+  *of = {own * unit, before * unit};
+  return {Fma(of->own, step, past.m), q, s};
+}
+
+// The mean that a token reads: shares, and one over all weights at the scale e^-top.
+struct Reading {
+  Shares of;
+  F top, unit;
+};
+LAB_INLINE Reading Read(const Past& past, F k, F u) {
+  const Exponent now = Plus(k, u);
+  const F top = Max(past.o, now.sum), own = Exp(now.sum - top) * now.rest, before = Exp(past.o - top) * past.q, unit = F(1.0f) / (before + own);
+  return {{own * unit, before * unit}, top, unit};
 }
 
 void Wkv4(const Call& c) {
@@ -47,24 +66,23 @@ void Wkv4(const Call& c) {
   ParallelFor(s.B * s.groups, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const Task at(s, task);
-      Sums past[kChannels / W];
-      for (Sums& x : past) x = {F(0.0f), F(0.0f), F(kNothing)};
+      Past pasts[kChannels / W];
+      for (Past& x : pasts) x = {F(0.0f), F(0.0f), F(kNothing)};
       for (int64_t t = 0; t < s.T; ++t) {
         const int64_t row = (at.b * s.T + t) * s.C + at.c0;
         for (int64_t j = 0; j < at.width; j += W) {
           const int64_t left = at.width - j;
-          Sums& x = past[j / W];
+          Past& past = pasts[j / W];
           if (t % kSegment == 0) {
             float* to = sums + (at.b * s.segments + t / kSegment) * 3 * s.C + at.c0 + j;
-            StoreUpTo(to, x.p, left);
-            StoreUpTo(to + s.C, x.q, left);
-            StoreUpTo(to + 2 * s.C, x.o, left);
+            StoreUpTo(to, past.m, left);
+            StoreUpTo(to + s.C, past.q, left);
+            StoreUpTo(to + 2 * s.C, past.o, left);
           }
-          const F key = LoadUpTo(k + row + j, left), value = LoadUpTo(v + row + j, left);
-          const F now = key + LoadUpTo(u + at.c0 + j, left), top = Max(x.o, now);
-          const F before = Exp(x.o - top), own = Exp(now - top);
-          StoreUpTo(y + row + j, Fma(before, x.p, own * value) / Fma(before, x.q, own), left);
-          x = Next(x, key, value, LoadUpTo(w + at.c0 + j, left));
+          const F key = LoadUpTo(k + row + j, left), step = LoadUpTo(v + row + j, left) - past.m;
+          StoreUpTo(y + row + j, Fma(Read(past, key, LoadUpTo(u + at.c0 + j, left)).of.own, step, past.m), left);
+          Shares of;
+          past = Next(past, key, step, LoadUpTo(w + at.c0 + j, left), &of);
         }
       }
     }
@@ -77,42 +95,51 @@ void Wkv4Grad(const Call& c) {
   float *dk = c.Out<float>(0), *dv = c.Out<float>(1);
   Scratch own(std::max<int64_t>(1, 2 * s.B * s.C));  // dw and du of each row
   ParallelFor(s.B * s.groups, 1, [&](int64_t begin, int64_t end) {
-    Scratch held(3 * kSegment * W);  // sums before each token of a segment
+    Scratch held(5 * kSegment * W);  // of each token of a segment: the past before it, and both shares in the past after it
     for (int64_t task = begin; task < end; ++task) {
       const Task at(s, task);
       for (int64_t j = 0; j < at.width; j += W) {  // a vector at a time: its segment stays in L1
         const int64_t left = at.width - j;
         const F decay = LoadUpTo(w + at.c0 + j, left), bonus = LoadUpTo(u + at.c0 + j, left);
-        Sums after{F(0.0f), F(0.0f), F(kNothing)};
-        F dw(0.0f), du(0.0f);
+        F P(0.0f), E(0.0f), O(kNothing), dw(0.0f), du(0.0f);
         for (int64_t segment = s.segments - 1; segment >= 0; --segment) {
           const int64_t first = segment * kSegment, tokens = std::min(kSegment, s.T - first);
           const int64_t start = (at.b * s.T + first) * s.C + at.c0 + j;
           const float* from = sums + (at.b * s.segments + segment) * 3 * s.C + at.c0 + j;
-          Sums past{LoadUpTo(from, left), LoadUpTo(from + s.C, left), LoadUpTo(from + 2 * s.C, left)};
+          Past past{LoadUpTo(from, left), LoadUpTo(from + s.C, left), LoadUpTo(from + 2 * s.C, left)};
           for (int64_t t = 0; t < tokens; ++t) {
-            Store(held + (3 * t) * W, past.p);
-            Store(held + (3 * t + 1) * W, past.q);
-            Store(held + (3 * t + 2) * W, past.o);
-            past = Next(past, LoadUpTo(k + start + t * s.C, left), LoadUpTo(v + start + t * s.C, left), decay);
+            float* to = held + 5 * t * W;
+            Store(to, past.m);
+            Store(to + W, past.q);
+            Store(to + 2 * W, past.o);
+            Shares of;
+            past = Next(past, LoadUpTo(k + start + t * s.C, left), LoadUpTo(v + start + t * s.C, left) - past.m, decay, &of);
+            Store(to + 3 * W, of.own);
+            Store(to + 4 * W, of.past);
           }
           F dwSegment(0.0f), duSegment(0.0f);
           for (int64_t t = tokens - 1; t >= 0; --t) {
             const int64_t row = start + t * s.C;
-            const F key = LoadUpTo(k + row, left), value = LoadUpTo(v + row, left);
-            const F p = Load(held + 3 * t * W), q = Load(held + (3 * t + 1) * W), o = Load(held + (3 * t + 2) * W);
-            const F now = key + bonus, top = Max(o, now);
-            const F before = Exp(o - top), share = Exp(now - top);
-            const F scale = F(1.0f) / Fma(before, q, share);
-            const F mean = Fma(before, p, share * value) * scale, pull = LoadUpTo(dy + row, left) * scale;
-            const F current = pull * share, currentKey = current * (value - mean), later = Exp(key + after.o);
-            StoreUpTo(dv + row, Fma(later, after.p, current), left);
-            StoreUpTo(dk + row, Fma(later, Fma(after.p, value, after.q), currentKey), left);
-            duSegment += currentKey;
-            dwSegment = Fma(Exp(decay + after.o + o), Fma(after.p, p, after.q * q), dwSegment);
-            const F aged = after.o + decay, n = Max(aged, Neg(top));
-            const F keep = Exp(aged - n), add = Exp(Neg(top) - n) * pull;
-            after = {Fma(keep, after.p, add), keep * after.q - add * mean, n};
+            const float* kept = held + 5 * t * W;
+            const Past before{Load(kept), Load(kept + W), Load(kept + 2 * W)};
+            const Shares after{Load(kept + 3 * W), Load(kept + 4 * W)};
+            const F key = LoadUpTo(k + row, left), step = LoadUpTo(v + row, left) - before.m;
+            const Reading now = Read(before, key, bonus);
+            const F slope = LoadUpTo(dy + row, left), current = slope * now.of.own, ahead = step * now.of.past;
+            // Through later tokens, whose sums hold this one with e^key.
+            const Exponent reach = Plus(key, O);
+            const F later = Exp(reach.sum) * reach.rest;
+            StoreUpTo(dv + row, Fma(later, P, current), left);
+            StoreUpTo(dk + row, Fma(later, Fma(P, step * after.past, E), current * ahead), left);
+            duSegment = Fma(current, ahead, duSegment);
+            // Pairs of an earlier and a later token, which decay once more here.
+            const F mixed = E - P * (after.own * step);  // E at the mean before this token
+            const Exponent aged = Plus(O, decay), across = Plus(aged.sum, before.o);
+            dwSegment = Fma(Exp(across.sum) * across.rest * aged.rest, before.q * mixed, dwSegment);
+            const F n = Max(aged.sum, Neg(now.top)), keep = Exp(aged.sum - n) * aged.rest, add = Exp(Neg(now.top) - n) * slope * now.unit;
+            P = Fma(keep, P, add);
+            E = keep * mixed - add * (now.of.own * step);
+            O = n;
           }
           dw += dwSegment;
           du += duSegment;

@@ -8,7 +8,7 @@ const ints = ({ k }: Shapes) => [...k]; // batch, T, C
 
 /**
  * Keys and values k, v [b, T, C], log decay w [C] (<= 0) a token and bonus u [C] of the current token to y [b, T, C]. sums
- * [b, ceil(T / 64), 3, C] are numerator, denominator and exponent before each segment.
+ * [b, ceil(T / 64), 3, C] are mean, weight and the weight's exponent before each segment.
  */
 export const wkv4 = defineKernel({
   name: 'Wkv4',
