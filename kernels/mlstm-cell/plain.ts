@@ -123,7 +123,10 @@ function exchange(u: Float64Array, [batch, n, m]: readonly number[], inner: numb
   for (let b = 0; b < batch; b++)
     for (let i = 0; i < n; i++)
       for (let j = 0; j < m; j++)
-        turned.set(u.subarray(((b * n + i) * m + j) * inner, ((b * n + i) * m + j + 1) * inner), ((b * m + j) * n + i) * inner);
+        turned.set(
+          u.subarray(((b * n + i) * m + j) * inner, ((b * n + i) * m + j + 1) * inner),
+          ((b * m + j) * n + i) * inner,
+        );
   return turned;
 }
 
@@ -142,7 +145,10 @@ const inEitherOrder =
           return [name, narrow.includes(name) ? exchange(u, order, 1) : u];
         }),
       );
-    const [q, i] = [[batch, H, T, d], [batch, H, T]];
+    const [q, i] = [
+      [batch, H, T, d],
+      [batch, H, T],
+    ];
     const outputs = heads(turn(inputs, [batch, T, H]), { ...shapes, q, k: q, v: q, i, f: i }, attrs);
     return turn(outputs, [batch, H, T]);
   };

@@ -25,7 +25,8 @@ const forward: Plain = ({ k, v, w, u }, shapes) => {
       let [p, q, o] = [0, 0, NOTHING];
       for (let t = 0; t < T; t++) {
         if (t % 64 === 0)
-          for (const [which, value] of [q > 0 ? p / q : 0, q, o].entries()) sums[((b * segments + t / 64) * 3 + which) * C + c] = value;
+          for (const [which, value] of [q > 0 ? p / q : 0, q, o].entries())
+            sums[((b * segments + t / 64) * 3 + which) * C + c] = value;
         const s = Math.max(o + w[c], k[at(t)]);
         const [kept, own] = [Math.exp(o + w[c] - s), Math.exp(k[at(t)] - s)];
         [p, q, o] = [kept * p + own * v[at(t)], kept * q + own, s];

@@ -2,6 +2,7 @@
 import type { Tensor, Tensor2D, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import { constant } from '../parts/constant';
+import { plus } from '../parts/exponent';
 import { logSigmoid } from '../parts/log_sigmoid';
 import { alongAxis } from '../parts/tokens';
 
@@ -53,9 +54,9 @@ export function step(
   { forgetGate, eps }: Gates,
 ): { y: Tensor3D; memory: Memory } {
   const [B, H, d] = q.shape as [number, number, number];
-  const remembered = tf.add(logForget(f, forgetGate), m);
-  const next = tf.maximum(remembered, i) as Tensor2D;
-  const keep = tf.reshape(tf.exp(tf.sub(remembered, next)), [B, H, 1]);
+  const remembered = plus(m, logForget(f, forgetGate));
+  const next = tf.maximum(remembered.sum, i) as Tensor2D;
+  const keep = tf.reshape(tf.mul(tf.exp(tf.sub(remembered.sum, next)), remembered.rest), [B, H, 1]);
   const write = tf.reshape(tf.exp(tf.sub(i, next)), [B, H, 1]);
   const key = tf.mul(tf.mul(k, 1 / Math.sqrt(d)), write);
   const outer = tf.mul(tf.expandDims(key, 3), tf.expandDims(v, 2)); // [B, H, d, d]

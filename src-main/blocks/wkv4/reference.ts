@@ -1,6 +1,7 @@
 // The weighted mean of RWKV-4 in two equal forms: token by token, and as a scan over all tokens with its gradient.
 import type { Tensor, Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
+import { plus } from '../parts/exponent';
 import { alongAxis } from '../parts/tokens';
 
 /** B sequences, T tokens, C channels, each by itself. */
@@ -43,12 +44,18 @@ function join<T extends Tensor>(a: Sums<T>, b: Sums<T>): Sums<T> {
   return { p: both(a.p, b.p), q: both(a.q, b.q), o };
 }
 
+/** Sums at the exponent a + b instead of their own, with what rounding takes from it in the sums. */
+function raised<T extends Tensor>({ p, q }: Sums<T>, a: Tensor, b: Tensor): Sums<T> {
+  const { sum, rest } = plus(a, b);
+  return { p: tf.mul(p, rest) as T, q: tf.mul(q, rest) as T, o: sum as T };
+}
+
 /** One token: k and v [B, C]; to y [B, C] and the sums after it. */
 export function step({ aa, bb, pp }: Past, k: Tensor2D, v: Tensor2D, w: Tensor1D, u: Tensor1D) {
   const past = { p: aa, q: bb, o: pp };
   const one = { p: v, q: tf.onesLike(v), o: k };
-  const seen = join(past, { ...one, o: tf.add(k, u) as Tensor2D });
-  const next = join({ ...past, o: tf.add(pp, w) as Tensor2D }, one);
+  const seen = join(past, raised(one, k, u));
+  const next = join(raised(past, pp, w), one);
   return { y: tf.div(seen.p, seen.q) as Tensor2D, past: { aa: next.p, bb: next.q, pp: next.o } };
 }
 
