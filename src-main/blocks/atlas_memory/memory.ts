@@ -1,11 +1,12 @@
-// The memory over whole sequences, chunk by chunk, and over one token at a time.
+// The memory over whole sequences, chunk by chunk, and over one token at a time; by a native kernel where there is one.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
-import { tf } from '../../ops';
+import { atlasMemory, atlasMemoryStep } from '../../../kernels/atlas-memory/kernel';
+import { bind, type Inputs as Named, tf } from '../../ops';
 import type { State } from '../define';
 import { recomputed } from '../parts/recomputed';
 import { features } from './features';
 import type { MemoryOptions } from './options';
-import { joinRows, lastRows, type Memory, type Rows, readTokens, type Tokens } from './reference';
+import { firstRows, joinRows, lastRows, type Memory, type Rows, readTokens, type Tokens } from './reference';
 
 /** q, k, v [B, H, T, d]; gates [B, H, T]. */
 export interface Inputs {
@@ -33,11 +34,11 @@ export const segmentOf = (b: number): number => b * Math.max(1, Math.floor(SEGME
 /** Heads of all sequences as rows: [B, H, …] to [B·H, …]. */
 const asRows = (u: Tensor): Tensor => tf.reshape(u, [u.shape[0] * u.shape[1]!, ...u.shape.slice(2)]);
 
-/** The memory before the first token of B sequences. */
-function fresh({ mem_w1, mem_w2 }: Start, B: number): Memory {
-  const w = [mem_w1, ...(mem_w2 ? [mem_w2] : [])].map((one) => {
+/** The memory before the first token of R rows, from the matrices [H, r, s] that all sequences share. */
+function fresh(start: readonly Tensor[], R: number): Memory {
+  const w = start.map((one) => {
     const [H, r, s] = one.shape as [number, number, number];
-    return tf.reshape(tf.add(tf.zeros([B, H, r, s]), one), [B * H, r, s]); // shared by all sequences
+    return tf.reshape(tf.add(tf.zeros([R / H, H, r, s]), one), [R, r, s]);
   });
   return { w, s: w.map((one) => tf.zerosLike(one)) };
 }
@@ -113,12 +114,17 @@ function readSegment(start: Memory, before: Rows | undefined, tokens: Tokens, op
   return { y: outputs.y, memory: memoryIn(outputs), window: before && rowsIn(outputs, 'after_') };
 }
 
-/** All tokens at once: y [B, H, T, d]. */
-export function readAll(inputs: Inputs, start: Start, options: MemoryOptions): Tensor4D {
-  const [B, H, T, d] = inputs.q.shape as [number, number, number, number];
-  const tokens = tokensOf(inputs, start.poly_coef, options);
+/** The matrices `<prefix>1` and, of an MLP, `<prefix>2`. */
+const pair = (from: Named, prefix: string): Tensor[] =>
+  [from[`${prefix}1`], from[`${prefix}2`]].filter((one): one is Tensor => one !== undefined);
+const tokensIn = (from: Named) => Object.fromEntries(tokenNames.map((name) => [name, from[name]])) as unknown as Tokens;
+
+/** All tokens of all rows from a fresh memory: what the kernel computes at once. */
+function readRows(inputs: Named, options: MemoryOptions): Tensor {
+  const tokens = tokensIn(inputs);
+  const [R, T] = tokens.alpha.shape as [number, number];
   const behind = Math.min(options.window, T) - 1;
-  let memory = fresh(start, B);
+  let memory = fresh(pair(inputs, 'w'), R);
   let window = behind > 0 ? noRows(tokens, behind) : undefined;
   const ys = cutTokens(tokens, segmentOf(options.chunk)).map((segment) => {
     const done = readSegment(memory, window, segment, options);
@@ -126,35 +132,75 @@ export function readAll(inputs: Inputs, start: Start, options: MemoryOptions): T
     window = done.window;
     return done.y;
   });
-  return tf.reshape(tf.concat(ys, 1), [B, H, T, d]) as Tensor4D;
+  return tf.concat(ys, 1);
+}
+const readRowsFused = bind(atlasMemory, {
+  replaces: (inputs, attrs) => ({ y: readRows(inputs, attrs as unknown as MemoryOptions) }),
+});
+
+/** The next token of all rows, where p, k, v and gamma begin with those of the window before it. */
+const readNext = bind(atlasMemoryStep, {
+  replaces(inputs, attrs) {
+    const memory: Memory = { w: pair(inputs, 'w'), s: pair(inputs, 's') };
+    const anchor = inputs.anchor1 ? pair(inputs, 'anchor') : memory.w;
+    const all = tokensIn(inputs);
+    const behind = all.gamma.shape[1]! - 1;
+    const tokens = { ...all, ...lastRows(all, 1) };
+    const window = behind > 0 ? firstRows(all, behind) : undefined;
+    const { y, memory: next } = readTokens(memory, anchor, window, tokens, attrs as unknown as MemoryOptions);
+    const outputs: Record<string, Tensor> = { y };
+    for (const m of next.w.keys())
+      Object.assign(outputs, { [`nextW${m + 1}`]: next.w[m], [`nextS${m + 1}`]: next.s[m] });
+    return outputs;
+  },
+});
+
+const startOf = ({ mem_w1, mem_w2 }: Start) => ({ w1: mem_w1, ...(mem_w2 && { w2: mem_w2 }) });
+
+/** All tokens at once: y [B, H, T, d]. */
+export function readAll(inputs: Inputs, start: Start, options: MemoryOptions): Tensor4D {
+  const tokens = tokensOf(inputs, start.poly_coef, options);
+  const { y } = readRowsFused({ ...tokens, ...startOf(start) }, { ...options });
+  return tf.reshape(y, inputs.q.shape as [number, number, number, number]);
 }
 
 /** One token at `position`: inputs [B, H, 1, ·] and the state so far to y [B, H, 1, d] and the state after it, named as in the spec. */
 export function readOne(inputs: Inputs, start: Start, state: State, position: number, options: MemoryOptions) {
   const [B, H, , d] = inputs.q.shape as [number, number, number, number];
-  const tokens = tokensOf(inputs, start.poly_coef, options);
+  const token = tokensOf(inputs, start.poly_coef, options);
   const names = start.mem_w2 ? ['1', '2'] : ['1'];
   const from = (prefix: string) => names.map((n) => asRows(state[prefix + n]));
-  const memory = state.w1 ? { w: from('w'), s: from('s') } : fresh(start, B);
-  const anchor = position % options.chunk === 0 ? memory.w : from('anchor');
-  let window: Rows | undefined;
+  const memory = state.w1 ? { w: from('w'), s: from('s') } : fresh(Object.values(startOf(start)), B * H);
+  const begins = position % options.chunk === 0;
+  const anchor = begins ? memory.w : from('anchor');
+  let rows: Rows = token;
   if (state.win_k) {
     const k = asRows(state.win_k);
-    const p = features(k, start.poly_coef, options);
-    window = { p, k, v: asRows(state.win_v), gamma: asRows(state.win_gamma) };
+    const window = {
+      p: features(k, start.poly_coef, options),
+      k,
+      v: asRows(state.win_v),
+      gamma: asRows(state.win_gamma),
+    };
+    rows = joinRows(window, token);
   }
-  const done = readTokens(memory, anchor, window, tokens, options);
+  const named: Record<string, Tensor> = { ...token, ...rows };
+  for (const [m, n] of names.entries()) {
+    Object.assign(named, { [`w${n}`]: memory.w[m], [`s${n}`]: memory.s[m] });
+    if (!begins) named[`anchor${n}`] = anchor[m];
+  }
+  const done = readNext(named, { ...options, position });
 
   const next: State = {};
   const heads = (u: Tensor) => tf.reshape(u, [B, H, ...u.shape.slice(1)]);
   for (const [m, n] of names.entries()) {
-    next[`w${n}`] = heads(done.memory.w[m]);
-    next[`s${n}`] = heads(done.memory.s[m]);
+    next[`w${n}`] = heads(done[`nextW${n}`]);
+    next[`s${n}`] = heads(done[`nextS${n}`]);
     if (options.chunk > 1) next[`anchor${n}`] = heads(anchor[m]);
   }
   const behind = Math.min(options.window - 1, position + 1);
   if (behind > 0) {
-    const { k, v, gamma } = lastRows(window ? joinRows(window, tokens) : tokens, behind);
+    const { k, v, gamma } = lastRows(rows, behind);
     Object.assign(next, { win_k: heads(k), win_v: heads(v), win_gamma: heads(gamma) });
   }
   return { y: tf.reshape(done.y, [B, H, 1, d]) as Tensor4D, state: next };

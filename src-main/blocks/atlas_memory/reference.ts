@@ -49,6 +49,12 @@ export const lastRows = ({ p, k, v, gamma }: Rows, count: number): Rows => ({
 const product = (a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor3D =>
   tf.matMul(a as Tensor3D, b as Tensor3D, transposeA, transposeB);
 
+/** The rows but for the last. */
+export const firstRows = ({ p, k, v, gamma }: Rows, count: number): Rows => {
+  const oldest = (u: Tensor) => tf.slice(u, u.shape.map(() => 0), [u.shape[0], count, ...u.shape.slice(2)]); // biome-ignore format: short
+  return { p: oldest(p), k: oldest(k), v: oldest(v), gamma: oldest(gamma) };
+};
+
 /** For each matrix of the memory the two factors [R, n, ·] whose outer products are a token's gradient of ½‖M(k) − v‖², weighted by gamma. */
 function gradientFactors(anchor: Tensor[], { p, k, v, gamma }: Rows): [Tensor, Tensor][] {
   const weight = tf.expandDims(gamma, 2);
