@@ -57,7 +57,7 @@ export function recurrentCost(options: RecurrentOptions, D: number, T: number, g
 }
 
 /** Input's share of the gates, x [B, T, D] to [B, T, gates·h]: one product for all tokens. */
-export const inputGates = (x: Tensor3D, w: Record<string, Tensor>): Tensor3D => linear(x, w.w_x, w.b_x) as Tensor3D;
+export const inputGates = (x: Tensor3D, w_x: Tensor, bias?: Tensor): Tensor3D => linear(x, w_x, bias) as Tensor3D;
 
 /** Walks over gates [B, T, n] token by token; `step` takes [B, n] and gives the token's output [B, h]. To [B, T, h]. */
 export const walk = (gates: Tensor3D, step: (gates: Tensor) => Tensor): Tensor3D =>
