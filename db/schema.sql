@@ -79,7 +79,7 @@ CREATE TABLE sample (
   seq INTEGER NOT NULL,
   step INTEGER NOT NULL,
   prompt TEXT NOT NULL,
-  text TEXT NOT NULL,
+  text TEXT NOT NULL, fills TEXT CHECK (json_valid(fills)),
   PRIMARY KEY (run, seq)
 ) STRICT, WITHOUT ROWID;
 

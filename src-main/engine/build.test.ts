@@ -163,7 +163,7 @@ it('refuses what looks ahead, by name and path', () => {
     { repeat: 2, layers: [{ block: 'softmax_attention', options: { causal: false, heads: 2 } }] },
   ];
   expect(() => build(spec(layers))).toThrow(
-    'model.layers[1].layers[0].options.causal: softmax_attention looks at later tokens here, and a language model must not; set causal to true',
+    'model.layers[1].layers[0].options.causal: softmax_attention looks at later tokens here, and a model that predicts the next token must not; set causal to true, or train the model to fill in masked tokens',
   );
 });
 

@@ -173,9 +173,15 @@ it('answers a wrong model with its problems, and counts the blocks that are righ
 });
 
 it('has presets that are right, small and different', () => {
-  const sizes = presets.map(({ model }) => {
-    const { problems, total } = inspect(model, { tokens: 128, vocabulary: 256 });
+  const sizes = presets.map(({ model, objective = 'next_token' }) => {
+    const context = { tokens: 128, vocabulary: 256 };
+    const { problems, total, ahead } = inspect(model, { ...context, objective });
     expect(problems).toEqual([]);
+    expect(inspect(model, { ...context, objective: 'auto' }).objective).toBe(objective);
+    // One that looks ahead is refused where the next token is to be predicted, by a sentence that names the block.
+    const refused = inspect(model, context).problems;
+    expect(refused.length > 0).toBe(objective === 'masked');
+    for (const { message } of refused) expect(message).toMatch(new RegExp(`^${ahead[0]} looks at later tokens here`));
     return total.parameters;
   });
   for (const size of sizes) {

@@ -3,6 +3,7 @@ import { catalogue } from '../blocks';
 import type { StateSpec } from '../blocks/define';
 import type { Inspection, NodeFacts } from '../spec/inspection';
 import { checkModel, isParallel, isRepeat, type ModelSpec, modelSchema, type Node, type Norm } from '../spec/model';
+import type { ObjectiveKind } from '../spec/run';
 import { problemsOf } from '../spec/zod';
 import { causalProblems, type Plan, type PlannedBlock, planModel, weightsAround, weightsOfBlock } from './plan';
 
@@ -10,6 +11,10 @@ export interface Context {
   /** Context length T. */
   tokens: number;
   vocabulary: number;
+}
+export interface InspectContext extends Context {
+  /** What the model is to learn; `auto`: to fill in masked tokens if a block looks at later ones, else the next token. Default: the next token. */
+  objective?: ObjectiveKind | 'auto';
 }
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
@@ -114,16 +119,20 @@ const EMPTY: Inspection['total'] = {
  * A node inside a repeat counts all copies that come of it; a block with a problem counts nothing. Backward FLOPs are left out; `total.embeddingParameters` are those
  * of the token and position tables.
  */
-export function inspect(model: unknown, context: Context): Inspection {
+export function inspect(model: unknown, { objective: wanted = 'next_token', ...context }: InspectContext): Inspection {
+  const objective = wanted === 'auto' ? 'next_token' : wanted;
+  const nothing = { nodes: [], total: EMPTY, objective, ahead: [] };
   const shaped = modelSchema.safeParse(model);
-  if (!shaped.success) return { problems: problemsOf(shaped.error, 'model', model), nodes: [], total: EMPTY };
+  if (!shaped.success) return { problems: problemsOf(shaped.error, 'model', model), ...nothing };
   const spec: ModelSpec = shaped.data;
   const problems = checkModel(spec, catalogue);
   // Too many blocks, or none: a problem of the whole stack.
-  if (problems.some(({ path }) => path === 'model.layers')) return { problems, nodes: [], total: EMPTY };
+  if (problems.some(({ path }) => path === 'model.layers')) return { problems, ...nothing };
   const wrong = problems.map(({ path }) => path);
   const plan = planModel(spec, { skip: (at) => wrong.some((path) => path.startsWith(`${at}.`)) });
-  problems.push(...causalProblems(plan));
+  const early = causalProblems(plan);
+  if (wanted === 'next_token') problems.push(...early);
+  const ahead = [...new Set(plan.blocks.flatMap(({ block, options }) => (block.causal(options) ? [] : [block.id])))];
   const T = context.tokens;
   const { around, total } = costOf(plan, context);
   const each = plan.blocks.map((block) => ({ path: block.path, cost: costOfBlock(block, spec.width, T) }));
@@ -142,6 +151,8 @@ export function inspect(model: unknown, context: Context): Inspection {
   return {
     problems,
     nodes,
+    objective: wanted === 'auto' && ahead.length ? 'masked' : objective,
+    ahead,
     total: {
       parameters: total.parameters,
       embeddingParameters: around.embeddings,

@@ -74,16 +74,17 @@ export function planModel(spec: ModelSpec, { skip }: { skip?(path: string): bool
   return { spec, layers, blocks: list, branches: list.filter((b) => b.residual).length };
 }
 
-/** Blocks whose outputs depend on later tokens, as problems: a causal model can't hold them. One for each node of the spec. */
+/** Blocks whose outputs depend on later tokens, as problems: a model that predicts the next token can't hold them. One for each node of the spec. */
 export function causalProblems(plan: Plan): Problem[] {
   const seen = new Set<string>();
   return plan.blocks.flatMap(({ block, options, path }): Problem[] => {
     if (block.causal(options) || seen.has(path)) return [];
     seen.add(path);
-    const message = `${block.id} looks at later tokens here, and a language model must not`;
+    const message = `${block.id} looks at later tokens here, and a model that predicts the next token must not`;
+    const hint = 'or train the model to fill in masked tokens';
     return 'causal' in block.options
-      ? [{ path: `${path}.options.causal`, message, hint: 'set causal to true', fix: true }]
-      : [{ path: `${path}.block`, message, hint: 'take a causal block instead' }];
+      ? [{ path: `${path}.options.causal`, message, hint: `set causal to true, ${hint}`, fix: true }]
+      : [{ path: `${path}.block`, message, hint: `take a causal block instead, ${hint}` }];
   });
 }
 

@@ -69,6 +69,34 @@ export const presets: readonly ModelPreset[] = [
     model: small('Mamba-2', [{ repeat: 4, layers: [mamba2] }]),
   },
   {
+    id: 'hydra',
+    title: 'Hydra (masked)',
+    summary: 'Scans in both directions that fill in masked tokens, as in Hydra’s masked-language model.',
+    translations: {
+      ru: {
+        title: 'Hydra (маски)',
+        summary: 'Проходы в обе стороны, которые заполняют скрытые токены, как в языковой модели Hydra с масками.',
+      },
+    },
+    objective: 'masked',
+    model: small('Hydra', [{ repeat: 4, layers: [{ block: 'hydra', options: { dState: 32, headDim: 32 } }] }]),
+  },
+  {
+    id: 'matrix_mixer',
+    title: 'Matrix mixer (masked)',
+    summary:
+      'A low-rank matrix that the tokens make mixes them both ways, a gated MLP after each; fills in masked tokens.',
+    translations: {
+      ru: {
+        title: 'Матричный смеситель (маски)',
+        summary:
+          'Матрица малого ранга, созданная самими токенами, смешивает их в обе стороны, после каждой MLP с вентилем; заполняет скрытые токены.',
+      },
+    },
+    objective: 'masked',
+    model: decoder('Matrix mixer', 'matrix_mixer', { structure: 'low_rank', headDim: 64, maxSeqLen: 128 }),
+  },
+  {
     id: 'hybrid',
     title: 'Hybrid',
     summary: 'Mamba-2 and attention in turns, a gated MLP after each, as in Samba (with full attention).',

@@ -28,7 +28,17 @@ export const eventSchema: z.ZodType<RunEvent> = z.discriminatedUnion('kind', [
   z.object({ ...head, kind: z.literal('state'), status: z.enum(['running', 'paused']) }),
   z.object({ ...head, kind: z.literal('metric'), tokens: whole, seconds: z.number(), values }),
   z.object({ ...head, kind: z.literal('evaluation'), tokens: whole, seconds: z.number(), values }),
-  z.object({ ...head, kind: z.literal('sample'), prompt: text, text, temperature: z.number() }),
+  z.object({
+    ...head,
+    kind: z.literal('sample'),
+    prompt: text,
+    text,
+    temperature: z.number(),
+    fills: z
+      .array(z.object({ at: whole, length: whole, due: text }))
+      .max(100_000)
+      .optional(),
+  }),
   z.object({
     ...head,
     kind: z.literal('load'),

@@ -120,8 +120,11 @@ function turns(): () => Promise<void> | undefined {
   };
 }
 
-/** @throws SpecError for a run whose task has no text to write. */
-export function refuseOtherTasks({ task }: Pick<RunSpec, 'task'>): void {
+/** @throws SpecError for a run whose task has no text to write, or that fills in hidden tokens. */
+export function refuseOtherTasks({
+  task,
+  objective,
+}: Pick<RunSpec, 'task'> & Partial<Pick<RunSpec, 'objective'>>): void {
   const kind = tasks.get(task.id)?.kind;
   if (kind !== 'text')
     throw new SpecError([
@@ -129,6 +132,14 @@ export function refuseOtherTasks({ task }: Pick<RunSpec, 'task'>): void {
         path: 'run.task.id',
         message: `the run learns ${JSON.stringify(task.id)}, which has no text to go on with`,
         hint: 'take a run that was trained on a text',
+      },
+    ]);
+  if (objective?.kind === 'masked')
+    throw new SpecError([
+      {
+        path: 'run.objective.kind',
+        message: 'the run learns to fill in hidden tokens, so it can not write on from a prompt',
+        hint: 'its samples show what it fills in; to write on, take a run that predicts the next token',
       },
     ]);
 }

@@ -2,10 +2,10 @@
 import type { BlockCard, TaskCard } from '../spec/card';
 import type { DeviceInfo, DeviceTest } from '../spec/device';
 import type { Problem } from '../spec/error';
-import type { RunEvent, RunStatus } from '../spec/event';
+import type { Fill, RunEvent, RunStatus } from '../spec/event';
 import type { Inspection, ModelPreset } from '../spec/inspection';
 import type { ModelSpec } from '../spec/model';
-import type { DeviceId, RunDraft, RunSpec } from '../spec/run';
+import type { DeviceId, ObjectiveDraft, ObjectiveKind, RunDraft, RunSpec } from '../spec/run';
 
 export type { NodeFacts } from '../spec/inspection';
 export type { DeviceInfo, DeviceTest, Inspection, ModelPreset };
@@ -47,6 +47,7 @@ export interface RunRow {
   threads: number | null;
   tokensPerSecond: { median: number; low: number; high: number } | null;
   task: string;
+  objective: ObjectiveKind;
   /** Blocks in order, repeats folded: `softmax_attention + gated_mlp ×4`. */
   blocks: string;
   seed: number;
@@ -64,7 +65,7 @@ export interface RunDetail extends RunRow {
   spec: RunSpec;
   folder: string;
   warnings: { step: number; code: string; message: string }[];
-  samples: { step: number; prompt: string; text: string }[];
+  samples: { step: number; prompt: string; text: string; fills?: Fill[] }[];
   checkpoints: { step: number; file: string; sizeBytes: number; final: boolean }[];
 }
 
@@ -159,7 +160,13 @@ export interface Api {
   blocks: { list(input: Record<string, never>): BlockCard[] };
   tasks: {
     list(input: Record<string, never>): TaskCard[];
-    preview(input: { id: string; options: Record<string, unknown>; rows: number }): TaskPreview;
+    /** Hidden tokens of a masked objective read as `\u2592`; default: the next token is to be predicted. */
+    preview(input: {
+      id: string;
+      options: Record<string, unknown>;
+      rows: number;
+      objective?: ObjectiveDraft;
+    }): TaskPreview;
   };
   texts: {
     list(input: Record<string, never>): TextFile[];
@@ -168,8 +175,16 @@ export interface Api {
     remove(input: { id: string }): void;
   };
   models: {
-    /** `tokens`: context length T; `vocabulary`: ids that the task uses. Never throws for a wrong model: the problems are the answer. */
-    inspect(input: { model: unknown; tokens: number; vocabulary: number }): Inspection;
+    /**
+     * `tokens`: context length T; `vocabulary`: ids that the task uses; `objective`: what the model is to learn (`auto`: to fill in masked tokens
+     * if a block looks at later ones; default the next token). Never throws for a wrong model: the problems are the answer.
+     */
+    inspect(input: {
+      model: unknown;
+      tokens: number;
+      vocabulary: number;
+      objective?: ObjectiveKind | 'auto';
+    }): Inspection;
     presets(input: Record<string, never>): ModelPreset[];
     list(input: Record<string, never>): SavedModel[];
     save(input: { id?: string; name: string; model: ModelSpec }): SavedModel;

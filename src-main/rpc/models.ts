@@ -5,6 +5,7 @@ import { inspect } from '../engine/cost';
 import { presets } from '../engine/presets';
 import { SpecError } from '../spec/error';
 import { type ModelSpec, modelSchema } from '../spec/model';
+import { OBJECTIVES } from '../spec/run';
 import { problemsOf } from '../spec/zod';
 import { listModels, saveModel, setModelDeleted } from '../store/model';
 import type { Implementation } from './contract';
@@ -16,6 +17,7 @@ export const inputs: Inputs<'models'> = {
     model: z.unknown().optional(),
     tokens: z.int().min(1).max(1_048_576),
     vocabulary: z.int().min(1).max(10_000_000),
+    objective: z.enum(['auto', ...OBJECTIVES]).default('next_token'),
   }) as unknown as Inputs<'models'>['inspect'],
   presets: nothing,
   list: nothing,
@@ -26,7 +28,13 @@ export const inputs: Inputs<'models'> = {
 };
 
 export const models = ({ store, tell, now }: Lab): Implementation['models'] => ({
-  inspect: ({ model, tokens, vocabulary }) => inspect(model, { tokens, vocabulary }),
+  inspect({ model, tokens, vocabulary, objective }) {
+    const answer = inspect(model, { tokens, vocabulary, objective });
+    // The mask token is one more row of the tables.
+    return answer.objective === 'masked'
+      ? inspect(model, { tokens, vocabulary: vocabulary + 1, objective: 'masked' })
+      : answer;
+  },
   presets: () => [...presets],
   list: () => listModels(store),
   save({ id, name, model }) {

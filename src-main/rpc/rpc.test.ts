@@ -390,8 +390,8 @@ describe('models, settings, cards', () => {
       const { problems } = await call.models.inspect({ model, tokens: 8, vocabulary: 16 });
       expect(problems.length).toBeGreaterThan(0);
     }
-    for (const { model } of await call.models.presets({})) {
-      const { problems, total } = await call.models.inspect({ model, tokens: 64, vocabulary: 256 });
+    for (const { model, objective } of await call.models.presets({})) {
+      const { problems, total } = await call.models.inspect({ model, tokens: 64, vocabulary: 256, objective });
       expect(problems).toEqual([]);
       expect(total.parameters).toBeGreaterThan(0);
     }

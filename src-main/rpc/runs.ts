@@ -15,7 +15,7 @@ import { parseRun, type RunDraft, type RunSpec } from '../spec/run';
 import { checkpoints, samples, warnings } from '../store/event';
 import { allPoints, type Standing, standings } from '../store/metric';
 import { getRun, listRuns, queued, type RunRecord } from '../store/run';
-import { makeTask, tasks } from '../tasks';
+import { makeRunData, tasks } from '../tasks';
 import type { Implementation, RunRow } from './contract';
 import { exampleRuns } from './example';
 import type { Lab } from './lab';
@@ -164,8 +164,8 @@ export function readDrafts(drafts: readonly unknown[], lab: string): RunSpec[] {
 
 function readDraft(draft: unknown, lab: string): RunSpec {
   const spec = parseRun(draft, catalogue, tasks);
-  const { vocabulary, tokens } = makeTask(spec.task.id, spec.task.options, { seed: spec.seed, lab });
-  const { problems } = inspect(spec.model, { tokens, vocabulary });
+  const { vocabulary, tokens } = makeRunData(spec, lab);
+  const { problems } = inspect(spec.model, { tokens, vocabulary, objective: spec.objective.kind });
   const short = problems.length ? undefined : memoryProblem(spec, { tokens, vocabulary });
   if (short) problems.push(short);
   if (problems.length) throw new SpecError(problems);
@@ -220,6 +220,7 @@ function rowOf(
     threads: facts?.threads ?? spec.threads,
     tokensPerSecond: run.speed,
     task: run.task,
+    objective: spec.objective?.kind ?? 'next_token',
     blocks: run.blocks,
     seed: run.seed,
     tokensPerStep: facts?.tokensPerStep ?? null,

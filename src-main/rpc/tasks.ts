@@ -1,7 +1,9 @@
 // The tasks of this build, and a look at the data that one makes.
 import { z } from 'zod';
 import { SpecError } from '../spec/error';
-import { makeTask, taskCards } from '../tasks';
+import { type ObjectiveDraft, objectiveSchema } from '../spec/run';
+import { makeRunData, taskCards } from '../tasks';
+import type { TaskData } from '../tasks/define';
 import type { Implementation, TaskPreview } from './contract';
 import type { Lab } from './lab';
 import { type Inputs, id, nothing } from './method';
@@ -10,17 +12,24 @@ import { type Inputs, id, nothing } from './method';
 const MAX_SHOWN = 512;
 /** The preview shows what data looks like, so any one seed does. */
 const PREVIEW_SEED = 1;
+const NEXT_TOKEN: ObjectiveDraft = { kind: 'next_token' };
 
 export const inputs: Inputs<'tasks'> = {
   list: nothing,
-  preview: z.strictObject({ id, options: z.record(z.string(), z.unknown()), rows: z.int().min(0).max(64) }),
+  preview: z.strictObject({
+    id,
+    options: z.record(z.string(), z.unknown()),
+    rows: z.int().min(0).max(64),
+    objective: objectiveSchema.optional(),
+  }),
 };
 
 export const tasks = ({ paths }: Lab): Implementation['tasks'] => ({
   list: () => [...taskCards],
-  preview({ id, options, rows }) {
+  preview({ id, options, rows, objective: wanted = NEXT_TOKEN }) {
+    const objective = objectiveSchema.parse(wanted);
     try {
-      return preview(makeTask(id, options, { seed: PREVIEW_SEED, lab: paths.folder }), rows);
+      return preview(makeRunData({ task: { id, options }, objective, seed: PREVIEW_SEED }, paths.folder), rows);
     } catch (error) {
       if (!(error instanceof SpecError)) throw error;
       const problems = [...error.problems];
@@ -29,7 +38,7 @@ export const tasks = ({ paths }: Lab): Implementation['tasks'] => ({
   },
 });
 
-function preview(data: ReturnType<typeof makeTask>, count: number): TaskPreview {
+function preview(data: TaskData, count: number): TaskPreview {
   const batch = count > 0 ? data.batch('train', 0, count) : undefined;
   const rows = Array.from({ length: batch?.size ?? 0 }, (_, b) => {
     const { tokens, inputs, targets, mask } = batch!;

@@ -35,6 +35,13 @@ export interface BuiltFacts {
   fallbacks: string[];
 }
 
+/** A token that the model filled in: its place in the text, in UTF-16 units, and what stands there in truth. */
+export interface Fill {
+  at: number;
+  length: number;
+  due: string;
+}
+
 export type RunEventBody =
   /** A worker took the run up: first start, or a resume from the checkpoint at `step`. */
   | { kind: 'started'; step: number; pid: number; version: string; resumed: boolean }
@@ -43,7 +50,8 @@ export type RunEventBody =
   /** After `step` updates, `tokens` tokens and `seconds` seconds of training. Not-a-number is null. */
   | { kind: 'metric'; step: number; tokens: number; seconds: number; values: Record<string, number | null> }
   | { kind: 'evaluation'; step: number; tokens: number; seconds: number; values: Record<string, number | null> }
-  | { kind: 'sample'; step: number; prompt: string; text: string; temperature: number }
+  /** `text` goes on from `prompt`; with `fills` it is `prompt` itself with its hidden tokens filled in. */
+  | { kind: 'sample'; step: number; prompt: string; text: string; temperature: number; fills?: Fill[] }
   | { kind: 'load'; step: number; cpuPercent: number; rssBytes: number; tensorBytes: number; tensors: number }
   | { kind: 'checkpoint'; step: number; file: string; sizeBytes: number; final: boolean }
   /** Something that the user should know and that did not stop the run. */

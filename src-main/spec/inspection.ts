@@ -1,6 +1,7 @@
 // What is known of a model before it is built: shapes, parameters, costs, problems; and the ready models of the palette.
 import type { Problem } from './error';
 import type { ModelSpec } from './model';
+import type { ObjectiveKind } from './run';
 
 /** One node of the model as the inspector shows it, keyed by its path (`model.layers[2]`). */
 export interface NodeFacts {
@@ -19,6 +20,10 @@ export interface NodeFacts {
 export interface Inspection {
   problems: Problem[];
   nodes: NodeFacts[];
+  /** What the problems and costs are told for. */
+  objective: ObjectiveKind;
+  /** Blocks whose outputs depend on later tokens. */
+  ahead: string[];
   total: {
     parameters: number;
     embeddingParameters: number;
@@ -35,4 +40,6 @@ export interface ModelPreset {
   summary: string;
   translations?: { ru?: { title: string; summary: string } };
   model: ModelSpec;
+  /** What the model is made to learn, where that is not the next token. */
+  objective?: ObjectiveKind;
 }

@@ -53,14 +53,26 @@ const schedule = z.strictObject({
   decay: share.default(0.2),
 });
 
+export const OBJECTIVES = ['next_token', 'masked'] as const;
+const labelSmoothing = z.number().min(0).max(0.5).default(0);
+/** What the model learns: to predict the next token, or to fill in hidden ones. */
+export const objectiveSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('next_token'), labelSmoothing }),
+  z.strictObject({
+    // As in BERT: of the chosen tokens 80 % are hidden by the mask token, 10 % replaced, 10 % left; only they are graded.
+    kind: z.literal('masked'),
+    /** Share of the tokens of each row that is chosen, one at least. */
+    maskRatio: z.number().min(0.01).max(0.95).default(0.15),
+    labelSmoothing,
+  }),
+]);
+
 export const runSchema = z.strictObject({
   format: z.literal(RUN_FORMAT),
   name: z.string().max(200).optional(),
   model: modelSchema,
   task: z.strictObject({ id: z.string().min(1).max(64), options: z.record(z.string(), z.unknown()).default({}) }),
-  objective: z
-    .strictObject({ kind: z.literal('next_token'), labelSmoothing: z.number().min(0).max(0.5).default(0) })
-    .default({ kind: 'next_token', labelSmoothing: 0 }),
+  objective: objectiveSchema.default({ kind: 'next_token', labelSmoothing: 0 }),
   optimiser: optimiser.default({ kind: 'adamw', lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 }),
   schedule: schedule.default({ kind: 'cosine', warmup: 20, final: 0.1, decay: 0.2 }),
   /** The run ends at whichever limit comes first; `steps` is the length that the schedule is drawn over. */
@@ -104,6 +116,9 @@ export type RunSpec = z.output<typeof runSchema>;
 export type RunDraft = z.input<typeof runSchema>;
 export type OptimiserSpec = RunSpec['optimiser'];
 export type ScheduleSpec = RunSpec['schedule'];
+export type ObjectiveSpec = z.output<typeof objectiveSchema>;
+export type ObjectiveDraft = z.input<typeof objectiveSchema>;
+export type ObjectiveKind = ObjectiveSpec['kind'];
 
 const known = [
   ...Object.keys(runSchema.shape),
@@ -114,6 +129,8 @@ const known = [
   'every',
   'size',
   'kind',
+  'maskRatio',
+  'labelSmoothing',
 ];
 
 /** What is wrong beyond the shape: the model, the task's options, parts that contradict each other. */

@@ -105,6 +105,20 @@ describe('a run', () => {
     expect(run.optimiser).toEqual({ kind: 'adamw', lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 });
     expect(run.evaluation.every).toBe(50);
     expect(run.model.head).toEqual({ tied: true });
+    expect(run.objective).toEqual({ kind: 'next_token', labelSmoothing: 0 });
+  });
+
+  it('of format 1 may fill in hidden tokens, a share of them within bounds', () => {
+    const masked = fixture('run-1-masked.json');
+    const known = new Map([...catalogue, ['hydra', rules()]]);
+    const { objective } = parseRun(masked, known, tasks);
+    expect(objective).toEqual({ kind: 'masked', maskRatio: 0.3, labelSmoothing: 0 });
+    const wrong = (objective: unknown) => refusal(() => parseRun({ ...masked, objective }, known, tasks)).message;
+    expect(wrong({ kind: 'masked', maskRatio: 1 })).toBe(
+      'run.objective.maskRatio: 1 does not fit: it wants at most 0.95',
+    );
+    expect(wrong({ kind: 'next_token', maskRatio: 0.2 })).toContain('run.objective.maskRatio: unknown key');
+    expect(wrong({ kind: 'maskd' })).toContain('run.objective.kind');
   });
 
   it('collects several problems, each with its path', () => {

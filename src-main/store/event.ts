@@ -1,4 +1,5 @@
 // What a run said besides numbers: warnings, samples and checkpoints.
+import type { Fill } from '../spec/event';
 import type { Stretch } from './metric';
 import type { Store } from './open';
 
@@ -11,6 +12,8 @@ export interface Sample {
   step: number;
   prompt: string;
   text: string;
+  /** Absent where the text goes on from the prompt. */
+  fills?: Fill[];
 }
 export interface CheckpointRow {
   step: number;
@@ -27,14 +30,14 @@ export function addWarning(store: Store, run: number, seq: number, { step, code,
 
 /** Samples of an earlier stretch that this one has come past give way to it, as points do. */
 export function addSample(store: Store, run: number, seq: number, sample: Sample, stretch: Stretch): void {
-  const { step, prompt, text } = sample;
+  const { step, prompt, text, fills } = sample;
   if (stretch.seq > 1)
     store
       .sql('DELETE FROM sample WHERE run = ? AND seq < ? AND step > ? AND step <= ?')
       .run(run, stretch.seq, stretch.step, step);
   store
-    .sql('INSERT OR REPLACE INTO sample (run, seq, step, prompt, text) VALUES (?, ?, ?, ?, ?)')
-    .run(run, seq, step, prompt, text);
+    .sql('INSERT OR REPLACE INTO sample (run, seq, step, prompt, text, fills) VALUES (?, ?, ?, ?, ?, ?)')
+    .run(run, seq, step, prompt, text, fills ? JSON.stringify(fills) : null);
 }
 
 export function addCheckpoint(store: Store, run: number, seq: number, checkpoint: CheckpointRow): void {
@@ -48,7 +51,12 @@ export const warnings = (store: Store, run: number): Warning[] =>
   store.sql<Warning>('SELECT step, code, message FROM warning WHERE run = ? ORDER BY seq').all(run);
 
 export const samples = (store: Store, run: number): Sample[] =>
-  store.sql<Sample>('SELECT step, prompt, text FROM sample WHERE run = ? ORDER BY seq').all(run);
+  store
+    .sql<Omit<Sample, 'fills'> & { fills: string | null }>(
+      'SELECT step, prompt, text, fills FROM sample WHERE run = ? ORDER BY seq',
+    )
+    .all(run)
+    .map(({ fills, ...rest }) => ({ ...rest, ...(fills !== null && { fills: JSON.parse(fills) as Fill[] }) }));
 
 /** Every checkpoint that was reported, oldest first; the worker removes older files, so a file may be gone. */
 export const checkpoints = (store: Store, run: number): CheckpointRow[] =>

@@ -107,13 +107,13 @@ describe('migrations', () => {
 
   it('leave the store as it was when one of them fails', () => {
     const bad = {
-      version: 2,
-      file: '0002_bad.sql',
+      version: MIGRATIONS.length + 1,
+      file: '0999_bad.sql',
       sql: 'CREATE TABLE half (x INTEGER) STRICT; CREATE TABLE run (x);',
     };
     const db = new Database(':memory:');
     expect(() => migrate(db, [...MIGRATIONS, bad], Date.now)).toThrow(/already exists/);
-    expect(db.prepare('SELECT max(version) FROM schema_version').pluck().get()).toBe(1);
+    expect(db.prepare('SELECT max(version) FROM schema_version').pluck().get()).toBe(MIGRATIONS.length);
     expect(db.prepare("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").pluck().get()).toBe(0);
   });
 });
@@ -197,6 +197,10 @@ describe('projection', () => {
       { step: 2, file: 'step-00000002.safetensors', sizeBytes: 12, final: false },
     ]);
     expect(metricNames(store, [key])).toContain('loss/train');
+    const fills = [{ at: 1, length: 1, due: 'a' }];
+    const filled = { kind: 'sample', step: 3, prompt: 'C\u2592ll', text: 'Cell', temperature: 0.8, fills } as const;
+    project(store, 'calm-otter-1', [{ seq: 11, at: 6000, ...filled }], 990);
+    expect(samples(store, key).at(-1)).toEqual({ step: 3, prompt: 'C\u2592ll', text: 'Cell', fills });
   });
 
   it('twice over, in any overlapping parts, makes the same rows', () => {

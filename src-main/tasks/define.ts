@@ -10,7 +10,7 @@ export interface Batch {
   /** Length T of each row; a task with a length knob may differ from batch to batch. */
   tokens: number;
   inputs: Int32Array;
-  /** `targets[b, t]` is what position t has to predict: already aligned, no further shift. */
+  /** `targets[b, t]` is what position t has to say: already aligned, no further shift. */
   targets: Int32Array;
   /** 1 where the loss and the metrics count; null if every position does. */
   mask: Uint8Array | null;
@@ -22,6 +22,8 @@ export interface Batch {
 export interface TaskData {
   /** Ids run from 0 to `vocabulary - 1`. */
   vocabulary: number;
+  /** Id that stands for a hidden token; only where tokens are hidden. */
+  maskToken?: number;
   /** Longest row T of any batch, of either split. */
   tokens: number;
   /**

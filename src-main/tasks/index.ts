@@ -2,7 +2,9 @@
 import { summaryOf, type TaskCard, type TaskTranslation, translationsOf } from '../spec/card';
 import { SpecError } from '../spec/error';
 import { checkOptions, complete, nearest } from '../spec/options';
+import type { RunSpec } from '../spec/run';
 import type { AnyTask, TaskContext, TaskData } from './define';
+import { maskedData } from './masked';
 
 const definitions = import.meta.glob<AnyTask>('./*/task.ts', { eager: true, import: 'default' });
 const texts = import.meta.glob<string>('./*/card.md', { eager: true, query: '?raw', import: 'default' });
@@ -43,4 +45,23 @@ export function makeTask(id: string, options: Record<string, unknown>, context: 
   const problems = checkOptions(task.options, options, 'run.task.options');
   if (problems.length) throw new SpecError(problems);
   return task.make(complete(task.options, options), context);
+}
+
+/**
+ * The data of a run, as its objective reads them.
+ * @throws SpecError as `makeTask` does, and for a masked objective on a task that is no text.
+ */
+export function makeRunData({ task, objective, seed }: Pick<RunSpec, 'task' | 'objective' | 'seed'>, lab?: string) {
+  const data = makeTask(task.id, task.options, { seed, lab });
+  if (objective.kind !== 'masked') return data;
+  if (tasks.get(task.id)?.kind !== 'text')
+    throw new SpecError([
+      {
+        path: 'run.objective.kind',
+        message: `masked hides tokens of a text, and the task ${task.id} asks questions of its own`,
+        hint: 'take next_token, or a text',
+        fix: 'next_token',
+      },
+    ]);
+  return maskedData(data, { ratio: objective.maskRatio, seed });
 }

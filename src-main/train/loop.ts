@@ -9,6 +9,7 @@ import type { RunSpec } from '../spec/run';
 import type { Batch, TaskData } from '../tasks/define';
 import type { Control } from './control';
 import { isDue, type Progress, reportEvery, spent } from './pace';
+import type { Shown } from './sample';
 
 export interface TrainOptions {
   spec: RunSpec;
@@ -22,7 +23,7 @@ export interface TrainOptions {
   /** Saves a checkpoint. It reports its own failures; training goes on. */
   save(progress: Progress, final: boolean): Promise<void>;
   /** Text for the `sample` event; absent where the task draws no samples. */
-  sample?(step: number): Promise<{ prompt: string; text: string } | undefined>;
+  sample?(step: number): Promise<Shown | undefined>;
   /** Called between updates, so that the host can look after its own: heartbeat, load. */
   tick?(progress: Progress): void;
   /** Milliseconds. */

@@ -1,22 +1,20 @@
 // One stretch of work on a run, from the start or the newest checkpoint to its `ended` event.
-import { buildModel, type Model } from '../engine/build';
+import { buildModel } from '../engine/build';
 import { type CheckpointFs, saveCheckpoint } from '../engine/checkpoint';
 import { inspect, stepFlops } from '../engine/cost';
-import { generate } from '../engine/generate';
 import { memoryProblem } from '../engine/memory';
 import { makeOptimiser } from '../engine/optimiser';
 import { type LogFs, openLog, type RunLog } from '../log/append';
 import { fallbacks, useDevice } from '../ops';
 import { SpecError } from '../spec/error';
 import type { RunEventBody } from '../spec/event';
-import type { RunSpec } from '../spec/run';
-import { makeTask } from '../tasks';
-import type { TaskData } from '../tasks/define';
+import { makeRunData } from '../tasks';
 import type { Control } from './control';
 import { loadMeter } from './load';
 import { type Outcome, train } from './loop';
 import type { Progress } from './pace';
 import { findCheckpoint, restore, tensorsToSave } from './restore';
+import { sampler } from './sample';
 import { readRunSpec } from './spec';
 
 export interface SessionOptions {
@@ -107,11 +105,17 @@ async function attempt(
     // A device that is not there is told as a sentence, not as a fault with its origin.
     throw new SpecError(error.message);
   });
-  const data = makeTask(spec.task.id, spec.task.options, { seed: spec.seed, lab });
+  const data = makeRunData(spec, lab);
   const context = { tokens: data.tokens, vocabulary: data.vocabulary };
   const short = memoryProblem(spec, context);
   if (short) throw new SpecError([short]);
-  const model = buildModel(spec.model, { ...context, seed: spec.seed });
+  const masked = spec.objective.kind === 'masked';
+  const model = buildModel(spec.model, { ...context, seed: spec.seed, order: masked ? 'any' : 'causal' });
+  if (masked && model.causal)
+    warn({
+      code: 'causal_masked',
+      message: 'No block looks at later tokens, so hidden tokens are filled in from what stands before them alone.',
+    });
   const optimiser = makeOptimiser(spec.optimiser, model.weights, model.specs);
   try {
     if (checkpoint) {
@@ -136,7 +140,7 @@ async function attempt(
       facts: {
         parameters: model.parameters,
         stepFlops: stepFlops(spec.model, { ...context, tokens: first.tokens, batch: spec.batch.size }),
-        stateBytes: inspect(spec.model, context).total.stateBytes,
+        stateBytes: inspect(spec.model, { ...context, objective: spec.objective.kind }).total.stateBytes,
         tokensPerStep: first.tokens * spec.batch.size,
         device: device.id,
         deviceDetail: device.detail,
@@ -234,35 +238,4 @@ async function attempt(
         await pause(Math.min(RETRY_MS, options.patience()));
       }
   }
-}
-
-/** Draws the text of `sample` events, from the run's prompt or the task's; a model that can't decode says so once. */
-function sampler(
-  { samples, seed }: RunSpec,
-  model: Model,
-  data: TaskData,
-  control: Control,
-  warn: (warning: { code: string; message: string }) => void,
-): ((step: number) => Promise<{ prompt: string; text: string } | undefined>) | undefined {
-  const prompt = samples.prompt ? data.encode(samples.prompt) : data.prompt;
-  if (!prompt) return undefined;
-  let able = true;
-  return async (step) => {
-    if (!able) return undefined;
-    try {
-      const ids = await generate(model, {
-        prompt,
-        length: samples.length,
-        temperature: samples.temperature,
-        seed: (seed + step) >>> 0,
-        onToken: () => !control.ending,
-      });
-      return { prompt: data.decode(prompt), text: data.decode(ids) };
-    } catch (error) {
-      if (!(error instanceof SpecError)) throw error;
-      able = false;
-      warn({ code: 'no_samples', message: `No samples are drawn: ${error.message}.` });
-      return undefined;
-    }
-  };
 }

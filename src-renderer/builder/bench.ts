@@ -2,7 +2,9 @@
 import { useEventListener, watchDebounced } from '@vueuse/core';
 import { defineStore } from 'pinia';
 import { computed, ref, shallowRef } from 'vue';
+import type { ModelPreset } from '../../src-main/spec/inspection';
 import { isBlock, MODEL_FORMAT, type ModelSpec, type Node } from '../../src-main/spec/model';
+import type { ObjectiveKind } from '../../src-main/spec/run';
 import { rpc } from '../rpc';
 import { useCatalogue } from '../stores/catalogue';
 import { cloneNodes, type Edit, lastIndex, listAt, nodeAt, type Path, parentList, type Range } from './document';
@@ -21,6 +23,13 @@ export interface BenchDocument {
   savedJson: string | null;
   history: history.History<Snapshot>;
 }
+
+/** What the models on the bench are to learn; `auto`: to fill in masked tokens where one looks ahead, else to predict the next. */
+export interface BenchObjective {
+  kind: ObjectiveKind | 'auto';
+  maskRatio: number;
+}
+const OBJECTIVE: BenchObjective = { kind: 'auto', maskRatio: 0.15 };
 
 const emptyModel = (name: string): ModelSpec => ({
   format: MODEL_FORMAT,
@@ -46,6 +55,7 @@ export const useBench = defineStore('bench', () => {
   const documents = shallowRef<BenchDocument[]>([]);
   const activeKey = ref('');
   const task = shallowRef<{ id: string; options: Record<string, unknown> }>({ id: '', options: {} });
+  const objective = shallowRef<BenchObjective>(OBJECTIVE);
   const ready = ref(false);
   /** False while the browser refuses to keep drafts. */
   const keepsDrafts = ref(true);
@@ -85,6 +95,12 @@ export const useBench = defineStore('bench', () => {
     const untouched = current && !current.savedId && modelOf(current).layers.length === 0;
     if (untouched) documents.value = documents.value.filter((document) => document !== current);
     open(spec, saved);
+  }
+  /** Opens a preset under its title; it trains as it comes, so nothing that was chosen for another model stays in its way. */
+  function openPreset({ model: spec, title, objective: fits }: ModelPreset): void {
+    const { kind } = objective.value;
+    if (kind !== 'auto' && kind !== (fits ?? 'next_token')) objective.value = { ...objective.value, kind: 'auto' };
+    openHere({ ...spec, name: title, layers: cloneNodes(spec.layers) });
   }
   function close(key: string): void {
     const at = documents.value.findIndex((document) => document.key === key);
@@ -168,6 +184,7 @@ export const useBench = defineStore('bench', () => {
   const draftNow = () => ({
     active: activeKey.value,
     task: task.value.id ? task.value : null,
+    objective: objective.value,
     documents: documents.value.map(({ key, savedId, savedJson, history: { present } }) => ({
       key,
       savedId,
@@ -209,6 +226,7 @@ export const useBench = defineStore('bench', () => {
         ? draft.active
         : (documents.value[0]?.key ?? '');
       if (draft.task) task.value = draft.task;
+      if (draft.objective) objective.value = { ...OBJECTIVE, ...draft.objective };
     }
     ready.value = true;
     const catalogue = useCatalogue();
@@ -219,8 +237,8 @@ export const useBench = defineStore('bench', () => {
       if (first) task.value = { id: first.id, options: {} };
     }
   }
-  watchDebounced([documents, activeKey, task], keep, { debounce: 250 });
-  watchDebounced([documents, activeKey, task], keepInMain, { debounce: 1500 });
+  watchDebounced([documents, activeKey, task, objective], keep, { debounce: 250 });
+  watchDebounced([documents, activeKey, task, objective], keepInMain, { debounce: 1500 });
   useEventListener(window, 'pagehide', keep);
 
   return {
@@ -231,12 +249,14 @@ export const useBench = defineStore('bench', () => {
     selection,
     selectedNode,
     task,
+    objective,
     ready,
     keepsDrafts,
     announcement,
     fresh: emptyModel,
     open,
     openHere,
+    openPreset,
     close,
     reopen,
     duplicateTab,

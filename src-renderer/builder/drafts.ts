@@ -1,5 +1,6 @@
 // The bench in the browser's storage, so that unsaved work outlives a reload, a crash and a lost connection.
 import { type ModelSpec, modelSchema } from '../../src-main/spec/model';
+import type { BenchObjective } from './bench';
 
 export interface DraftDocument {
   key: string;
@@ -11,6 +12,7 @@ export interface DraftDocument {
 export interface Draft {
   active: string;
   task: { id: string; options: Record<string, unknown> } | null;
+  objective?: BenchObjective;
   documents: DraftDocument[];
   savedAtMs: number;
 }

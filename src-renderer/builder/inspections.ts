@@ -5,7 +5,9 @@ import { computed, ref, shallowRef, watch } from 'vue';
 import type { Inspection, NodeFacts, TaskPreview } from '../../src-main/rpc/contract';
 import type { Problem } from '../../src-main/spec/error';
 import type { ModelSpec } from '../../src-main/spec/model';
+import type { ObjectiveKind } from '../../src-main/spec/run';
 import { onReturn, rpc } from '../rpc';
+import { useCatalogue } from '../stores/catalogue';
 import { useBench } from './bench';
 import { locate, type Path } from './document';
 
@@ -15,6 +17,7 @@ const UNTOLD = { tokens: 128, vocabulary: 256 };
 
 export const useInspections = defineStore('inspections', () => {
   const bench = useBench();
+  const catalogue = useCatalogue();
   const preview = shallowRef<TaskPreview | null>(null);
   const previewError = shallowRef<unknown>(null);
   const inspection = shallowRef<Inspection | null>(null);
@@ -27,13 +30,24 @@ export const useInspections = defineStore('inspections', () => {
     vocabulary: preview.value?.vocabulary || UNTOLD.vocabulary,
   }));
 
+  /** What models are asked about: tokens are hidden in texts only, so elsewhere a model that looks ahead has a problem. */
+  const wanted = computed(() => {
+    const { kind } = bench.objective;
+    const task = catalogue.taskById.get(bench.task.id);
+    return kind === 'auto' && task && task.kind !== 'text' ? 'next_token' : kind;
+  });
+  /** The objective of the model that is shown. */
+  const objective = computed<ObjectiveKind>(() =>
+    wanted.value === 'auto' ? (inspection.value?.objective ?? 'next_token') : wanted.value,
+  );
+
   const known = new WeakMap<ModelSpec, { at: string; answer: Promise<Inspection> }>();
   /** Asks main of a model in the bench's context; the same model is asked once. */
   function inspect(model: ModelSpec): Promise<Inspection> {
-    const at = `${context.value.tokens} ${context.value.vocabulary}`;
+    const at = `${context.value.tokens} ${context.value.vocabulary} ${wanted.value}`;
     const before = known.get(model);
     if (before?.at === at) return before.answer;
-    const answer = rpc.models.inspect({ model, ...context.value });
+    const answer = rpc.models.inspect({ model, ...context.value, objective: wanted.value });
     known.set(model, { at, answer });
     answer.catch(() => known.delete(model));
     return answer;
@@ -60,7 +74,7 @@ export const useInspections = defineStore('inspections', () => {
   }
   const askSoon = useDebounceFn(ask, WAIT_MS);
   watch(
-    [() => bench.model, context],
+    [() => bench.model, context, wanted],
     () => {
       stale.value = true;
       void askSoon();
@@ -108,6 +122,8 @@ export const useInspections = defineStore('inspections', () => {
     preview,
     previewError,
     context,
+    wanted,
+    objective,
     inspection,
     error,
     stale,

@@ -100,6 +100,7 @@ function makeRun(
       threads: facts ? 2 : null,
       tokensPerSecond: null,
       task: spec.task.id,
+      objective: spec.objective.kind,
       blocks: `${block} + gated_mlp ×4`,
       seed: spec.seed,
       tokensPerStep: facts ? 2048 : null,

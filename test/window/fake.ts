@@ -127,7 +127,7 @@ function rulesOf(id: string) {
   };
 }
 
-function inspect(input: { model: unknown; tokens: number; vocabulary: number }): Inspection {
+function inspect(input: Parameters<Implementation['models']['inspect']>[0]): Inspection {
   const model = input.model as ModelSpec;
   const nodes: NodeFacts[] = [];
   const D = model.width;
@@ -164,6 +164,8 @@ function inspect(input: { model: unknown; tokens: number; vocabulary: number }):
   return {
     problems: checkModel(model, catalogue),
     nodes,
+    objective: 'next_token',
+    ahead: [],
     total: {
       parameters: sum('parameters') + embeddingParameters + D,
       embeddingParameters,
@@ -211,6 +213,7 @@ function rowOf(draft: RunDraft, n: number): RunRow {
     threads: null,
     tokensPerSecond: null,
     task: draft.task.id,
+    objective: draft.objective?.kind ?? 'next_token',
     blocks: draft.model.layers.length ? 'blocks' : '',
     seed: draft.seed ?? 1,
     tokensPerStep: null,

@@ -2,12 +2,13 @@
 
 import { median } from 'simple-statistics';
 import { catalogue } from '../../blocks';
+import { inspect } from '../../engine/cost';
 import type { RunRow } from '../../rpc/contract';
 import { readDrafts } from '../../rpc/runs';
 import { createRunFolder, runFolder as folderOf, labFolder, labPaths } from '../../runs/folder';
-import { MODEL_FORMAT } from '../../spec/model';
+import { MODEL_FORMAT, type ModelSpec } from '../../spec/model';
 import { nearest } from '../../spec/options';
-import { type DeviceId, RUN_FORMAT, type RunDraft } from '../../spec/run';
+import { type DeviceId, OBJECTIVES, type ObjectiveKind, RUN_FORMAT, type RunDraft } from '../../spec/run';
 import { tasks } from '../../tasks';
 import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
 import { bytes, moments, short, spread, table } from './format';
@@ -24,6 +25,8 @@ export interface CompareOptions {
   batch: number;
   lr: number;
   tokens?: number;
+  /** `auto`: blocks that look at later tokens fill in hidden ones, the others predict the next. */
+  objective?: string;
   threads?: number;
   device: string;
   folder?: string;
@@ -51,6 +54,10 @@ export async function compare(options: CompareOptions): Promise<ExitCode> {
     wanted.map(({ block, seed }) => draft(block, seed, device, options)),
     paths.folder,
   );
+  if (new Set(specs.map(({ objective }) => objective.kind)).size > 1)
+    say(
+      'Some of these blocks fill in hidden tokens and the others predict the next: the losses of the two kinds do not compare.',
+    );
   using interrupt = new Interrupt();
   const made: { block: string; id: string }[] = [];
   let failed = 0;
@@ -113,18 +120,20 @@ export function draft(block: string, seed: number, device: DeviceId, options: Co
       `--tokens: the lengths of the task ${options.task} are set by its own options; leave --tokens out`,
       2,
     );
+  const model: ModelSpec = {
+    format: MODEL_FORMAT,
+    name: block,
+    width: options.width,
+    positions: 'none',
+    layers: [{ repeat: options.layers, layers: [{ block }, { block: 'gated_mlp' }] }],
+    finalNorm: 'rms',
+    head: { tied: true },
+  };
   return {
     format: RUN_FORMAT,
     name: `${block}, seed ${seed}`,
-    model: {
-      format: MODEL_FORMAT,
-      name: block,
-      width: options.width,
-      positions: 'none',
-      layers: [{ repeat: options.layers, layers: [{ block }, { block: 'gated_mlp' }] }],
-      finalNorm: 'rms',
-      head: { tied: true },
-    },
+    model,
+    objective: { kind: chosenObjective(options.objective ?? 'auto', model) },
     task: { id: options.task, options: options.tokens === undefined ? {} : { tokens: options.tokens } },
     optimiser: { kind: 'adamw', lr: options.lr },
     schedule: { kind: 'cosine', warmup: Math.min(20, Math.floor(options.steps / 10)), final: 0.1, decay: 0.2 },
@@ -136,6 +145,12 @@ export function draft(block: string, seed: number, device: DeviceId, options: Co
     samples: { every: 0 },
     checkpoint: { every: 0 },
   };
+}
+
+function chosenObjective(name: string, model: ModelSpec): ObjectiveKind {
+  if (name === 'auto') return inspect(model, { tokens: 1, vocabulary: 1, objective: 'auto' }).objective;
+  if ((OBJECTIVES as readonly string[]).includes(name)) return name as ObjectiveKind;
+  throw new CommandError(`--objective: ${name} is not one; known are auto, ${OBJECTIVES.join(', ')}`, 2);
 }
 
 /** Brings the runs of each block together. */

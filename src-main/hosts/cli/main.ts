@@ -64,6 +64,7 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--layers <n>', 'how often block and gated MLP are repeated', whole, 2)
     .option('--batch <n>', 'sequences a step', whole, 16)
     .option('--tokens <n>', 'context length', whole)
+    .option('--objective <kind>', 'next_token, masked, or auto: masked where a block looks at later tokens', 'auto')
     .option('--lr <x>', 'peak learning rate of AdamW', positive, 3e-3)
     .option(...device, 'cpu')
     .option(...threads)

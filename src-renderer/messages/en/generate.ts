@@ -37,6 +37,8 @@ export default {
   },
   noCheckpoint:
     'This run has no checkpoint yet, so there is no model to write with. Wait for the first one, or stop the run, which writes one.',
+  fillsIn:
+    'This run learns to fill in masked tokens, so it can’t write on from a prompt. Its samples show what it fills in.',
   noText: 'This run learns a task without text, so it has nothing to write.',
   open: 'Generate',
   openHelp: 'Let the first two chosen models write, side by side',

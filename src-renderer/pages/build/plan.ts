@@ -1,7 +1,13 @@
 // From the choices of the Train dialog to run drafts and to what they will cost: pure, so that it can be tested.
 import type { Inspection } from '../../../src-main/rpc/contract';
 import type { ModelSpec } from '../../../src-main/spec/model';
-import { type DeviceId, RUN_FORMAT, type RunDraft, type RunSpec } from '../../../src-main/spec/run';
+import {
+  type DeviceId,
+  type ObjectiveDraft,
+  RUN_FORMAT,
+  type RunDraft,
+  type RunSpec,
+} from '../../../src-main/spec/run';
 
 export const OPTIMISERS = ['adamw', 'muon', 'sgd'] as const;
 export type OptimiserKind = (typeof OPTIMISERS)[number];
@@ -54,6 +60,7 @@ export function draftsOf(
   task: { id: string; options: Record<string, unknown> },
   settings: TrainSettings,
   nameOf: (model: ModelSpec, seed: number) => string,
+  objectiveOf: (model: ModelSpec) => ObjectiveDraft = () => ({ kind: 'next_token' }),
 ): RunDraft[] {
   const { steps, batch, accumulation, optimiser, lr, weightDecay, schedule, warmup, clip, device, precision, every } =
     settings;
@@ -65,6 +72,7 @@ export function draftsOf(
         name: nameOf(model, seed).slice(0, 200),
         model,
         task: { id: task.id, options: task.options },
+        objective: objectiveOf(model),
         optimiser: { kind: optimiser, lr, weightDecay },
         schedule: { kind: schedule, warmup: Math.min(warmup, steps) },
         budget: { steps },

@@ -19,7 +19,9 @@ export function logLine(event: RunEvent): string {
         .map(([name, value]) => `${name} ${short(value)}`)
         .join('  ');
     case 'sample':
-      return `sample ${JSON.stringify(event.prompt + event.text)}`;
+      return event.fills
+        ? `filled in ${JSON.stringify(event.text)}`
+        : `sample ${JSON.stringify(event.prompt + event.text)}`;
     case 'load':
       return `load ${short(event.cpuPercent)} % CPU, ${short(event.rssBytes / 1e6)} MB, ${event.tensors} tensors in ${short(event.tensorBytes / 1e6)} MB`;
     case 'checkpoint':

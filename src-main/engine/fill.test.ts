@@ -1,0 +1,44 @@
+// Filling in: only what is hidden changes, the choice follows the logits and the seed, and wrong ids are refused.
+import { beforeEach, expect, it } from 'vitest';
+import { memoryFacts, useDevice } from '../ops';
+import { buildModel } from './build';
+import { fillIn } from './fill';
+
+beforeEach(() => useDevice('cpu', { threads: 1 }).then(() => {}));
+
+const make = () =>
+  buildModel(
+    {
+      format: 'archlab.model/1',
+      width: 8,
+      positions: 'learned',
+      layers: [{ block: 'softmax_attention', options: { heads: 2, causal: false } }],
+      finalNorm: 'rms',
+      head: { tied: true },
+    },
+    { vocabulary: 11, tokens: 6, seed: 4, order: 'any' },
+  );
+
+it('fills hidden places alone, never with the mask, by the seed', async () => {
+  const model = make();
+  const before = memoryFacts().tensors;
+  const options = { maskToken: 10, temperature: 5 };
+  const given = [3, 10, 5, 10, 10, 1];
+  const several = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((seed) => fillIn(model, given, { ...options, seed })));
+  for (const filled of several) {
+    expect([filled[0], filled[2], filled[5]]).toEqual([3, 5, 1]);
+    expect(filled).not.toContain(10);
+  }
+  expect(new Set(several.map(String)).size).toBeGreaterThan(1);
+  expect(await fillIn(model, given, { ...options, seed: 3 })).toEqual(several[2]);
+  expect(await fillIn(model, [1, 2], { ...options, seed: 1 })).toEqual([1, 2]);
+  expect(memoryFacts().tensors).toBe(before);
+  await expect(fillIn(model, [1, 11], { ...options, seed: 1 })).rejects.toThrow(
+    'token 11 of the text is not a whole number from 0 to 10',
+  );
+  await expect(fillIn(model, [1, 10, 1, 1, 1, 1, 1], { ...options, seed: 1 })).rejects.toThrow(
+    '7 tokens do not fit a learned table of 6 positions',
+  );
+  expect(memoryFacts().tensors).toBe(before);
+  model.dispose();
+});
