@@ -160,7 +160,7 @@ export interface Api {
   blocks: { list(input: Record<string, never>): BlockCard[] };
   tasks: {
     list(input: Record<string, never>): TaskCard[];
-    /** Hidden tokens of a masked objective read as `\u2592`; default: the next token is to be predicted. */
+    /** Hidden tokens of a masked objective read as `_`; default: the next token is to be predicted. */
     preview(input: {
       id: string;
       options: Record<string, unknown>;

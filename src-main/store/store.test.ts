@@ -198,9 +198,9 @@ describe('projection', () => {
     ]);
     expect(metricNames(store, [key])).toContain('loss/train');
     const fills = [{ at: 1, length: 1, due: 'a' }];
-    const filled = { kind: 'sample', step: 3, prompt: 'C\u2592ll', text: 'Cell', temperature: 0.8, fills } as const;
+    const filled = { kind: 'sample', step: 3, prompt: 'C_ll', text: 'Cell', temperature: 0.8, fills } as const;
     project(store, 'calm-otter-1', [{ seq: 11, at: 6000, ...filled }], 990);
-    expect(samples(store, key).at(-1)).toEqual({ step: 3, prompt: 'C\u2592ll', text: 'Cell', fills });
+    expect(samples(store, key).at(-1)).toEqual({ step: 3, prompt: 'C_ll', text: 'Cell', fills });
   });
 
   it('twice over, in any overlapping parts, makes the same rows', () => {

@@ -65,4 +65,4 @@ export function maskedData(data: TaskData, { ratio, seed }: { ratio: number; see
 }
 
 /** How the mask token reads. */
-export const MASK_SIGN = '\u2592';
+export const MASK_SIGN = '_';

@@ -9,7 +9,7 @@ import { makeOptimiser } from '../engine/optimiser';
 import { memoryFacts, useDevice } from '../ops';
 import type { RunEventBody } from '../spec/event';
 import { parseRun, type RunDraft } from '../spec/run';
-import { makeTask, tasks } from '../tasks';
+import { makeRunData, tasks } from '../tasks';
 import { Control } from './control';
 import { train } from './loop';
 
@@ -36,8 +36,8 @@ const draft = (rest: Partial<RunDraft> = {}): RunDraft => ({
 
 async function run(rest: Partial<RunDraft> = {}, hook: (event: RunEventBody, control: Control) => void = () => {}) {
   const spec = parseRun(draft(rest), catalogue, tasks);
-  const data = makeTask(spec.task.id, spec.task.options, { seed: spec.seed });
-  const model = buildModel(spec.model, { vocabulary: data.vocabulary, tokens: data.tokens, seed: spec.seed });
+  const data = makeRunData(spec);
+  const model = buildModel(spec.model, { ...data, seed: spec.seed, order: 'any' });
   const optimiser = makeOptimiser(spec.optimiser, model.weights, model.specs);
   const control = new Control();
   const events: RunEventBody[] = [];
@@ -114,6 +114,30 @@ describe('train', () => {
     const masked = (await run({ task: mqar })).losses as number[];
     const maskedParts = (await run({ task: mqar, batch: { size: 4, accumulation: 2 } })).losses as number[];
     for (const [i, loss] of masked.entries()) expect(Math.abs(loss - maskedParts[i])).toBeLessThan(1e-4);
+  });
+
+  it('fills in masked tokens with a model that looks both ways, the same for the same seed, in parts too', async () => {
+    const both = {
+      objective: { kind: 'masked', maskRatio: 0.4 } as const,
+      model: {
+        format: 'archlab.model/1' as const,
+        width: 8,
+        layers: [{ block: 'hydra', options: { headDim: 8, dState: 4 } }, { block: 'gated_mlp' }],
+      },
+    };
+    const { losses, events } = await run(both);
+    expect(losses.at(-1)!).toBeLessThan(losses[0]!);
+    expect((await run(both)).losses).toEqual(losses);
+    expect((await run({ ...both, seed: 2 })).losses).not.toEqual(losses);
+    const parts = (await run({ ...both, batch: { size: 4, accumulation: 2 } })).losses as number[];
+    for (const [i, loss] of losses.entries()) expect(Math.abs(loss! - parts[i])).toBeLessThan(1e-4);
+    const evaluation = events.at(-1) as Extract<RunEventBody, { kind: 'evaluation' }>;
+    expect(Object.keys(evaluation.values)).toEqual([
+      'loss/validation',
+      'accuracy/validation',
+      'accuracy_sample/validation',
+    ]);
+    expect(evaluation.values['loss/validation']).toBeGreaterThan(0);
   });
 
   it('reports slices of a task that has them, each setting in every evaluation', async () => {

@@ -41,6 +41,9 @@ export const useInspections = defineStore('inspections', () => {
     wanted.value === 'auto' ? (inspection.value?.objective ?? 'next_token') : wanted.value,
   );
 
+  /** Ids of the model that is shown: the task's, and the mask token. */
+  const vocabulary = computed(() => context.value.vocabulary + (objective.value === 'masked' ? 1 : 0));
+
   const known = new WeakMap<ModelSpec, { at: string; answer: Promise<Inspection> }>();
   /** Asks main of a model in the bench's context; the same model is asked once. */
   function inspect(model: ModelSpec): Promise<Inspection> {
@@ -124,6 +127,7 @@ export const useInspections = defineStore('inspections', () => {
     context,
     wanted,
     objective,
+    vocabulary,
     inspection,
     error,
     stale,

@@ -1,0 +1,75 @@
+// What the window tells of blocks besides training them side by side: masked models, agreement with the published code, causality.
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from './browser';
+import { type ServedLab, serveLab, temporaryFolder } from './lab';
+import { Window } from './window';
+
+const { folder, [Symbol.dispose]: removeFolder } = temporaryFolder();
+let lab: ServedLab;
+let browser: Browser;
+let window: Window;
+
+beforeAll(async () => {
+  lab = await serveLab(folder);
+  browser = await launch();
+  window = await Window.open(browser, lab.address);
+});
+afterAll(async () => {
+  await browser?.close();
+  await lab?.stop();
+  removeFolder();
+});
+
+/** Chooses an entry of a select by its text. */
+async function select(testid: string, label: string): Promise<void> {
+  const { at, page } = window;
+  await at(testid).click();
+  await page.locator('.n-base-select-option', { hasText: label }).click();
+}
+
+it('knows that Hydra fills in masked tokens, and shows what it will read', async () => {
+  const { at } = window;
+  await at('presets').click();
+  await at('preset-hydra').click();
+  await expect.poll(() => window.titles()).toEqual(['Repeat', 'Hydra']);
+  await expect.poll(() => at('objective-note').textContent()).toContain('Hydra looks at later tokens');
+  expect(await at('problems').count()).toBe(0);
+  await expect.poll(() => at('task-sample').locator('mark').count()).toBeGreaterThan(10);
+  await window.picture('build-masked');
+
+  await select('objective', 'next token');
+  await expect.poll(() => at('problems').textContent()).toContain('1 problem');
+  await at('problems').click();
+  await expect
+    .poll(() => window.page.locator('.choices .bad').allTextContents())
+    .toEqual([expect.stringMatching(/^hydra looks at later tokens here, .* fill in masked tokens$/)]);
+  await window.page.keyboard.press('Escape');
+  await select('objective', 'as the blocks allow');
+  await expect.poll(() => at('problems').count()).toBe(0);
+});
+
+it('trains the Hydra preset as it comes, and its samples are fill-ins', async () => {
+  const { at, page } = window;
+  await at('train').click();
+  await at('train-dialog').waitFor();
+  for (const [field, value] of Object.entries({ steps: 100, batch: 4, every: 50 }))
+    await window.set(`train-${field}`, value);
+  await expect.poll(() => at('train-objective-0').textContent()).toBe('masked tokens');
+  await window.picture('train-masked');
+  await at('train-start').click();
+  await at('compare-page').waitFor();
+  await window.go('runs');
+  await expect.poll(() => at('run-row').first().getAttribute('data-status'), { timeout: 120_000 }).toBe('finished');
+  await at('run-row').first().click();
+  await at('run-panel').waitFor();
+  await page.getByRole('tab', { name: 'Samples' }).click();
+  await expect.poll(() => at('run-filled').locator('mark').count()).toBeGreaterThan(10);
+  await window.picture('samples-masked');
+  await page.getByRole('tab', { name: 'Generate' }).click();
+  await expect.poll(() => at('generate-none').textContent()).toContain('fill in masked tokens');
+});
+
+it('has no errors in its page', () => {
+  expect(window.errors).toEqual([]);
+});
