@@ -1,4 +1,5 @@
 // One build for all hosts: main (Electron), serve, cli and the worker share chunks; preload and the window stand apart.
+import { cpSync } from 'node:fs';
 import { resolve } from 'node:path';
 import vue from '@vitejs/plugin-vue';
 import { defineConfig } from 'electron-vite';
@@ -6,8 +7,15 @@ import { defineConfig } from 'electron-vite';
 // TF.js is bundled from its ES modules: its CommonJS build would bring a second op registry.
 const bundled = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@tensorflow/tfjs-backend-webgpu'];
 
+/** The golden cases go with the lab, so that a person can compare its blocks with the published code on their own device. */
+const golden = {
+  name: 'golden-cases',
+  writeBundle: () => cpSync(resolve('test/golden'), resolve('out/main/golden'), { recursive: true }),
+};
+
 export default defineConfig({
   main: {
+    plugins: [golden],
     resolve: { mainFields: ['module', 'jsnext:main', 'main'] },
     build: {
       externalizeDeps: { exclude: bundled },

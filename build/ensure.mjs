@@ -198,13 +198,13 @@ function readStamp() {
   }
 }
 
-/** Hash over everything that goes into out/: sources without tests, migrations, the build's configuration, the packages. */
+/** Hash over everything that goes into out/: sources without tests, golden cases, migrations, the build's configuration, the packages. */
 function sourceHash() {
   const hash = createHash('sha256');
   for (const file of ['electron.vite.config.ts', 'tsconfig.json', 'package-lock.json', 'package.json'])
     hash.update(readFileSync(at(file)));
   const ofKernels = /\.(ts|wgsl)$/;
-  for (const [folder, wanted] of [['src-main'], ['src-renderer'], ['db'], ['kernels', ofKernels]])
+  for (const [folder, wanted] of [['src-main'], ['src-renderer'], ['db'], ['kernels', ofKernels], ['test/golden']])
     for (const file of files(at(folder)))
       if ((wanted ?? /./).test(file) && !/\.test\.ts$/.test(file))
         hash.update(relative(root, file)).update(readFileSync(file));

@@ -120,3 +120,17 @@ CREATE TABLE text (
   added_at INTEGER NOT NULL,
   deleted_at INTEGER
 ) STRICT;
+
+CREATE TABLE agreement (
+  block TEXT NOT NULL,
+  device TEXT NOT NULL,
+  device_detail TEXT NOT NULL,
+  kernel_version TEXT NOT NULL,
+  tested_at INTEGER NOT NULL,
+  ok INTEGER NOT NULL CHECK (ok IN (0, 1)),
+  cases INTEGER NOT NULL,
+  tensors INTEGER NOT NULL,
+  worst TEXT CHECK (json_valid(worst)),                  -- the tensor nearest to its tolerance; NULL if none was compared
+  failures TEXT NOT NULL CHECK (json_valid(failures)),   -- a list of sentences
+  PRIMARY KEY (block, device)
+) STRICT, WITHOUT ROWID;

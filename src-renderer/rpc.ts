@@ -33,6 +33,7 @@ const SAFE: { [N in Noun]: readonly (keyof Api[N])[] } = {
   metrics: ['names', 'series'],
   devices: ['list', 'test'],
   generations: ['cancel'],
+  agreements: ['list', 'cancel'],
 };
 const REACH_MS = 30_000;
 

@@ -24,6 +24,8 @@ export interface OpenLabOptions extends Omit<OpenRunsOptions, 'host' | 'changed'
   probe?: string;
   /** The script that writes texts; default: the built one. */
   generator?: string;
+  /** Folder of the golden cases; default: the one of this build. */
+  golden?: string;
   version?: string;
 }
 
@@ -31,7 +33,7 @@ export interface OpenLabOptions extends Omit<OpenRunsOptions, 'host' | 'changed'
  * Opens the lab in a folder, making it where it is missing.
  * @throws FolderInUse when another process has it; the system's errors when the disk refuses (`inWords` makes them sentences).
  */
-export function openLab({ host, probe, generator, version = ownVersion, ...options }: OpenLabOptions): OpenLab {
+export function openLab({ host, probe, generator, golden, version = ownVersion, ...options }: OpenLabOptions): OpenLab {
   const notices = new Notices();
   const closing = new AbortController();
   const runs = openRuns({
@@ -49,6 +51,8 @@ export function openLab({ host, probe, generator, version = ownVersion, ...optio
       version,
       probe: () => probe ?? builtScript('probe.js'),
       generator: () => generator ?? builtScript('generator.js'),
+      // Listed by the file system, so beside the archive of a packaged app.
+      golden: () => golden ?? builtScript('golden').replace(/app\.asar(?=[\\/])/, 'app.asar.unpacked'),
       closing: closing.signal,
       tell: (notice) => notices.tell(notice),
       now: Date.now,

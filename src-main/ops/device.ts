@@ -126,7 +126,13 @@ export async function describeDevices(): Promise<DeviceInfo[]> {
   for (const id of DEVICES) {
     const opened = await keeping(() => open(id, nativeBackend()?.addon.threads() ?? threadsAsked(undefined)));
     const available = !('unavailable' in opened);
-    infos.push({ id, title: TITLES[id], available, detail: available ? opened.detail : opened.unavailable });
+    infos.push({
+      id,
+      title: TITLES[id],
+      available,
+      detail: available ? opened.detail : opened.unavailable,
+      kernelVersion: available ? opened.version : null,
+    });
   }
   return infos;
 }

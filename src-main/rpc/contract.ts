@@ -1,4 +1,5 @@
 // What the window may ask of main, and what it gets: the whole contract between the two, as types.
+import type { Agreement, AgreementProgress } from '../spec/agreement';
 import type { BlockCard, TaskCard } from '../spec/card';
 import type { DeviceInfo, DeviceTest } from '../spec/device';
 import type { Problem } from '../spec/error';
@@ -8,7 +9,7 @@ import type { ModelSpec } from '../spec/model';
 import type { DeviceId, ObjectiveDraft, ObjectiveKind, RunDraft, RunSpec } from '../spec/run';
 
 export type { NodeFacts } from '../spec/inspection';
-export type { DeviceInfo, DeviceTest, Inspection, ModelPreset };
+export type { Agreement, AgreementProgress, DeviceInfo, DeviceTest, Inspection, ModelPreset };
 
 export interface SavedModel {
   id: string;
@@ -231,6 +232,14 @@ export interface Api {
     list(input: Record<string, never>): DeviceInfo[];
     test(input: { id: DeviceId }): DeviceTest;
   };
+  /** How blocks agree with their published code. */
+  agreements: {
+    /** `tested`: the newest result of each block and device; `cases`: golden cases of each block that has any. */
+    list(input: Record<string, never>): { tested: Agreement[]; cases: Record<string, number> };
+    /** Compares blocks in a process of its own; progress comes as notices to the window that asked, results to all. */
+    start(input: { blocks: string[]; device: DeviceId }): { id: string };
+    cancel(input: { id: string }): void;
+  };
   /** Texts of trained runs. Each is written by a process of its own, whose pieces come as notices to the window that asked, and which ends when that window leaves. */
   generations: {
     start(input: GenerationRequest): { id: string };
@@ -258,9 +267,15 @@ export type LabNotice =
   | { kind: 'runs'; ids: string[] }
   | { kind: 'metrics'; run: string; seq: number }
   | { kind: 'models' }
-  | { kind: 'texts' };
-/** What main tells a window; pieces of a text go to the one that asked for it. */
-export type Notice = LabNotice | ({ kind: 'generation' } & GenerationPiece);
+  | { kind: 'texts' }
+  | { kind: 'agreements' };
+/** What main tells a window; pieces of a text and the progress of a comparison go to the one that asked for it. */
+export type Notice =
+  | LabNotice
+  | ({ kind: 'generation' } & GenerationPiece)
+  | { kind: 'agreement'; id: string; done: false; progress: AgreementProgress }
+  /** The comparison has ended: whole, cancelled, or as `error` says. */
+  | { kind: 'agreement'; id: string; done: true; error?: string };
 
 /** On the wire (WebSocket text frames, or Electron IPC). */
 export type Request = { id: number; noun: string; method: string; input: unknown };

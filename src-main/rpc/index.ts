@@ -1,4 +1,5 @@
 // The RPC of an open lab: every noun with its inputs, behind one dispatcher.
+import * as agreements from './agreements';
 import * as app from './app';
 import * as blocks from './blocks';
 import type { Implementation } from './contract';
@@ -24,6 +25,7 @@ const schemas: Schemas = {
   metrics: metrics.inputs,
   devices: devices.inputs,
   generations: generations.inputs,
+  agreements: agreements.inputs,
 };
 
 export const implement = (lab: Lab): Implementation => ({
@@ -37,6 +39,7 @@ export const implement = (lab: Lab): Implementation => ({
   metrics: metrics.metrics(lab),
   devices: devices.devices(lab),
   generations: generations.generations(lab),
+  agreements: agreements.agreements(lab),
 });
 
 /** Answers requests of any shape; see `dispatcher`. */

@@ -5,10 +5,12 @@ import type { AppInfo, LabNotice } from './contract';
 export interface Lab extends Pick<OpenRuns, 'paths' | 'store' | 'supervisor'> {
   host: AppInfo['host'];
   version: string;
-  /** The built script that devices are tested in. */
+  /** The built script that devices and blocks are tested in. */
   probe: () => string;
   /** The built script that writes texts. */
   generator: () => string;
+  /** The folder with the golden cases of each block. */
+  golden: () => string;
   /** Aborted when the lab closes. */
   closing: AbortSignal;
   tell(notice: LabNotice): void;

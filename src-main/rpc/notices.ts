@@ -7,7 +7,7 @@ export class Notices {
   readonly #listeners = new Set<(notice: LabNotice) => void>();
   readonly #runs = new Set<string>();
   readonly #metrics = new Map<string, number>();
-  readonly #plain = new Set<'models' | 'texts'>();
+  readonly #plain = new Set<'models' | 'texts' | 'agreements'>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly gatherMs = GATHER_MS) {}

@@ -168,6 +168,7 @@ const EVERY = {
   metrics: ['names', 'series'],
   devices: ['list', 'test'],
   generations: ['start', 'cancel'],
+  agreements: ['list', 'start', 'cancel'],
 };
 
 describe('runs', () => {

@@ -7,6 +7,8 @@ export interface DeviceInfo {
   available: boolean;
   /** What it is (instruction set, adapter), or why it is not there and what to do. */
   detail: string;
+  /** Of its kernels; null where it is not there. */
+  kernelVersion: string | null;
 }
 export interface DeviceTest {
   id: DeviceId;

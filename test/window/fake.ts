@@ -229,10 +229,7 @@ function rowOf(draft: RunDraft, n: number): RunRow {
 
 /** A fake main; `calls` records what was asked, for tests to look at. */
 export function fakeMain(): {
-  main: Pick<
-    Implementation,
-    'app' | 'settings' | 'blocks' | 'tasks' | 'texts' | 'models' | 'runs' | 'metrics' | 'devices' | 'generations'
-  >;
+  main: Pick<Implementation, keyof Implementation>;
   drafts: RunDraft[];
 } {
   const settings: Record<string, unknown> = {};
@@ -344,17 +341,23 @@ export function fakeMain(): {
     metrics: { names: () => [], series: () => [] },
     devices: {
       list: () => [
-        { id: 'cpu', title: 'CPU', available: true, detail: 'avx512, 8 threads' },
+        { id: 'cpu', title: 'CPU', available: true, detail: 'avx512, 8 threads', kernelVersion: 'abc' },
         {
           id: 'webgpu',
           title: 'GPU (WebGPU)',
           available: false,
           detail: 'No adapter was found; install a Vulkan driver and start again.',
+          kernelVersion: null,
         },
       ],
       test: ({ id }) => ({ id, ok: true, gflops: 123.4, worstError: 2e-6, message: '' }),
     },
     generations: { start: () => ({ id: 'generation-1' }), cancel: () => undefined },
+    agreements: {
+      list: () => ({ tested: [], cases: { mamba2: 4 } }),
+      start: () => ({ id: 'agreement-1' }),
+      cancel: () => undefined,
+    },
   };
   return { main, drafts };
 }

@@ -102,7 +102,7 @@ function commands(ended: (code: ExitCode) => void): Command {
   program
     .command('parity')
     .description('check blocks against golden cases')
-    .argument('<dir>', 'folder with golden cases, at any depth')
+    .argument('[dir]', 'folder with golden cases, at any depth (default: those that come with the lab)')
     .option(...device, 'cpu')
     .option('--reference', 'check the reference compositions instead of the fused kernels')
     .option(...json)
