@@ -70,6 +70,36 @@ it('trains the Hydra preset as it comes, and its samples are fill-ins', async ()
   await expect.poll(() => at('generate-none').textContent()).toContain('fill in masked tokens');
 });
 
+it('compares a block with its published code on this device, from its card', async () => {
+  const { at, page } = window;
+  await window.go('build');
+  expect(await at('badge-hydra').count()).toBe(0);
+  await at('about-hydra').click();
+  const card = page.locator('.n-popover:visible');
+  await expect.poll(() => card.getByTestId('agreement').textContent()).toContain('Not yet compared');
+  await card.getByTestId('agreement-test').click();
+  await expect
+    .poll(() => card.getByTestId('agreement-result').textContent(), { timeout: 60_000 })
+    .toMatch(/Agrees with the published code\..*Worst error \d\.\de-\d+ .* of \d+ tensors, on CPU .* kernels \w+/s);
+  await window.picture('card-agreement');
+  await page.keyboard.press('Escape');
+  await page.mouse.click(640, 600);
+  await expect.poll(() => at('badge-hydra').getAttribute('data-standing')).toBe('agrees');
+  expect(await at('badge-mamba2').count()).toBe(0);
+});
+
+it('compares all blocks from the Device page, and keeps the results over a reload', async () => {
+  const { at, page } = window;
+  await window.go('device');
+  await at('blocks-test-all').click();
+  await expect.poll(() => at('blocks-result').textContent(), { timeout: 120_000 }).toMatch(/^(\d+) of \1 blocks agree/);
+  await window.picture('device-agreement');
+  await page.reload();
+  await expect.poll(() => at('blocks-result').textContent()).toMatch(/blocks agree/);
+  await window.go('build');
+  await expect.poll(() => at('badge-mamba2').getAttribute('data-standing')).toBe('agrees');
+});
+
 it('has no errors in its page', () => {
   expect(window.errors).toEqual([]);
 });

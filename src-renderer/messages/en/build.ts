@@ -57,6 +57,24 @@ export default {
     paper: 'Paper',
     hint: 'Drag a block to a gap, or double-click to add it after the selection.',
   },
+  agreement: {
+    agrees: 'Agrees with the published code.',
+    strays: 'Strays from the published code.',
+    stale: 'Tested with other kernels; test again.',
+    result:
+      'Worst error {error} (tolerance {tolerance}; {tensor}) of {tensors} tensors, on {device}, kernels {version}.',
+    none: 'Not yet compared with the published code on this machine: {n} case. | Not yet compared with the published code on this machine: {n} cases.',
+    test: 'Test on this device',
+    testHelp:
+      'Computes {n} case whose numbers come from the published code, forward, backward and token by token. | Computes {n} cases whose numbers come from the published code, forward, backward and token by token.',
+    progress: 'Case {n} of {of}: {name}',
+    waiting: 'Opening the device …',
+    all: 'Blocks and their published code',
+    allIntro:
+      'Each block has cases whose numbers were computed from its published code. Testing computes them here and keeps the worst error.',
+    testAll: 'Test all blocks',
+    allResult: '{agree} of {of} blocks agree.',
+  },
   canvas: {
     label: 'Layers of the model, from the embedding to the head',
     empty: 'An empty stack',
