@@ -4,6 +4,7 @@ import '@tensorflow/tfjs-backend-webgpu/dist/register_all_kernels';
 import * as tf from '../tf';
 import { FusedBackend } from './dispatch';
 import { registerFused } from './fused';
+import { overrideKernels } from './override';
 import { repairKernels } from './repairs';
 
 /** What kernels may use beyond WebGPU's guaranteed minimum: all that the adapter has. */
@@ -31,6 +32,7 @@ export async function register(adapter: GPUAdapter): Promise<void> {
   tf.env().set('WEBGPU_CPU_FORWARD', false);
   repairKernels();
   registerFused();
+  overrideKernels();
   tf.registerBackend('webgpu', () => new FusedBackend(device, adapter.info));
 }
 

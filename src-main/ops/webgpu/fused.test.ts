@@ -6,8 +6,7 @@ import * as attention from '../../../kernels/attention/kernel';
 import { plain as plainAttention } from '../../../kernels/attention/plain';
 import * as causalConv from '../../../kernels/causal-conv/kernel';
 import { plain as plainCausalConv } from '../../../kernels/causal-conv/plain';
-import { type Arrays, type Attrs, type Kernel, type Shapes, sizeOf } from '../../../kernels/core/kernel';
-import { type Check, draw, expectAgreementOn, uniform } from '../../../kernels/core/testing';
+import { draw, uniform } from '../../../kernels/core/testing';
 import * as crossEntropy from '../../../kernels/cross-entropy/kernel';
 import { plain as plainCrossEntropy } from '../../../kernels/cross-entropy/plain';
 import * as embedding from '../../../kernels/embedding/kernel';
@@ -20,46 +19,17 @@ import * as rmsNorm from '../../../kernels/rms-norm/kernel';
 import { plain as plainRmsNorm } from '../../../kernels/rms-norm/plain';
 import * as ssdScan from '../../../kernels/ssd-scan/kernel';
 import { plain as plainSsdScan } from '../../../kernels/ssd-scan/plain';
-import { dtypeOf, readName } from '../kernels';
 import * as tf from '../tf';
-import { openWebGpu } from '.';
 import type { FusedBackend } from './dispatch';
 import { variablesOf } from './shader';
+import { agree, openForTests, run, testable } from './testing';
 
 // Shader compilers get slow when other tests share the machine.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
-/** The kernel by way of TF.js, as the lab calls it. */
-async function run(kernel: Kernel, inputs: Arrays, shapes: Shapes, attrs: Attrs): Promise<Arrays> {
-  const given = Object.fromEntries(
-    kernel.inputs.flatMap((declared) => {
-      const { name } = readName(declared);
-      const value = inputs[name];
-      if (!value) return [];
-      const dtype = dtypeOf(kernel, name);
-      const typed = dtype === 'int32' ? Int32Array.from(value) : Float32Array.from(value);
-      return [[name, tf.tensor(typed, [...shapes[name]], dtype)]];
-    }),
-  );
-  const results = [tf.engine().runKernel(kernel.name, given, attrs as tf.NamedAttrMap)].flat() as tf.Tensor[];
-  const names = Object.entries(kernel.outputs(shapes, attrs));
-  const out: Arrays = {};
-  for (const [i, [name, shape]] of names.entries()) {
-    out[name] = Float64Array.from(await results[i].data());
-    expect(out[name].length).toBe(sizeOf(shape));
-  }
-  tf.dispose([Object.values(given), results]);
-  return out;
-}
-
-const agree = (check: Check, tolerance: number) => expectAgreementOn('webgpu', run, check, tolerance);
-
-describe.runIf(process.platform === 'linux' && process.arch === 'x64')('shaders', () => {
+describe.runIf(testable)('shaders', () => {
   beforeAll(async () => {
-    process.env.ARCHLAB_SOFTWARE_GPU = '1';
-    const device = await openWebGpu();
-    if ('unavailable' in device) throw new Error(device.unavailable);
-    (tf.backend() as FusedBackend).poison = true;
+    await openForTests();
   });
 
   it('RmsNorm, whole, in groups and with a gate', async () => {

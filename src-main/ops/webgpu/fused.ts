@@ -31,6 +31,8 @@ interface Pass {
   pipeline: GPUComputePipeline;
 }
 
+const shaders = new Map<string, Shader>();
+
 /** Registers every kernel that has a shader with the backend `webgpu`. */
 export function registerFused(): void {
   for (const [file, folder] of Object.entries(plans)) {
@@ -39,6 +41,7 @@ export function registerFused(): void {
       const kernel = kernels.get(name);
       if (!kernel) throw new Error(`internal: ${file} is for ${name}, which no kernel.ts names`);
       const shader: Shader = { kernel, plan, code };
+      shaders.set(name, shader);
       tf.registerKernel({
         kernelName: name,
         backendName: 'webgpu',
@@ -55,6 +58,14 @@ function moduleOf(folder: string): string {
   if (own.length === 0) throw new Error(`internal: ${folder}gpu.ts has no shader beside it`);
   return ['../../../kernels/core/core.wgsl', ...own.sort()].map((file) => sources[file]).join('\n');
 }
+
+/** Runs a kernel outside TF.js's registry: what it makes is the caller's. Shapes and types are the caller's care too. */
+export const callFused = (
+  backend: FusedBackend,
+  name: string,
+  inputs: Record<string, TensorInfo>,
+  attrs: Attrs,
+): TensorInfo[] => call(backend, shaders.get(name)!, inputs, attrs);
 
 function call(
   backend: FusedBackend,

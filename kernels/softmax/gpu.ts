@@ -1,0 +1,14 @@
+// How gpu.wgsl makes softmax: one lane a short row, or 64.
+import { ceilDiv, type GpuPlans } from '../core/plan';
+
+/** Numbers that one lane goes through alone. */
+const SHORT = 32;
+
+export const gpu: GpuPlans = {
+  SoftmaxRows: {
+    passes: [
+      { entry: 'row_alone', workgroups: ([rows, width]) => (width <= SHORT ? ceilDiv(rows, 64) : 0) },
+      { entry: 'row_by_64', workgroups: ([rows, width]) => (width <= SHORT ? 0 : rows) },
+    ],
+  },
+};
