@@ -12,6 +12,10 @@ export const DEVICES = ['cpu', 'webgpu', 'tensorflow', 'reference'] as const;
 /** `cpu`: native kernels; `webgpu`: Dawn; `tensorflow`: tfjs-node where installed; `reference`: TF.js's own JavaScript CPU backend. */
 export type DeviceId = (typeof DEVICES)[number];
 
+export const PRECISIONS = ['float32', 'bfloat16'] as const;
+/** `bfloat16`: factors of matrix products are rounded to it; weights, sums and everything else stay float32. */
+export type Precision = (typeof PRECISIONS)[number];
+
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
 
@@ -88,7 +92,7 @@ export const runSchema = z.strictObject({
   /** Clips the global gradient norm; null leaves it alone. */
   clip: positive.nullable().default(1),
   device: z.enum(DEVICES).default('cpu'),
-  precision: z.enum(['float32', 'bfloat16']).default('float32'),
+  precision: z.enum(PRECISIONS).default('float32'),
   /** Worker threads; null takes what the supervisor gives. Part of what fixes the bits of a run. */
   threads: z.int().min(1).max(256).nullable().default(null),
   seed: z.int().min(0).max(4_294_967_295).default(1),

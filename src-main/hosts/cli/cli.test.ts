@@ -31,6 +31,24 @@ describe('compare', () => {
     expect(rest(a)).toEqual(rest(b));
   });
 
+  it('makes runs of two precisions alike but for precision and name', () => {
+    const [a, b] = readDrafts(
+      [
+        draft('mamba2', 1, 'cpu', { ...options, every: 5 }),
+        draft('mamba2', 1, 'cpu', { ...options, every: 5 }, 'bfloat16'),
+      ],
+      '.',
+    );
+    expect([a.precision, b.precision, a.evaluation.every, b.name]).toEqual([
+      'float32',
+      'bfloat16',
+      5,
+      'mamba2, bfloat16, seed 1',
+    ]);
+    const rest = ({ precision: _p, name: _n, ...others }: typeof a) => others;
+    expect(rest(a)).toEqual(rest(b));
+  });
+
   it('refuses a length for a task that sets its own, and an unknown task', () => {
     expect(() => draft('mamba2', 1, 'cpu', { ...options, task: 'mqar' })).toThrow('leave --tokens out');
     expect(() => draft('mamba2', 1, 'cpu', { ...options, task: 'txt' })).toThrow(
@@ -49,9 +67,9 @@ describe('compare', () => {
       }) as unknown as RunRow;
     const outcomes = judge(
       [
-        { block: 'a', row: row('one', 2, 1000) },
-        { block: 'a', row: row('two', 4, 3000) },
-        { block: 'b', row: row('three', 1, 500) },
+        { block: 'a', precision: 'float32', row: row('one', 2, 1000) },
+        { block: 'a', precision: 'float32', row: row('two', 4, 3000) },
+        { block: 'b', precision: 'float32', row: row('three', 1, 500) },
       ],
       ['loss/validation'],
     );
@@ -64,6 +82,18 @@ describe('compare', () => {
       '-----  -------------------  ---------------------  ----------  -------',
       'a      3.0000 ± 1.4142 (2)  2.00 k [900 - 3.10 k]       123 k  2.0 KiB',
       'b               1.0000 (1)        500 [400 - 600]       123 k  2.0 KiB',
+    ]);
+  });
+
+  it('keeps the precisions of a block apart, and names them where there are two', () => {
+    const row = { id: 'one', last: { 'loss/validation': 2 }, tokensPerSecond: null, parameters: 9, stateBytes: 8 };
+    const outcomes = judge(
+      (['float32', 'bfloat16'] as const).map((precision) => ({ block: 'a', precision, row: row as unknown as RunRow })),
+      ['loss/validation'],
+    );
+    expect(outcomeTable(outcomes).split('\n').slice(2)).toEqual([
+      'a      float32             2.0000 (1)                      -           9    8 B',
+      'a      bfloat16            2.0000 (1)                      -           9    8 B',
     ]);
   });
 });

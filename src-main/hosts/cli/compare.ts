@@ -3,12 +3,21 @@
 import { median } from 'simple-statistics';
 import { catalogue } from '../../blocks';
 import { inspect } from '../../engine/cost';
+import { readEvents } from '../../log/read';
 import type { RunRow } from '../../rpc/contract';
 import { readDrafts } from '../../rpc/runs';
 import { createRunFolder, runFolder as folderOf, labFolder, labPaths } from '../../runs/folder';
 import { MODEL_FORMAT, type ModelSpec } from '../../spec/model';
 import { nearest } from '../../spec/options';
-import { type DeviceId, OBJECTIVES, type ObjectiveKind, RUN_FORMAT, type RunDraft } from '../../spec/run';
+import {
+  type DeviceId,
+  OBJECTIVES,
+  type ObjectiveKind,
+  PRECISIONS,
+  type Precision,
+  RUN_FORMAT,
+  type RunDraft,
+} from '../../spec/run';
 import { tasks } from '../../tasks';
 import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
 import { bytes, moments, short, spread, table } from './format';
@@ -27,15 +36,20 @@ export interface CompareOptions {
   tokens?: number;
   /** `auto`: blocks that look at later tokens fill in hidden ones, the others predict the next. */
   objective?: string;
+  /** Precisions with commas between; each block is trained in each. */
+  precision?: string;
+  /** Steps between evaluations; a quarter of all if absent. */
+  every?: number;
   threads?: number;
   device: string;
   folder?: string;
   json?: boolean;
 }
 
-/** What one block cost and learned, over its seeds. */
+/** What one block cost and learned in one precision, over its seeds. */
 export interface Outcome {
   block: string;
+  precision: Precision;
   runs: string[];
   /** Last value of each metric that the table shows, a seed each. */
   metrics: Record<string, number[]>;
@@ -44,14 +58,25 @@ export interface Outcome {
   stateBytes: number | null;
 }
 
-/** Trains every block with every seed, one run after the other, so that each has the machine to itself while it is timed. */
+interface Made {
+  block: string;
+  precision: Precision;
+  id: string;
+}
+
+/** Trains every block in every precision with every seed, one run after the other, so that each has the machine to itself while it is timed. */
 export async function compare(options: CompareOptions): Promise<ExitCode> {
   const paths = labPaths(labFolder(options.folder));
   const blocks = chosenBlocks(options.blocks);
   const device = parseDevice(options.device);
-  const wanted = blocks.flatMap((block) => Array.from({ length: options.seeds }, (_, i) => ({ block, seed: i + 1 })));
+  const precisions = chosenPrecisions(options.precision ?? 'float32');
+  const wanted = blocks.flatMap((block) =>
+    precisions.flatMap((precision) =>
+      Array.from({ length: options.seeds }, (_, i) => ({ block, precision, seed: i + 1 })),
+    ),
+  );
   const specs = readDrafts(
-    wanted.map(({ block, seed }) => draft(block, seed, device, options)),
+    wanted.map(({ block, precision, seed }) => draft(block, seed, device, options, precision)),
     paths.folder,
   );
   if (new Set(specs.map(({ objective }) => objective.kind)).size > 1)
@@ -59,16 +84,16 @@ export async function compare(options: CompareOptions): Promise<ExitCode> {
       'Some of these blocks fill in hidden tokens and the others predict the next: the losses of the two kinds do not compare.',
     );
   using interrupt = new Interrupt();
-  const made: { block: string; id: string }[] = [];
+  const made: Made[] = [];
   let failed = 0;
-  for (const [i, { block }] of wanted.entries()) {
+  for (const [i, { block, precision }] of wanted.entries()) {
     const spec = specs[i];
     if (interrupt.times > 0) break;
     const id = createRunFolder(paths, spec);
     const folder = folderOf(paths, id);
-    const name = `${block}, seed ${spec.seed} of ${options.seeds}`;
+    const name = `${spec.name} of ${options.seeds}`;
     const { end } = await runFolder({ folder, spec, lab: paths.folder, threads: options.threads, interrupt, name });
-    if (end.status === 'finished') made.push({ block, id });
+    if (end.status === 'finished') made.push({ block, precision, id });
     else {
       failed += 1;
       say(`${name}: ${end.why}`);
@@ -81,11 +106,20 @@ export async function compare(options: CompareOptions): Promise<ExitCode> {
   );
   const rows = new Map((await lab.runs.list({})).map((row) => [row.id, row]));
   const outcomes = judge(
-    made.map(({ block, id }) => ({ block, row: rows.get(id)! })),
+    made.map(({ block, precision, id }) => ({ block, precision, row: rows.get(id)! })),
     [...new Set(['loss/validation', headline])],
   );
   if (options.json)
-    answerJson({ task: options.task, steps: options.steps, seeds: options.seeds, device, blocks: outcomes.map(plain) });
+    answerJson({
+      task: options.task,
+      steps: options.steps,
+      seeds: options.seeds,
+      device,
+      blocks: outcomes.map((outcome) => ({
+        ...plain(outcome),
+        curve: curveOf(outcome.runs.map((id) => folderOf(paths, id))),
+      })),
+    });
   else
     answer(
       outcomes.length
@@ -110,8 +144,44 @@ function chosenBlocks(list: string): string[] {
   return [...new Set(blocks)];
 }
 
+function chosenPrecisions(list: string): Precision[] {
+  const precisions = list.split(',').map((name) => name.trim());
+  for (const precision of precisions)
+    if (!(PRECISIONS as readonly string[]).includes(precision))
+      throw new CommandError(
+        `--precision: ${precision || 'nothing'} is not one; known are ${PRECISIONS.join(', ')}`,
+        2,
+      );
+  return [...new Set(precisions)] as Precision[];
+}
+
+/** The validation losses of some runs, step by step: `loss[i]` of run i. */
+function curveOf(folders: readonly string[]): { steps: number[]; loss: (number | null)[][] } {
+  const curves = folders.map((folder) => {
+    const points: { step: number; loss: number | null }[] = [];
+    for (let offset = 0; ; ) {
+      const read = readEvents(folder, offset);
+      if (read.offset === offset) return points;
+      offset = read.offset;
+      for (const event of read.events)
+        if (event.kind === 'evaluation')
+          points.push({ step: event.step, loss: event.values['loss/validation'] ?? null });
+    }
+  });
+  return {
+    steps: curves[0].map(({ step }) => step),
+    loss: curves.map((points) => points.map(({ loss }) => loss)),
+  };
+}
+
 /** The run of one block and seed: `layers` times the block and a gated MLP, on the task's first preset. */
-export function draft(block: string, seed: number, device: DeviceId, options: CompareOptions): RunDraft {
+export function draft(
+  block: string,
+  seed: number,
+  device: DeviceId,
+  options: CompareOptions,
+  precision: Precision = 'float32',
+): RunDraft {
   const task = tasks.get(options.task);
   if (!task)
     throw new CommandError(`--task: ${options.task} is not a task; known are ${[...tasks.keys()].join(', ')}`, 2);
@@ -131,7 +201,7 @@ export function draft(block: string, seed: number, device: DeviceId, options: Co
   };
   return {
     format: RUN_FORMAT,
-    name: `${block}, seed ${seed}`,
+    name: `${block}, ${precision === 'float32' ? '' : `${precision}, `}seed ${seed}`,
     model,
     objective: { kind: chosenObjective(options.objective ?? 'auto', model) },
     task: { id: options.task, options: options.tokens === undefined ? {} : { tokens: options.tokens } },
@@ -140,8 +210,9 @@ export function draft(block: string, seed: number, device: DeviceId, options: Co
     budget: { steps: options.steps },
     batch: { size: options.batch },
     device,
+    precision,
     seed,
-    evaluation: { every: Math.max(1, Math.floor(options.steps / 4)), batches: 4 },
+    evaluation: { every: options.every ?? Math.max(1, Math.floor(options.steps / 4)), batches: 4 },
     samples: { every: 0 },
     checkpoint: { every: 0 },
   };
@@ -153,13 +224,18 @@ function chosenObjective(name: string, model: ModelSpec): ObjectiveKind {
   throw new CommandError(`--objective: ${name} is not one; known are auto, ${OBJECTIVES.join(', ')}`, 2);
 }
 
-/** Brings the runs of each block together. */
-export function judge(runs: readonly { block: string; row: RunRow }[], metrics: readonly string[]): Outcome[] {
-  return [...Map.groupBy(runs, ({ block }) => block)].map(([block, group]) => {
+/** Brings the runs of each block and precision together. */
+export function judge(
+  runs: readonly { block: string; precision: Precision; row: RunRow }[],
+  metrics: readonly string[],
+): Outcome[] {
+  return [...Map.groupBy(runs, ({ block, precision }) => `${block} ${precision}`).values()].map((group) => {
+    const [{ block, precision }] = group;
     const rows = group.map(({ row }) => row);
     const speeds = rows.map(({ tokensPerSecond }) => tokensPerSecond).filter((speed) => speed !== null);
     return {
       block,
+      precision,
       runs: rows.map(({ id }) => id),
       metrics: Object.fromEntries(
         metrics.map((name) => [name, rows.map(({ last }) => last[name]).filter((value) => typeof value === 'number')]),
@@ -190,10 +266,19 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
   const metrics = Object.keys(outcomes[0].metrics);
   const speed = ({ tokensPerSecond: speed }: Outcome) =>
     speed ? `${short(speed.median)} [${short(speed.low)} - ${short(speed.high)}]` : '-';
+  const several = new Set(outcomes.map(({ precision }) => precision)).size > 1;
   return table(
-    ['block', ...metrics.map((name) => `>${name} (n)`), '>tokens/s [low - high]', '>parameters', '>state'],
+    [
+      'block',
+      ...(several ? ['precision'] : []),
+      ...metrics.map((name) => `>${name} (n)`),
+      '>tokens/s [low - high]',
+      '>parameters',
+      '>state',
+    ],
     outcomes.map((outcome) => [
       outcome.block,
+      ...(several ? [outcome.precision] : []),
       ...metrics.map((name) => spread(outcome.metrics[name])),
       speed(outcome),
       short(outcome.parameters),

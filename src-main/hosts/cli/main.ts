@@ -66,6 +66,8 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--tokens <n>', 'context length', whole)
     .option('--objective <kind>', 'next_token, masked, or auto: masked where a block looks at later tokens', 'auto')
     .option('--lr <x>', 'peak learning rate of AdamW', positive, 3e-3)
+    .option('--precision <list>', 'float32, bfloat16 or both with a comma between')
+    .option('--every <n>', 'steps between evaluations (default: a quarter of all)', whole)
     .option(...device, 'cpu')
     .option(...threads)
     .option(...folder)
