@@ -29,20 +29,23 @@ export interface Groups {
   javascript: number;
 }
 
-/** Times of ours and of PyTorch, one of each in turn. */
-interface BesideTorch {
+/** Times of PyTorch in milliseconds, taken in turn with ours. */
+interface OfTorch {
+  torch: Spread;
+  /** How many times as fast ours is, pair by pair. */
+  timesTorch: Spread;
+  /** Processor time, all threads together: steadier where other work disturbs the machine. */
+  torchCpu: Spread;
+  timesTorchCpu: Spread;
+}
+
+interface BesideTorch extends OfTorch {
   /** Of PyTorch. */
   version: string;
   parameters: number;
   captured: boolean;
   ours: Spread;
-  torch: Spread;
-  /** How many times as fast ours is, pair by pair. */
-  timesTorch: Spread;
-  /** Processor time, all threads together: steadier where other work disturbs the machine. */
   oursCpu: Spread;
-  torchCpu: Spread;
-  timesTorchCpu: Spread;
 }
 
 /** What each row says of how it was taken. */
@@ -193,6 +196,8 @@ export type Row =
         /** The way of computing the mixer that was PyTorch's fastest, and milliseconds of a step in each. */
         form: string;
         forms: Record<string, number>;
+        /** Where the fastest has its backward written by hand: the form that autograd differentiates, and the other way round. */
+        otherForms: Record<string, OfTorch>;
         /** Between the two losses on the same weights, as a part of ours. */
         lossDifference: number;
         kernelPercent: Record<string, number>;
@@ -216,6 +221,9 @@ const groupsLine = (groups: Groups): string =>
     .filter(([, share]) => share >= 0.05)
     .map(([name, share]) => `${name} ${share.toFixed(1)} %`)
     .join(', ');
+
+const otherForm = ([name, { torch, timesTorch, timesTorchCpu }]: [string, OfTorch]): string =>
+  `\n  PyTorch ${between(torch)} (${name}): ${times(timesTorch)} times as fast, by processor time ${timesTorchCpu.median.toFixed(2)}`;
 
 /** A row as people read it. */
 export function lineOf(row: Row): string {
@@ -267,7 +275,8 @@ export function lineOf(row: Row): string {
       return (
         `${row.config} ${row.block}, ${taken(row)}: ours ${between(row.ours)} ${what}, PyTorch ${row.version} ${between(row.torch)}${form}: ` +
         `${times(row.timesTorch)} times as fast, by processor time ${row.timesTorchCpu.median.toFixed(2)}, ` +
-        plural(row.ours.samples, 'pair')
+        plural(row.ours.samples, 'pair') +
+        (row.kind === 'torch-step' ? Object.entries(row.otherForms).map(otherForm).join('') : '')
       );
     }
     case 'skipped':

@@ -38,7 +38,18 @@ it('takes turns with PyTorch on one model, and reports both with their ratio', a
     expect(row.timesTorchCpu.min).toBeCloseTo(5000 / row.oursCpu.max, 6);
     expect(lineOf(row)).toMatch(/ours .* PyTorch 0\.0-fake .* times as fast/);
   }
-  expect(rows[0]).toMatchObject({ captured: true, form: 'quick', lossDifference: 0 });
+  expect(rows[0]).toMatchObject({ captured: true, form: 'quick', otherForms: {}, lossDifference: 0 });
+});
+
+it('times the form that autograd differentiates too, where a faster one has its backward by hand', async () => {
+  const forms = { 'by hand': 1, autograd: 2 };
+  const [row] = await rowsWith(FAKE, { loss: await ourLoss(), forms });
+  if (row.kind !== 'torch-step') throw new Error(row.kind);
+  expect(row).toMatchObject({ form: 'by hand', torch: { median: 5000 }, otherForms: { autograd: {} } });
+  const { torch, timesTorch } = row.otherForms.autograd;
+  expect(torch).toMatchObject({ median: 8000, samples: row.ours.samples });
+  expect(timesTorch.max).toBeCloseTo(8000 / row.ours.min, 6);
+  expect(lineOf(row)).toMatch(/\(by hand\): .*\n {2}PyTorch 8000 .*\(autograd\): .* times as fast/);
 });
 
 it('refuses a PyTorch model of another size', async () => {

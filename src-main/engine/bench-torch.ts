@@ -20,6 +20,8 @@ const LEAST = 5;
 const CONTEXT = 1024;
 const WARM = 8; // tokens
 const MOST = 200;
+/** The form that autograd differentiates; where there is one, it is timed too though another be faster. */
+const PLAIN = 'autograd';
 /** Part of the loss, on the same weights; beyond it the two are not the same model. */
 const ALLOWED: Record<Precision, number> = { float32: 1e-5, bfloat16: 5e-3 };
 
@@ -82,18 +84,14 @@ async function trained(asked: Asked, config: string, block: string, precision: P
           `internal: the loss of ${block} is ${loss}, and ${theirs.loss} in PyTorch, on the same weights`,
         );
       for (let i = 1; i < CAPTURING; i++) await step.run([part], ADAMW.lr);
-      const ours = new Side();
-      const torch = new Side();
+      const form = fastest(theirs.forms);
+      const others = PLAIN in (theirs.forms ?? {}) ? Object.keys(theirs.forms!).filter((name) => name !== form) : [];
       const before = kernelTimes();
-      await inTurn(
-        asked.seconds,
-        LEAST,
-        Number.POSITIVE_INFINITY,
-        ours,
-        torch,
-        () => step.run([part], ADAMW.lr),
-        server,
-      );
+      const [ours, torch, ...rest] = await inTurn(asked.seconds, Number.POSITIVE_INFINITY, [
+        timed(() => step.run([part], ADAMW.lr)),
+        () => server.step(form),
+        ...others.map((name) => () => server.step(name)),
+      ]);
       const inside = [...kernelTimes()].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)] as const);
       const whole = ours.ms.reduce((a, b) => a + b, 0);
       return {
@@ -105,8 +103,9 @@ async function trained(asked: Asked, config: string, block: string, precision: P
         parameters: model.parameters,
         captured: step.played > 0,
         ...compared(ours, torch),
-        form: fastest(theirs.forms),
+        form,
         forms: theirs.forms ?? {},
+        otherForms: Object.fromEntries(others.map((name, i) => [name, besides(ours, rest[i])])),
         lossDifference,
         kernelPercent: Object.fromEntries(
           inside
@@ -139,9 +138,7 @@ async function decoded(asked: Asked, config: string, block: string): Promise<OfD
     try {
       for (let i = 0; i < WARM; i++) await one();
       for (let i = 0; i < WARM; i++) await server.step();
-      const ours = new Side();
-      const torch = new Side();
-      await inTurn(asked.seconds, LEAST, MOST - WARM, ours, torch, one, server);
+      const [ours, torch] = await inTurn(asked.seconds, MOST - WARM, [timed(one), () => server.step()]);
       return {
         kind: 'torch-decode',
         ...taken(facts, 'float32'),
@@ -166,36 +163,42 @@ class Side {
   readonly cpuMs: number[] = [];
 }
 
-/** One here, one there, until the seconds are over. */
+/** A step of ours, timed as the other process times its own. */
+const timed = (run: () => Promise<unknown>) => async () => {
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  await run();
+  return { ms: performance.now() - start, cpuMs: cpuMs(cpu) };
+};
+
+/** One of each in turn until the seconds are over, `LEAST` to `most` times: the times of each. */
 async function inTurn(
   seconds: number,
-  least: number,
   most: number,
-  ours: Side,
-  torch: Side,
-  run: () => Promise<unknown>,
-  server: TorchServer,
-): Promise<void> {
+  runs: readonly (() => Promise<{ ms: number; cpuMs: number }>)[],
+): Promise<Side[]> {
+  const sides = runs.map(() => new Side());
   const end = performance.now() + 1000 * seconds;
-  while (ours.ms.length < least || (ours.ms.length < most && performance.now() < end)) {
-    const cpu = process.cpuUsage();
-    const start = performance.now();
-    await run();
-    ours.ms.push(performance.now() - start);
-    ours.cpuMs.push(cpuMs(cpu));
-    const other = await server.step();
-    torch.ms.push(other.ms);
-    torch.cpuMs.push(other.cpuMs);
-  }
+  for (let done = 0; done < LEAST || (done < most && performance.now() < end); done++)
+    for (const [i, run] of runs.entries()) {
+      const { ms, cpuMs } = await run();
+      sides[i].ms.push(ms);
+      sides[i].cpuMs.push(cpuMs);
+    }
+  return sides;
 }
+
+const besides = (ours: Side, torch: Side) => ({
+  torch: spread(torch.ms),
+  timesTorch: spread(torch.ms.map((ms, i) => ms / ours.ms[i])),
+  torchCpu: spread(torch.cpuMs),
+  timesTorchCpu: spread(torch.cpuMs.map((ms, i) => ms / ours.cpuMs[i])),
+});
 
 const compared = (ours: Side, torch: Side) => ({
   ours: spread(ours.ms),
-  torch: spread(torch.ms),
-  timesTorch: spread(torch.ms.map((ms, i) => ms / ours.ms[i])),
   oursCpu: spread(ours.cpuMs),
-  torchCpu: spread(torch.cpuMs),
-  timesTorchCpu: spread(torch.cpuMs.map((ms, i) => ms / ours.cpuMs[i])),
+  ...besides(ours, torch),
 });
 
 const fastest = (forms: Record<string, number> = {}): string =>

@@ -16,7 +16,7 @@ export interface TorchModel {
   parameters: number;
   /** Before the first step; absent where it decodes. */
   loss?: number;
-  /** Milliseconds of a step in each way to compute the mixer that was tried; the fastest is used from then on. */
+  /** Milliseconds of a step in each way to compute the mixer that was tried. */
   forms?: Record<string, number>;
 }
 
@@ -110,7 +110,8 @@ export class TorchServer {
 
   /** Makes a model in place of the one before: `request` as server.py reads it, with `op` train or decode. */
   start = (request: object): Promise<TorchModel> => this.ask<TorchModel>(request);
-  step = (): Promise<TorchStep> => this.ask<TorchStep>({ op: 'step' });
+  /** In the form chosen last if none is named. */
+  step = (form?: string): Promise<TorchStep> => this.ask<TorchStep>({ op: 'step', form });
 
   close(): void {
     this.child.stdin.end();

@@ -20,8 +20,11 @@ function count(path) {
 say({ torch: '0.0-fake' });
 createInterface({ input: process.stdin }).on('line', (line) => {
   const asked = JSON.parse(line);
-  if (asked.op === 'step') return say(fake.fails ? { error: 'ValueError: no' } : { ms: 5000, cpuMs: 5000, value: 0 });
+  if (asked.op === 'step') {
+    const ms = asked.form === 'autograd' ? 8000 : 5000;
+    return say(fake.fails ? { error: 'ValueError: no' } : { ms, cpuMs: ms, value: 0 });
+  }
   const parameters = count(asked.weights) + (fake.more ?? 0);
   if (asked.op === 'decode') return say({ parameters });
-  say({ parameters, loss: fake.loss ?? 0, forms: { slow: 2, quick: 1 } });
+  say({ parameters, loss: fake.loss ?? 0, forms: fake.forms ?? { slow: 2, quick: 1 } });
 });

@@ -97,6 +97,8 @@ def main():
         asked = json.loads(line)
         try:
             if asked['op'] == 'step':
+                if asked.get('form'):
+                    work.model.choose(asked['form'])
                 before, begin = cpu_seconds(), time.perf_counter()
                 value = work.step()
                 answer = {'ms': 1000 * (time.perf_counter() - begin), 'cpuMs': 1000 * (cpu_seconds() - before), 'value': value}
