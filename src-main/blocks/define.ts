@@ -56,8 +56,30 @@ export interface LayerContext<O> {
   extra?(name: string, value: Tensor): void;
 }
 export interface StepContext<O> extends LayerContext<O> {
-  /** Index of the token being decoded, from 0. */
+  /**
+   * Index of the token being decoded, from 0. A step that reads it computes with it in JavaScript and is not captured: parts/decoding.ts has ways that
+   * let it be.
+   */
   position: number;
+  /** What a model that decodes offers; absent where a block is stepped alone. Ask through parts/decoding.ts. */
+  decoding?: Decoding;
+}
+
+/** Tokens kept along the second last axis: rows [.., n, width]. */
+export interface Cache {
+  rows: Tensor;
+  /** int32 [1]: only so many tokens count, the rest is room to grow. Absent: all count. */
+  length?: Tensor;
+}
+export interface Decoding {
+  /** The block's cache of this name with a further token, row [.., 1, width]. */
+  append(name: string, row: Tensor): Cache;
+  /** A tensor that follows from the position, made anew for each token; one for all blocks that ask for this key. */
+  now(key: string, shape: number[], read: (position: number) => Float32Array): Tensor;
+  /** Whether `test` holds at this position; a step is captured apart for each answer. `name` tells tests apart. */
+  when(name: string, test: (position: number) => boolean): boolean;
+  /** A tensor that follows from the weights alone, made once a text. `name` is the block's own. */
+  once(name: string, make: () => Tensor): Tensor;
 }
 
 /** The computation. All tensors are TF.js tensors on the current backend; the caller tidies. */

@@ -6,7 +6,7 @@ import { tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
 import { stream } from '../spec/random';
-import { begin, type DecodeState, decodeStep, stateAfter } from './decode';
+import { begin, type DecodeOptions, type DecodeState, decodeStep, stateAfter } from './decode';
 import { causalProblems, type PlannedBlock, planModel, weightsOf } from './plan';
 import { around, enter, leave, runPlanned, type Stack } from './stack';
 
@@ -42,7 +42,7 @@ export interface Model {
   /** inputs and targets int32 [B, T], mask float32 [B, T] (1: graded) to the mean loss in nats over graded tokens. */
   loss(inputs: Tensor2D, targets: Tensor2D, mask: Tensor2D | undefined, options?: LossOptions): Scalar;
   /** The state before the first token, for `batch` sequences. */
-  begin(batch: number): DecodeState;
+  begin(batch: number, options?: DecodeOptions): DecodeState;
   /** A state shaped as after `tokens` tokens, its numbers from `fill`: for measuring. */
   stateAfter(batch: number, tokens: number, fill: (shape: number[]) => Tensor): DecodeState;
   /** One token of each sequence, int32 [B]; frees what it replaces of `state`. */
@@ -124,7 +124,7 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
       }),
     loss: (inputs, targets, mask, { labelSmoothing = 0, training = false } = {}) =>
       tf.tidy(() => crossEntropy(model.logits(inputs, { training }), targets, mask, labelSmoothing)),
-    begin: (batch) => begin(stack, batch, causal),
+    begin: (batch, options) => begin(stack, batch, causal, options),
     stateAfter: (batch, count, fill) => stateAfter(stack, batch, causal, count, fill),
     step(ids, state) {
       if (maxTokens !== undefined && state.position >= maxTokens) throw tooLong(state.position + 1, maxTokens);

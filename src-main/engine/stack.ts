@@ -21,14 +21,14 @@ export interface Stack {
 }
 
 /** sin and cos of t / 10000^(2i/D), side by side, scaled to the spread of fresh embeddings so that neither drowns the other. */
-function sinusoids(start: number, T: number, D: number): Tensor {
+function sinusoids(start: number, T: number, D: number): Float32Array {
   const table = new Float32Array(T * D);
   for (let t = 0; t < T; t++)
     for (let j = 0; j < D; j++) {
       const angle = (start + t) / 10_000 ** ((2 * Math.floor(j / 2)) / D);
       table[t * D + j] = Math.SQRT2 * EMBEDDING_STD * (j % 2 ? Math.cos(angle) : Math.sin(angle));
     }
-  return tf.tensor(table, [T, D]);
+  return table;
 }
 
 /** ids [B, T] at positions from `start` to the stream [B, T, D]. */
@@ -38,9 +38,29 @@ export function enter(stack: Stack, ids: Tensor2D, start: number): Tensor3D {
   const x = embed(stack.weight('embedding'), ids);
   if (positions === 'none') return x as Tensor3D;
   const rows =
-    positions === 'learned' ? tf.slice(stack.weight('positions'), [start, 0], [T, D]) : sinusoids(start, T, D);
+    positions === 'learned'
+      ? tf.slice(stack.weight('positions'), [start, 0], [T, D])
+      : tf.tensor(sinusoids(start, T, D), [T, D]);
   return tf.add(x, rows) as Tensor3D;
 }
+
+/** The same for one token of each sequence, ids [B, 1], at the position from which `now` makes tensors. */
+export function enterOne(stack: Stack, ids: Tensor2D, now: Now): Tensor3D {
+  const { positions, width: D } = stack.spec;
+  const x = embed(stack.weight('embedding'), ids);
+  if (positions === 'none') return x as Tensor3D;
+  const row =
+    positions === 'learned'
+      ? tf.gather(
+          stack.weight('positions'),
+          now('position', [1], (position) => Int32Array.of(position)),
+        )
+      : now('sinusoids', [1, D], (position) => sinusoids(position, 1, D));
+  return tf.add(x, row) as Tensor3D;
+}
+
+/** Makes a tensor that follows from the position of the token at hand. */
+export type Now = (key: string, shape: number[], read: (position: number) => Float32Array | Int32Array) => Tensor;
 
 /** The stream [.., D] to logits [.., V]. */
 export function leave(stack: Stack, x: Tensor): Tensor {

@@ -14,16 +14,24 @@ const current = (): NativeBackend | undefined => (tf.getBackend() === 'native' ?
  * @throws if the current device lacks it or it refuses; ask `hasKernel` first where there is another way.
  */
 export function update(name: string, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Variable>>): void {
+  if (overwrite(name, inputs, attrs, into)) return;
+  const next = runKernel(name, inputs, attrs);
+  for (const [output, variable] of Object.entries(into)) {
+    variable.assign(next[output]);
+    next[output].dispose();
+  }
+}
+
+/**
+ * Runs a kernel that works in place on tensors whose memory is theirs alone (see `own`): each output lies where the tensor of that name in `into` lies.
+ * False, and nothing is done, where the device cannot.
+ * @throws if the kernel refuses.
+ */
+export function overwrite(name: string, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Tensor>>): boolean {
   const kernel = kernels.get(name);
   const backend = current();
-  if (!kernel || !backend || !kernel.inPlace || !Object.values(into).every((one) => backend.mayOverwrite(one))) {
-    const next = runKernel(name, inputs, attrs);
-    for (const [output, variable] of Object.entries(into)) {
-      variable.assign(next[output]);
-      next[output].dispose();
-    }
-    return;
-  }
+  if (!kernel || !backend || !kernel.inPlace || !Object.values(into).every((one) => backend.mayOverwrite(one)))
+    return false;
   const given = shapesOf(inputs);
   const why = unfit(kernel, inputs) ?? kernel.refuses?.(given, attrs);
   if (why) throw new Error(`${name}: ${why}`);
@@ -34,11 +42,21 @@ export function update(name: string, inputs: Inputs, attrs: Attrs, into: Readonl
     kernel.ints(given, attrs),
     kernel.floats?.(attrs),
   );
+  return true;
 }
 
 /** Gives a variable the values of a tensor, which stays the caller's. */
 export function store(variable: Variable, value: Tensor): void {
-  const backend = current();
-  if (!backend?.mayOverwrite(variable)) variable.assign(value);
-  else backend.run('StridedCopy', [value], [variable], [1, 0, 0, value.size, 1, 1]);
+  if (!copyInto(variable, value)) variable.assign(value);
 }
+
+/** Writes the values of a tensor where another of its size lies, if that memory is its alone; false, and nothing is done, where the device cannot. */
+export function copyInto(target: Tensor, value: Tensor): boolean {
+  const backend = current();
+  if (!backend?.mayOverwrite(target)) return false;
+  backend.run('StridedCopy', [value], [target], [1, 0, 0, value.size, 1, 1]);
+  return true;
+}
+
+/** A float32 tensor's values in memory of its own, bit for bit: what `overwrite` and `copyInto` ask of their targets. */
+export const own = <T extends Tensor>(tensor: T): T => tf.mul(tensor, 1) as T;

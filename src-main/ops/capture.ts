@@ -30,6 +30,8 @@ export interface Session {
   /** The first half is over; its `result` (float32) may be read from here on. What is done until `resume` isn't part of the step. */
   cut(result: Tensor): void;
   resume(): void;
+  /** It can't be captured, and why, as the end of a sentence. */
+  refuse(why: string): void;
   /** The step is over and its tensors are disposed of. */
   end(): void;
   /** Forgets it; does nothing after `end`. */
@@ -49,8 +51,11 @@ export class StepCapture {
   private readonly steps = new Map<string, Program | Attempt>();
   private readonly arena = new Arena();
 
-  /** `on`: false records nothing. */
-  constructor(private readonly on: boolean = process.env.ARCHLAB_CAPTURE !== '0') {}
+  /** `on`: false records nothing. `what` begins the sentence on steps that can't be captured. */
+  constructor(
+    private readonly on: boolean = process.env.ARCHLAB_CAPTURE !== '0',
+    private readonly what = 'Training steps',
+  ) {}
 
   /** Bytes of memory that the captured steps work in. */
   get arenaBytes(): number {
@@ -102,6 +107,9 @@ export class StepCapture {
       resume: () => {
         backend.recording = recording;
       },
+      refuse: (why) => {
+        recording.obstacle ??= why;
+      },
       end: () => {
         backend.recording = undefined;
         attempt.tries += 1;
@@ -113,7 +121,10 @@ export class StepCapture {
           backend.pool.clear(); // what the ordinary steps worked in
         } else if (attempt.tries === TRIES) {
           attempt.before = undefined;
-          note(`capture ${why}`, `Training steps are not captured, so each op goes through JavaScript: ${why}.`);
+          note(
+            `capture ${this.what} ${why}`,
+            `${this.what} are not captured, so each op goes through JavaScript: ${why}.`,
+          );
         } else attempt.before = recording.obstacle ? undefined : recording;
       },
       abandon: () => {

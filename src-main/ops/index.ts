@@ -1,6 +1,6 @@
 // The op surface: TF.js, the devices, and the fused kernels with their fallbacks.
 export { adamwRates } from '../../kernels/adamw/kernel';
-export { store, update } from './assign';
+export { copyInto, overwrite, own, store, update } from './assign';
 export { type CapturedStep, fed, fedNumber, type Session, StepCapture } from './capture';
 export { type DeviceFacts, type DeviceOptions, describeDevices, testDevice, useDevice } from './device';
 export {

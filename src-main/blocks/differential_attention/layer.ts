@@ -2,7 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { append } from '../parts/decoupled';
+import { append, rotaryNow } from '../parts/decoding';
 import { linear } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { rotaryTables, rotate } from '../parts/rotary';
@@ -51,20 +51,23 @@ export const layer: Layer<DifferentialOptions> = {
 
   begin: () => ({}),
 
-  step(x, w, state, { options, position }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [B, , D] = x.shape;
     const { H, Hk, d } = sizes(options, D);
     const { start, lambda } = lambdas(w, options);
-    const tables = rotaryTables(position, 1, d, rotary(options));
+    const tables = rotaryNow(context, d, rotary(options));
     const turned = (u: Tensor, heads: number) => {
       const one = tf.reshape(u, [B, 1, 2 * heads, d]) as Tensor4D;
       return tables ? rotate(one, tables.cos, tables.sin) : one;
     };
     // Caches [B, heads, n, width]: keys as they were turned at their own positions, row 2g + c for component c.
-    const k_cache = append(state.k_cache, tf.reshape(turned(linear(x, w.w_k), Hk), [B, 2 * Hk, 1, d]) as Tensor4D, 2);
-    const v_cache = append(state.v_cache, tf.reshape(linear(x, w.w_v), [B, Hk, 1, 2 * d]) as Tensor4D, 2);
+    const keys = tf.reshape(turned(linear(x, w.w_k), Hk), [B, 2 * Hk, 1, d]);
+    const values = tf.reshape(linear(x, w.w_v), [B, Hk, 1, 2 * d]);
+    const k = append(context, 'k_cache', state.k_cache, keys);
+    const v = append(context, 'v_cache', state.v_cache, values);
     const query = tf.reshape(turned(linear(x, w.w_q), H), [B, H, 2, d]) as Tensor4D;
-    const o = attendCached(query, k_cache, v_cache, lambda, 1 / Math.sqrt(d));
-    return { y: finish(o, w, start, B, 1, options.normEps), state: { k_cache, v_cache } };
+    const o = attendCached(query, k, v, lambda, 1 / Math.sqrt(d));
+    return { y: finish(o, w, start, B, 1, options.normEps), state: { k_cache: k.rows, v_cache: v.rows } };
   },
 };

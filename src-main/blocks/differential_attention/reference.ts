@@ -1,7 +1,8 @@
 // The equation as written: two maps of a head, the second subtracted λ times from the first before the values are read.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import type { Weights } from '../define';
+import type { Cache, Weights } from '../define';
+import { attendCaches } from '../parts/decoding';
 import { rotate } from '../parts/rotary';
 import type { Attributes } from '../softmax_attention/reference';
 
@@ -74,17 +75,15 @@ export function attend(
 
 /**
  * The newest token, which sees all n: q [B, H, 2, d] already turned against k [B, 2·Hk, n, d] (row 2g + c is component c of head g) and
- * v [B, Hk, n, 2d], to o [B, H, 2d].
+ * v [B, Hk, n, 2d], to o [B, H, 2d]: the difference of what the two maps read.
  */
-export function attendCached(q: Tensor4D, k: Tensor4D, v: Tensor4D, lambda: Lambda, scale: number): Tensor3D {
+export function attendCached(q: Tensor4D, k: Cache, v: Cache, lambda: Lambda, scale: number): Tensor3D {
   const [B, H, , d] = q.shape;
-  const [, Hk, n, e] = v.shape;
+  const [, Hk, , e] = v.rows.shape as [number, number, number, number];
   const share = H / Hk;
-  const rows = tf.transpose(tf.reshape(q, [B * Hk, share, 2, d]), [0, 2, 1, 3]); // [B·Hk, 2, share, d]
-  const keys = tf.reshape(k, [2 * B * Hk, n, d]) as Tensor3D;
-  const products = tf.matMul(tf.reshape(rows, [2 * B * Hk, share, d]) as Tensor3D, keys, false, true);
-  const maps = tf.reshape(tf.softmax(tf.mul(products, scale)), [B * Hk, 2, share, n]);
-  const map = (c: 0 | 1) => tf.reshape(tf.slice(maps, [0, c, 0, 0], [B * Hk, 1, share, n]), [B * Hk, share, n]);
-  const a = differ(map(0), map(1), lambda) as Tensor3D;
-  return tf.reshape(tf.matMul(a, tf.reshape(v, [B * Hk, n, e]) as Tensor3D), [B, H, e]) as Tensor3D;
+  const byKey = tf.transpose(tf.reshape(q, [B, Hk, share, 2, d]), [0, 1, 3, 2, 4]);
+  const both = attendCaches({ q: tf.reshape(byKey, [B, 2 * H, d]), k, v }, scale);
+  const parts = tf.reshape(both, [B, Hk, 2, share * e]);
+  const part = (c: 0 | 1) => tf.reshape(tf.slice(parts, [0, 0, c, 0], [B, Hk, 1, share * e]), [B, H, e]);
+  return differ(part(0), part(1), lambda) as Tensor3D;
 }

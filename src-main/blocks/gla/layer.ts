@@ -1,6 +1,6 @@
 // Grouped latent attention: keys and values rebuilt for a whole sequence, and absorbed decoding from the cache of latents.
-import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Layer } from '../define';
+import { append } from '../parts/decoding';
 import { forward, step } from '../parts/latent';
 import { type GlaOptions, latentOf } from './options';
 
@@ -9,9 +9,11 @@ export const layer: Layer<GlaOptions> = {
 
   begin: () => ({}),
 
-  step(x, w, state, { options, position }) {
-    const cache = { c: state.c_kv as Tensor4D | undefined, shared: state.k_rope as Tensor3D | undefined };
-    const { y, cache: grown } = step(x, w, cache, position, latentOf(options, x.shape[2]));
-    return { y, state: { c_kv: grown.c, k_rope: grown.shared } };
+  step(x, w, state, context) {
+    const { y, cache } = step(x, w, latentOf(context.options, x.shape[2]), context, {
+      c: (row) => append(context, 'c_kv', state.c_kv, row),
+      shared: (row) => append(context, 'k_rope', state.k_rope, row),
+    });
+    return { y, state: { c_kv: cache.c.rows, k_rope: cache.shared.rows } };
   },
 };

@@ -1,7 +1,9 @@
 // The equation as written: the tied state s is the value, its first channels are the key, and one rotary key completes it for all heads.
 import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import { attendDecoupled, attendDecoupledCached } from '../parts/decoupled';
+import type { Cache } from '../define';
+import { attendCaches } from '../parts/decoding';
+import { attendDecoupled } from '../parts/decoupled';
 import type { Attributes, Saw } from '../softmax_attention/reference';
 
 /** Queries q [B, T, H, d], tied states s [B, T, Hk, d] and the rotary key [B, T, 1, dR], all turned that turns, to o [B, T, H, d]. */
@@ -15,19 +17,11 @@ export function attendTied(
   return attendDecoupled({ q, own, shared, v: s }, attributes, saw);
 }
 
-/** One query a head [B, H, d] against the caches s [B, Hk, n, d] and shared [B, n, dR], to o [B, H, d]. */
-export function attendTiedCached(
-  q: Tensor3D,
-  { s, shared }: { s: Tensor4D; shared: Tensor3D },
-  scale: number,
-): Tensor3D {
-  const [B, Hk, n, d] = s.shape;
-  const [, H] = q.shape;
-  const [, , dR] = shared.shape;
-  const split = {
-    own: tf.slice(q, [0, 0, 0], [B, H, d - dR]),
-    shared: tf.slice(q, [0, 0, d - dR], [B, H, dR]),
-  };
-  const own = tf.slice(s, [0, 0, 0, 0], [B, Hk, n, d - dR]);
-  return attendDecoupledCached(split, { own, shared, values: s }, scale);
+/** One query a head [B, H, d] against the caches s [B, Hk, n, d], whose first channels are keys, and shared [B, n, dR], to o [B, H, d]. */
+export function attendTiedCached(q: Tensor3D, { s, shared }: { s: Cache; shared: Cache }, scale: number): Tensor3D {
+  const [B, H, d] = q.shape;
+  const dR = shared.rows.shape[2]!;
+  const own = tf.slice(q, [0, 0, 0], [B, H, d - dR]);
+  const turned = tf.slice(q, [0, 0, d - dR], [B, H, dR]);
+  return attendCaches({ q: own, k: s, v: s, shared: { q: turned, k: shared } }, scale);
 }

@@ -12,9 +12,11 @@ import { convolveNewest, stepSizes } from './reference';
 
 /** Gate z [B, T, inner], channels of the convolution [B, T, conv] and raw step sizes [B, T, H]. */
 function project(x: Tensor3D, w: Weights, { inner, conv, H }: ReturnType<typeof sizes>) {
-  // The weight is split rather than its product: it has fewer rows than there are tokens.
-  const columns = tf.split(w.w_in, [inner, conv, H], 1);
-  const biases = w.b_in ? tf.split(w.b_in, [inner, conv, H], 0) : [];
+  const parts = [inner, conv, H];
+  // What has fewer rows is split: the product of a single token, else the weight.
+  if (x.shape[1] === 1) return tf.split(linear(x, w.w_in, w.b_in), parts, 2) as [Tensor3D, Tensor3D, Tensor3D];
+  const columns = tf.split(w.w_in, parts, 1);
+  const biases = w.b_in ? tf.split(w.b_in, parts, 0) : [];
   return columns.map((column, i) => linear(x, column, biases[i])) as [Tensor3D, Tensor3D, Tensor3D];
 }
 

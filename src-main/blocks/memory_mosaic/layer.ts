@@ -2,6 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
+import { append } from '../parts/decoding';
 import { linear } from '../parts/linear';
 import { keysOf, leakySum, leakySums } from '../parts/memory_key';
 import { smooth } from './fused';
@@ -48,7 +49,8 @@ export const layer: Layer<MosaicOptions> = {
 
   begin: (batch, width, { heads: H }) => ({ leak_sum: tf.zeros([batch, H, width / H]) }),
 
-  step(x, w, state, { options }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [B, , D] = x.shape;
     const { heads: H } = options;
     const d = D / H;
@@ -56,14 +58,15 @@ export const layer: Layer<MosaicOptions> = {
     const leak_sum = leakySum(state.leak_sum, tf.reshape(rawKeys, [B, H, d]), w.leak, options);
     const k = keysOf(leak_sum, w.key_scale, 1, options); // [B, H, d]
     const v_last = tf.reshape(rawValues, [B, H, d]); // waits for its successor
-    const append = (pairs: Tensor | undefined, u: Tensor) => {
-      const row = tf.reshape(u, [B, H, 1, d]);
-      return (pairs ? tf.concat([pairs, row], 2) : row) as Tensor4D;
-    };
-    const next: State = { keys: append(state.keys, k), leak_sum, v_last };
-    if (state.v_last)
-      next.values = append(state.values, valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options));
-    const y = state.keys ? recall(k, state.keys as Tensor4D, next.values as Tensor4D) : tf.zeros([B, H, d]);
+    const keep = (name: string, u: Tensor) => append(context, name, state[name], tf.reshape(u, [B, H, 1, d]));
+    const keys = keep('keys', k);
+    const next: State = { keys: keys.rows, leak_sum, v_last };
+    let y: Tensor = tf.zeros([B, H, d]);
+    if (state.v_last) {
+      const values = keep('values', valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options));
+      y = recall(k, keys, values); // the own key has no value yet, so it is not seen
+      next.values = values.rows;
+    }
     return { y: linear(tf.reshape(y, [B, 1, D]), w.w_o, w.b_o) as Tensor3D, state: next };
   },
 };

@@ -1,6 +1,8 @@
 // The equation as written: each token asks the pairs before it, y[t] = Σ_{j<t} softmax_j(k[t]·k[j]) v[j], keys being queries too.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
+import type { Cache } from '../define';
+import { attendCaches } from '../parts/decoding';
 import { lengthOf, type Scaled, unit } from '../parts/memory_key';
 
 // Finite, since an infinite exponent is undefined in WGSL; e^(−1e30) is exactly 0 all the same.
@@ -30,13 +32,9 @@ export function smooth(queries: Tensor4D, keys: Tensor4D, values: Tensor4D, saw?
   return tf.transpose(y, [0, 2, 1, 3]) as Tensor4D;
 }
 
-/** One query a head [B, H, d] against all stored pairs [B, H, n, d]; to [B, H, d]. */
-export function recall(query: Tensor, keys: Tensor4D, values: Tensor4D): Tensor3D {
-  const [B, H, n, d] = keys.shape;
-  const pairs = (u: Tensor) => tf.reshape(u, [B * H, n, d]) as Tensor3D;
-  const scores = tf.matMul(tf.reshape(query, [B * H, 1, d]) as Tensor3D, pairs(keys), false, true);
-  return tf.reshape(tf.matMul(tf.softmax(scores), pairs(values)), [B, H, d]) as Tensor3D;
-}
+/** One query a head [B, H, d] against all pairs of keys and values [B, H, n, d]; to [B, H, d]. Keys without a value are not seen. */
+export const recall = (query: Tensor, keys: Cache, values: Cache): Tensor3D =>
+  attendCaches({ q: query, k: keys, v: values }, 1);
 
 /** Values of tokens whose successor is known: own and next [.., H, d], val_mix and val_scale [H]; mixed, then brought to one length a head. */
 export function valuesOf(own: Tensor, next: Tensor, valMix: Tensor, valScale: Tensor, scaled: Scaled): Tensor {

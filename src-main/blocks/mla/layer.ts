@@ -1,7 +1,8 @@
 // Multi-head latent attention: keys and values rebuilt for a whole sequence, and absorbed decoding from the cache of latents.
-import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
+import { append } from '../parts/decoding';
 import { forward, type Latent, step } from '../parts/latent';
 import { latentOf, type MlaOptions } from './options';
 
@@ -20,12 +21,18 @@ export const layer: Layer<MlaOptions> = {
 
   begin: () => ({}),
 
-  step(x, w, state, { options, position }) {
+  step(x, w, state, context) {
     const [B, , D] = x.shape;
-    const of = latentOf(options, D);
-    const c = state.c_kv && (tf.expandDims(state.c_kv, 1) as Tensor4D); // [B, 1, n, r]
-    const cache = { c, shared: state.k_rope as Tensor3D | undefined };
-    const { y, cache: grown } = step(x, grouped(w, of), cache, position, of);
-    return { y, state: { c_kv: tf.reshape(grown.c, [B, -1, of.r]), k_rope: grown.shared } };
+    const of = latentOf(context.options, D);
+    let kept: Tensor | undefined; // [B, n, r]
+    const { y, cache } = step(x, grouped(w, of), of, context, {
+      c(row) {
+        const { rows, length } = append(context, 'c_kv', state.c_kv, tf.reshape(row, [B, 1, of.r]));
+        kept = rows;
+        return { rows: tf.expandDims(rows, 1), length };
+      },
+      shared: (row) => append(context, 'k_rope', state.k_rope, row),
+    });
+    return { y, state: { c_kv: kept!, k_rope: cache.shared.rows } };
   },
 };

@@ -1,5 +1,5 @@
 // Attention whose keys have a part of their own, which never turns, and a rotary part that all heads share (MLA, GLA, GTA).
-import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import { attend } from '../softmax_attention/fused';
 import { type Attributes, attend as attendAndSee, type Saw } from '../softmax_attention/reference';
@@ -40,30 +40,3 @@ export function attendDecoupled({ q, own, shared, v }: Decoupled, attributes: At
   if (saw) attendAndSee({ q, k, v }, attributes, saw); // the kernel keeps no map
   return attend({ q, k, v }, attributes);
 }
-
-/** One query a head: [B, H, a] for `own` and [B, H, r] for `shared`. */
-export interface SplitQuery {
-  own: Tensor3D;
-  shared: Tensor3D;
-}
-/** What is kept of n tokens, G groups of heads: own [B, G, n, a], shared [B, n, r], values [B, G, n, e]. */
-export interface Cached {
-  own: Tensor4D;
-  shared: Tensor3D;
-  values: Tensor4D;
-}
-
-/** As `attendDecoupled` for the newest token, which sees all n: o [B, H, e]. The shared part is read once for all heads. */
-export function attendDecoupledCached(q: SplitQuery, { own, shared, values }: Cached, scale: number): Tensor3D {
-  const [B, H] = q.own.shape;
-  const [, G, n] = own.shape;
-  const groups = (u: Tensor, rows: number) => tf.reshape(u, [B * G, rows, -1]) as Tensor3D;
-  const byGroup = tf.reshape(tf.matMul(groups(q.own, H / G), groups(own, n), false, true), [B, H, n]);
-  const scores = tf.add(byGroup, tf.matMul(q.shared, shared, false, true));
-  const a = tf.softmax(tf.mul(scores, scale)); // [B, H, n]
-  return tf.reshape(tf.matMul(groups(a, H / G), groups(values, n)), [B, H, -1]) as Tensor3D;
-}
-
-/** A cache that grows along `axis`, with a further token; absent before the first. */
-export const append = <T extends Tensor>(cache: Tensor | undefined, token: T, axis: number): T =>
-  cache ? (tf.concat([cache, token], axis) as T) : token;

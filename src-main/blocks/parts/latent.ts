@@ -1,8 +1,9 @@
 // Attention from a latent: keys and values of all heads come of G small latents a token, positions of one rotary key (MLA with G = 1, GLA).
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import type { Cost, Init, LayerContext, WeightSpec, Weights } from '../define';
-import { append, attendDecoupled, attendDecoupledCached, turnTail } from './decoupled';
+import type { Cache, Cost, Init, LayerContext, StepContext, WeightSpec, Weights } from '../define';
+import { attendCaches, once, rotaryNow } from './decoding';
+import { attendDecoupled, type Tables, turnTail } from './decoupled';
 import { groupedRmsNorm } from './grouped_norm';
 import { linear } from './linear';
 import { rmsNorm } from './norm';
@@ -63,11 +64,10 @@ export function cost({ H, G, r, rq, dN, dR, dV, causal }: Latent, D: number, T: 
 /** Weights as the functions below read them: kv_norm [G, r], w_ukv [G, r, (H/G)·(dN+dV)], columns a head [key dN | value dV]; biases may be absent. */
 type Grouped = Weights;
 
-/** Queries [B, T, H, dN+dR] and rotary key [B, T, 1, dR], both turned from position `start` on, and normed latents [B, T, G·r]. */
-function project(x: Tensor3D, w: Grouped, of: Latent, start: number) {
+/** Queries [B, T, H, dN+dR] and rotary key [B, T, 1, dR], both turned, and normed latents [B, T, G·r]. */
+function project(x: Tensor3D, w: Grouped, of: Latent, tables: Tables) {
   const [B, T] = x.shape;
   const { H, rq, dN, dR, epsilon } = of;
-  const tables = rotaryTables(start, T, dR, of.rotary);
   const queries =
     rq > 0 ? linear(rmsNorm(linear(x, w.w_dq, w.b_dq), w.q_norm, epsilon), w.w_uq, w.b_uq) : linear(x, w.w_q, w.b_q);
   return {
@@ -101,52 +101,67 @@ const scaleOf = ({ dN, dR }: LatentSizes) => 1 / Math.sqrt(dN + dR);
 /** The whole sequence, keys and values rebuilt: x [B, T, D] to [B, T, D]. */
 export function forward(x: Tensor3D, w: Grouped, of: Latent, extra?: LayerContext<unknown>['extra']): Tensor3D {
   const [B, T] = x.shape;
-  const { q, c, shared } = project(x, w, of, 0);
+  const { q, c, shared } = project(x, w, of, rotaryTables(0, T, of.dR, of.rotary));
   const heads = { q, shared, ...rebuild(c, w, of) };
   const o = attendDecoupled(heads, { causal: of.causal, scale: scaleOf(of) }, extra);
   return linear(tf.reshape(o, [B, T, of.H * of.dV]), w.w_o) as Tensor3D;
 }
 
-/** Latents [B, G, n, r] after the norm and rotary keys [B, n, dR] after the rotation, of the n tokens so far. */
-export interface LatentCache {
-  c: Tensor4D;
-  shared: Tensor3D;
-}
-
 /** Exchanges the first two axes of [·, ·, d]. */
 const swap = (u: Tensor) => tf.transpose(u, [1, 0, 2]) as Tensor3D;
+
+/** Both halves of w_ukv by query head: U_k [H, r, dN] and U_v [H, r, dV]. */
+function halves(w: Grouped, { H, G, r, dN, dV }: LatentSizes) {
+  const byHead = () =>
+    tf.reshape(tf.transpose(tf.reshape(w.w_ukv, [G, r, H / G, dN + dV]), [0, 2, 1, 3]), [H, r, dN + dV]);
+  return {
+    key: () => tf.slice(byHead(), [0, 0, 0], [H, r, dN]) as Tensor3D,
+    value: () => tf.slice(byHead(), [0, 0, dN], [H, r, dV]) as Tensor3D,
+  };
+}
+
+/** Latents [B, G, n, r] after the norm and rotary keys [B, n, dR] after the rotation, of the n tokens so far. */
+export interface LatentCache {
+  c: Cache;
+  shared: Cache;
+}
 
 /**
  * One token from the cache, keys and values never rebuilt: q_n·(U_kᵀ c) = (U_k q_n)·c, so the key's half of w_ukv goes to the query, and the
  * value's half to the weighted sum of latents. A key bias adds the same to every score of a row and drops out; the shares sum to 1, so a value
  * bias is added once.
  */
-function absorbed(q: Tensor4D, { c, shared }: LatentCache, w: Grouped, of: LatentSizes): Tensor3D {
-  const { H, G, r, dN, dR, dV } = of;
+function absorbed(q: Tensor4D, { c, shared }: LatentCache, w: Grouped, of: LatentSizes, context: StepContext<unknown>) {
+  const { H, dN, dR, dV } = of;
   const [B] = q.shape;
-  const byHead = tf.reshape(tf.transpose(tf.reshape(w.w_ukv, [G, r, H / G, dN + dV]), [0, 2, 1, 3]), [H, r, dN + dV]);
-  const keyHalf = tf.slice(byHead, [0, 0, 0], [H, r, dN]) as Tensor3D; // U_k
-  const valueHalf = tf.slice(byHead, [0, 0, dN], [H, r, dV]) as Tensor3D; // U_v
+  const half = halves(w, of);
   const query = tf.reshape(q, [B, H, dN + dR]);
   const still = tf.slice(query, [0, 0, 0], [B, H, dN]);
-  const split = {
-    own: swap(tf.matMul(swap(still), keyHalf, false, true)), // [B, H, r]
-    shared: tf.slice(query, [0, 0, dN], [B, H, dR]) as Tensor3D,
-  };
-  const mixed = attendDecoupledCached(split, { own: c, shared, values: c }, scaleOf(of)); // [B, H, r]
-  const o = swap(tf.matMul(swap(mixed), valueHalf)); // [B, H, dV]
+  const own = swap(tf.matMul(swap(still), once(context, 'U_k', half.key), false, true)); // [B, H, r]
+  const turned = tf.slice(query, [0, 0, dN], [B, H, dR]);
+  const mixed = attendCaches({ q: own, k: c, v: c, shared: { q: turned, k: shared } }, scaleOf(of)); // [B, H, r]
+  const o = swap(tf.matMul(swap(mixed), once(context, 'U_v', half.value))); // [B, H, dV]
   if (!w.b_ukv) return o;
   return tf.add(o, tf.slice(tf.reshape(w.b_ukv, [H, dN + dV]), [0, dN], [H, dV])) as Tensor3D;
 }
 
-/** One token x [B, 1, D] at `position` to [B, 1, D], with the cache after it. */
-export function step(x: Tensor3D, w: Grouped, cache: Partial<LatentCache>, position: number, of: Latent) {
+/**
+ * One token x [B, 1, D] to [B, 1, D], with the caches after it. `keep` appends normed latents [B, G, 1, r] and turned rotary keys [B, 1, dR] to those of
+ * the block, the latents in rows [B, G, n, r].
+ */
+export function step(
+  x: Tensor3D,
+  w: Grouped,
+  of: Latent,
+  context: StepContext<unknown>,
+  keep: { c(row: Tensor): Cache; shared(row: Tensor): Cache },
+) {
   const [B] = x.shape;
-  const { q, c, shared } = project(x, w, of, position);
+  const { q, c, shared } = project(x, w, of, rotaryNow(context, of.dR, of.rotary));
   const grown: LatentCache = {
-    c: append(cache.c, tf.reshape(c, [B, of.G, 1, of.r]) as Tensor4D, 2),
-    shared: append(cache.shared, tf.reshape(shared, [B, 1, of.dR]) as Tensor3D, 1),
+    c: keep.c(tf.reshape(c, [B, of.G, 1, of.r])),
+    shared: keep.shared(tf.reshape(shared, [B, 1, of.dR])),
   };
-  const o = absorbed(q, grown, w, of);
+  const o = absorbed(q, grown, w, of, context);
   return { y: linear(tf.reshape(o, [B, 1, of.H * of.dV]), w.w_o) as Tensor3D, cache: grown };
 }

@@ -17,7 +17,7 @@ const kept = new Map<string, Tables>();
 const KEEP = 32;
 
 /** cos and sin of t·ω_i, row-major [tokens, d/2], from position `start`: float64 angles, since float32 products are off by 1e-5 near t = 130. */
-function tables(start: number, tokens: number, headDim: number, { theta, fraction }: Rotary): Tables {
+export function turnTable(start: number, tokens: number, headDim: number, { theta, fraction }: Rotary): Tables {
   const key = [start, tokens, headDim, theta, fraction].join();
   const known = kept.get(key);
   if (known) return known;
@@ -45,7 +45,7 @@ export function rotaryTables(
   rotary: Rotary,
 ): { cos: Tensor2D; sin: Tensor2D } | undefined {
   if (Math.floor(rotary.fraction * (headDim / 2)) === 0) return undefined;
-  const { cos, sin } = tables(start, tokens, headDim, rotary);
+  const { cos, sin } = turnTable(start, tokens, headDim, rotary);
   const shape: [number, number] = [tokens, headDim / 2];
   return { cos: tf.tensor2d(cos, shape), sin: tf.tensor2d(sin, shape) };
 }

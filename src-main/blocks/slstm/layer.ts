@@ -4,6 +4,7 @@ import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
+import { isFirst } from '../parts/decoding';
 import { headNorm } from '../parts/head_norm';
 import { convolveToken } from '../parts/tokens';
 import { slstmCell } from '../slstm_cell/fused';
@@ -32,10 +33,11 @@ export const layer: Layer<SlstmOptions> = {
     return K > 1 ? { ...state, conv: tf.zeros([batch, K - 1, width]) } : state;
   },
 
-  step(x, w, state, { options, position }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const { conv, ...kept } = state;
     const { y: c, rows } = convolveToken(conv, x, w.conv_w, w.conv_b);
-    const before = position > 0 ? asMemory(kept as Record<keyof Memory, Tensor>, options.heads) : undefined;
+    const before = isFirst(context) ? undefined : asMemory(kept as Record<keyof Memory, Tensor>, options.heads);
     const { y, memory } = run(gates(x, c, w), before);
     const next: State = rows ? { ...asState(memory), conv: rows } : asState(memory);
     return { y: headNorm(y, options.heads, options.normEps, w.norm_w), state: next };

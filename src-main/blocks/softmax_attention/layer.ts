@@ -1,7 +1,8 @@
 // Projections around attention: the whole sequence at once, and token by token from a cache of keys and values.
 import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import type { Layer, Weights } from '../define';
+import type { Cache, Layer, Weights } from '../define';
+import { append, attendCaches, filled, rotaryNow } from '../parts/decoding';
 import { linear } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { rotaryTables, rotate } from '../parts/rotary';
@@ -30,6 +31,14 @@ const attributesOf = ({ causal, window, softCap, alibi }: AttentionOptions, d: n
 });
 const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: AttentionOptions) => ({ theta, fraction });
 
+/** A cache [B, Hk, n, d] with a further token, row [B, Hk, 1, d], and without its oldest where it holds `most`. */
+function pushed(cache: Tensor4D | undefined, row: Tensor4D, most: number): Tensor4D {
+  if (!cache) return row;
+  const [B, Hk, n, d] = cache.shape;
+  const kept = n === most ? tf.slice(cache, [0, 0, 1, 0], [B, Hk, n - 1, d]) : cache;
+  return tf.concat([kept, row], 2) as Tensor4D;
+}
+
 export const layer: Layer<AttentionOptions> = {
   forward(x, w, { options, extra, training }) {
     const [B, T] = x.shape;
@@ -44,25 +53,28 @@ export const layer: Layer<AttentionOptions> = {
 
   begin: () => ({}),
 
-  step(x, w, state, { options, position }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [B] = x.shape;
     const { q, k, v, H, d } = project(x, w, options); // [B, 1, heads, d]
-    const tables = rotaryTables(position, 1, d, rotary(options));
+    const tables = rotaryNow(context, d, rotary(options));
     const turn = (u: Tensor4D) => (tables ? rotate(u, tables.cos, tables.sin) : u);
     // Caches [B, Hk, n, d] hold keys as they were turned at their own positions, and no more tokens than a window sees.
-    const append = (cache: Tensor4D | undefined, u: Tensor4D) => {
-      const row = tf.transpose(u, [0, 2, 1, 3]) as Tensor4D;
-      if (!cache) return row;
-      const [, Hk, n] = cache.shape;
-      const full = options.window > 0 && n === options.window;
-      const kept = full ? tf.slice(cache, [0, 0, 1, 0], [B, Hk, n - 1, d]) : cache;
-      return tf.concat([kept, row], 2) as Tensor4D;
+    const keep = (name: string, u: Tensor4D): Cache => {
+      const row = tf.transpose(u, [0, 2, 1, 3]);
+      if (!options.window) return append(context, name, state[name], row);
+      return { rows: pushed(state[name] as Tensor4D | undefined, row as Tensor4D, options.window) };
     };
-    const k_cache = append(state.k_cache as Tensor4D, turn(k));
-    const v_cache = append(state.v_cache as Tensor4D, v);
+    const k_cache = keep('k_cache', turn(k));
+    const v_cache = keep('v_cache', v);
     const query = tf.reshape(turn(q), [B, H, d]) as Tensor3D;
+    const next = { k_cache: k_cache.rows, v_cache: v_cache.rows };
+    const output = (o: Tensor3D) => ({ y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: next });
+    const attributes = attributesOf(options, d);
+    if (!options.adaptiveTemperature && !options.softCap && !options.alibi && !w.sinks)
+      return output(attendCaches({ q: query, k: k_cache, v: v_cache }, attributes.scale));
     const temperature = options.adaptiveTemperature ? 'adaptive' : 'plain';
-    const o = attendCached(query, k_cache, v_cache, { ...attributesOf(options, d), sinks: w.sinks, temperature });
-    return { y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: { k_cache, v_cache } };
+    const [keys, values] = [k_cache, v_cache].map((cache) => filled(cache) as Tensor4D);
+    return output(attendCached(query, keys, values, { ...attributes, sinks: w.sinks, temperature }));
   },
 };

@@ -1,0 +1,147 @@
+// Attention of one new token: each key and value of the cache is read once for all heads that share it, in chunks whose shares are joined in order.
+#include <algorithm>
+#include <limits>
+
+#include "../core/rows.h"
+#include "../core/simd-math.h"
+
+namespace lab {
+namespace {
+
+constexpr int64_t kChunk = 256;  // tokens whose softmax is taken together: fixed, so that neither capacity nor threads change a bit
+constexpr int kRows = 4;         // keys at a time
+constexpr int kLine = 8;         // vectors of an output that stay in registers
+
+struct Decode {
+  int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r;
+  float scale;
+  const float *q, *k, *v, *qs, *ks;
+  int64_t n;      // tokens in the cache
+  int64_t units;  // groups of heads that a task takes: those of one key or value group, whichever holds more
+  int64_t Heads() const { return H / units; }
+  int64_t Chunks() const { return (n + kChunk - 1) / kChunk; }
+  int64_t Partial() const { return e + 2; }  // greatest score, sum of exponentials, weighted sum of values
+};
+
+/// z[i] += q · rows[i] for `count` (at most kRows) rows `stride` apart.
+LAB_INLINE void Dots(const float* q, const float* rows, int64_t stride, int64_t width, int64_t count, float* z) {
+  if (count < kRows) {
+    for (int64_t i = 0; i < count; ++i)
+      z[i] += SumOver(width, [&](int64_t c, int64_t left) { return LoadUpTo(q + c, left) * LoadUpTo(rows + i * stride + c, left); });
+    return;
+  }
+  F sum[kRows];
+  for (F& one : sum) one = F(0.0f);
+  for (int64_t c = 0; c < width; c += W) {
+    const int64_t left = width - c;
+    const F x = LoadUpTo(q + c, left);
+    for (int i = 0; i < kRows; ++i) sum[i] = Fma(x, LoadUpTo(rows + i * stride + c, left), sum[i]);
+  }
+  for (int i = 0; i < kRows; ++i) z[i] += Sum(sum[i]);
+}
+
+/// o [e] = Σ_s p[s] v[s] over `count` tokens.
+void Weighted(const float* p, const float* v, int64_t e, int64_t count, float* o) {
+  for (int64_t c = 0; c < e; c += kLine * W) {
+    const int64_t lines = std::min<int64_t>(kLine, (e - c + W - 1) / W);
+    F sum[kLine];
+    for (F& one : sum) one = F(0.0f);
+    for (int64_t s = 0; s < count; ++s) {
+      const F share(p[s]);
+      const float* row = v + s * e + c;
+      if (e - c >= kLine * W)
+        for (int j = 0; j < kLine; ++j) sum[j] = Fma(share, Load(row + j * W), sum[j]);
+      else
+        for (int64_t j = 0; j < lines; ++j) sum[j] = Fma(share, LoadUpTo(row + j * W, e - c - j * W), sum[j]);
+    }
+    for (int64_t j = 0; j < lines; ++j) StoreUpTo(o + c + j * W, sum[j], e - c - j * W);
+  }
+}
+
+/// The share of one chunk for all heads of a unit, to partial [heads][Partial()].
+void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
+  const int64_t heads = x.Heads(), first = chunk * kChunk, count = std::min(kChunk, x.n - first);
+  Scratch scores(heads * kChunk);
+  for (int64_t s = 0; s < count; s += kRows) {
+    const int64_t rows = std::min<int64_t>(kRows, count - s);
+    for (int64_t i = 0; i < heads; ++i) {
+      const int64_t h = unit * heads + i, group = h * x.G / x.H;
+      float* z = scores + i * kChunk + s;
+      std::fill_n(z, rows, 0.0f);
+      Dots(x.q + (b * x.H + h) * x.a, x.k + ((b * x.G + group) * x.Ck + first + s) * x.width, x.width, x.a, rows, z);
+      if (x.r) Dots(x.qs + (b * x.H + h) * x.r, x.ks + (b * x.Cs + first + s) * x.r, x.r, x.r, rows, z);
+    }
+  }
+  for (int64_t i = 0; i < heads; ++i) {
+    const int64_t h = unit * heads + i, group = h * x.Gv / x.H;
+    float *z = scores + i * kChunk, *to = partial + i * x.Partial();
+    const F scale(x.scale);
+    F top(-std::numeric_limits<float>::infinity());
+    for (int64_t s = 0; s < count; s += W) {
+      const int64_t left = count - s;
+      const F scaled = scale * LoadUpTo(z + s, left);
+      Store(z + s, scaled);
+      if (left < W) std::fill(z + count, z + s + W, -std::numeric_limits<float>::infinity());  // lanes past the end count nothing
+      top = Max(top, Load(z + s));
+    }
+    to[0] = MaxOf(top);
+    const F shift(to[0]);
+    F sum(0.0f);
+    for (int64_t s = 0; s < count; s += W) {
+      const F p = Exp(Load(z + s) - shift);
+      Store(z + s, p);
+      sum += p;
+    }
+    to[1] = Sum(sum);
+    Weighted(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.e, x.e, count, to + 2);
+  }
+}
+
+/// Joins the chunks of one head, `stride` floats apart, in order: o [e].
+void Join(const Decode& x, const float* partial, int64_t stride, float* o) {
+  const int64_t chunks = x.Chunks();
+  float most = partial[0];
+  for (int64_t i = 1; i < chunks; ++i) most = std::max(most, partial[i * stride]);
+  float total = 0.0f;
+  for (int64_t i = 0; i < chunks; ++i) total += partial[i * stride + 1] * Exp1(partial[i * stride] - most);
+  for (int64_t c = 0; c < x.e; c += W) {
+    const int64_t left = x.e - c;
+    F sum(0.0f);
+    for (int64_t i = 0; i < chunks; ++i) {
+      const float* one = partial + i * stride;
+      sum = Fma(F(Exp1(one[0] - most) / total), LoadUpTo(one + 2 + c, left), sum);
+    }
+    StoreUpTo(o + c, sum, left);
+  }
+}
+
+/// As kernel.ts says; n: B, H, G, Gv, capacities of k, v and ks, a, width of a key, e, r. f: scale.
+void AttentionDecode(const Call& c) {
+  Decode x{c.n[0], c.n[1], c.n[2], c.n[3], c.n[4], c.n[5], c.n[6], c.n[7], c.n[8], c.n[9], c.n[10], static_cast<float>(c.f[0]),
+           c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3), c.In<float>(4), c.n[5], std::min(c.n[2], c.n[3])};
+  if (const int32_t* length = c.In<int32_t>(5)) x.n = length[0];
+  if (x.n < 1 || x.n > x.Ck || x.n > x.Cv || (x.r && x.n > x.Cs)) return c.Fail("the length is not within the cache");
+  float* o = c.Out<float>(0);
+  const int64_t heads = x.Heads(), chunks = x.Chunks(), one = heads * x.Partial();
+  Scratch partial(x.B * x.units * chunks * one);
+  float* parts = partial;
+  ParallelFor(x.B * x.units * chunks, 1, [&](int64_t task, int64_t) {
+    Chunk(x, task / chunks / x.units, task / chunks % x.units, task % chunks, parts + task * one);
+  });
+  for (int64_t i = 0; i < x.B * x.H; ++i) Join(x, parts + i / heads * chunks * one + i % heads * x.Partial(), one, o + i * x.e);
+}
+LAB_KERNEL("AttentionDecode", AttentionDecode);
+
+/// n: stretches, tokens of each, width.
+void CacheAppend(const Call& c) {
+  const int64_t outer = c.n[0], tokens = c.n[1], width = c.n[2], at = c.In<int32_t>(2)[0];
+  if (at < 0 || at >= tokens) return c.Fail("the token lies outside of the cache");
+  const float *cache = c.In<float>(0), *row = c.In<float>(1);
+  float* to = c.Out<float>(0);
+  if (to != cache) std::copy_n(cache, outer * tokens * width, to);
+  for (int64_t i = 0; i < outer; ++i) std::copy_n(row + i * width, width, to + (i * tokens + at) * width);
+}
+LAB_KERNEL("CacheAppend", CacheAppend);
+
+}  // namespace
+}  // namespace lab
