@@ -242,6 +242,12 @@ function settle(state: DecodeState, next: readonly State[]): State[] {
       .map(([name, from]) => ({ layer, name, from, to: state.layers[i][name] as Tensor | undefined }))
       .filter(({ from, to }) => from !== to && !caches.holds(from)),
   );
+  // A view of what lies there already has not moved.
+  moves = moves.filter(({ layer, name, from, to }) => {
+    if (to?.dataId !== from.dataId || String(to.shape) !== String(from.shape)) return true;
+    layer[name] = to;
+    return false;
+  });
   // A tensor that has changed its name is read from a copy, for what it is now is written where it lies.
   for (const move of moves) if (before.has(move.from)) move.from = own(move.from);
   // One whose memory another still reads waits until that one has moved.

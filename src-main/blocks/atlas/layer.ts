@@ -5,6 +5,7 @@ import { type Inputs, readAll, readOne, type Start } from '../atlas_memory/memor
 import type { Layer, State, Weights } from '../define';
 import { activate } from '../parts/activation';
 import { causalConvSilu } from '../parts/causal_conv';
+import { when } from '../parts/decoding';
 import { linear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
 import { convolveToken } from '../parts/tokens';
@@ -67,7 +68,8 @@ export const layer: Layer<AtlasOptions> = {
     return Object.fromEntries(NAMES.map((name) => [`in_${name}`, tf.zeros([batch, K - 1, inner])]));
   },
 
-  step(x, w, state, { options, position }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const rows: State = {};
     const mix = (name: Name) => {
       const raw = linear(x, w[`w_${name}`]) as Tensor3D;
@@ -77,7 +79,8 @@ export const layer: Layer<AtlasOptions> = {
       return done.y;
     };
     const mixed = { q: mix('q'), k: mix('k'), v: mix('v') };
-    const done = readOne(inputsOf(x, mixed, w, options), start(w), state, position, options);
+    const begins = when(context, `chunk ${options.chunk}`, (position) => position % options.chunk === 0);
+    const done = readOne(inputsOf(x, mixed, w, options), start(w), state, begins, options);
     return { y: finish(done.y, x, w, options), state: { ...done.state, ...rows } };
   },
 };

@@ -28,7 +28,7 @@ export default defineOperator({
     let state: State = {};
     const ys = Array.from({ length: inputs.q.shape[2]! }, (_, t) => {
       const now = Object.fromEntries(Object.entries(inputs).map(([name, u]) => [name, at(u, t)])) as unknown as Inputs;
-      const done = readOne(now, start, state, t, options);
+      const done = readOne(now, start, state, t % options.chunk === 0, options);
       state = done.state;
       return done.y;
     });

@@ -164,14 +164,13 @@ export function readAll(inputs: Inputs, start: Start, options: MemoryOptions): T
   return tf.reshape(y, inputs.q.shape as [number, number, number, number]);
 }
 
-/** One token at `position`: inputs [B, H, 1, ·] and the state so far to y [B, H, 1, d] and the state after it, named as in the spec. */
-export function readOne(inputs: Inputs, start: Start, state: State, position: number, options: MemoryOptions) {
+/** One token, which `begins` a chunk or not: inputs [B, H, 1, ·] and the state so far to y [B, H, 1, d] and the state after it, named as in the spec. */
+export function readOne(inputs: Inputs, start: Start, state: State, begins: boolean, options: MemoryOptions) {
   const [B, H, , d] = inputs.q.shape as [number, number, number, number];
   const token = tokensOf(inputs, start.poly_coef, options);
   const names = start.mem_w2 ? ['1', '2'] : ['1'];
   const from = (prefix: string) => names.map((n) => asRows(state[prefix + n]));
   const memory = state.w1 ? { w: from('w'), s: from('s') } : fresh(Object.values(startOf(start)), B * H);
-  const begins = position % options.chunk === 0;
   const anchor = begins ? memory.w : from('anchor');
   let rows: Rows = token;
   if (state.win_k) {
@@ -189,7 +188,7 @@ export function readOne(inputs: Inputs, start: Start, state: State, position: nu
     Object.assign(named, { [`w${n}`]: memory.w[m], [`s${n}`]: memory.s[m] });
     if (!begins) named[`anchor${n}`] = anchor[m];
   }
-  const done = readNext(named, { ...options, position });
+  const done = readNext(named, { ...options, position: begins ? 0 : 1 }); // all that counts of the position
 
   const next: State = {};
   const heads = (u: Tensor) => tf.reshape(u, [B, H, ...u.shape.slice(1)]);
@@ -198,7 +197,7 @@ export function readOne(inputs: Inputs, start: Start, state: State, position: nu
     next[`s${n}`] = heads(done[`nextS${n}`]);
     if (options.chunk > 1) next[`anchor${n}`] = heads(anchor[m]);
   }
-  const behind = Math.min(options.window - 1, position + 1);
+  const behind = Math.min(options.window - 1, rows.gamma.shape[1]!);
   if (behind > 0) {
     const { k, v, gamma } = lastRows(rows, behind);
     Object.assign(next, { win_k: heads(k), win_v: heads(v), win_gamma: heads(gamma) });

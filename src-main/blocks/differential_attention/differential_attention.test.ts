@@ -43,7 +43,8 @@ describeBlock(block, ({ golden, agree, it }) => {
     const state = { k_cache: tf.ones([1, 2 * Hk, n - 1, d]), v_cache: tf.ones([1, Hk, n - 1, 2 * d]) };
     const context = { options: options as unknown as DifferentialOptions, position: n - 1 };
     const counted = await productFlops(() => block.layer.step!(x, weights, state, context).y);
-    expect(Math.round(counted)).toBe(8 * D * d * (H + Hk) + 8 * n * H * d);
+    // Scores of two components of d channels, and what each of the two maps reads of values of 2d.
+    expect(Math.round(counted)).toBe(8 * D * d * (H + Hk) + 4 * n * H * d + 8 * n * H * d);
     tf.dispose([...Object.values(weights), ...Object.values(state), x]);
   });
 
