@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <string>
+#include <utility>
 
 #include "cpu.h"
+#include "player.h"
 #include "program.h"
 #include "registry.h"
 
@@ -154,27 +156,105 @@ Held* FindProgram(napi_env env, napi_callback_info info, int32_t* numbers, size_
     if (argc < i + 2 || napi_get_value_int32(env, argv[i + 1], &numbers[i]) != napi_ok) numbers[i] = -1;
   Env* state = nullptr;
   napi_get_instance_data(env, reinterpret_cast<void**>(&state));
-  if (number >= 0 && static_cast<size_t>(number) < state->programs.size() && state->programs[number].program) return &state->programs[number];
+  Held* held = number >= 0 && static_cast<size_t>(number) < state->programs.size() ? &state->programs[number] : nullptr;
+  if (held && held->program) return held;
   Throw(env, "internal: no such program");
+  return nullptr;
+}
+
+/// As FindProgram, of one that is at rest and has the calls [range[0], range[1]).
+Held* FindIdle(napi_env env, napi_callback_info info, int32_t range[2]) {
+  Held* held = FindProgram(env, info, range, 2);
+  if (!held) return nullptr;
+  const bool has = range[0] >= 0 && range[1] >= range[0] && static_cast<size_t>(range[1]) <= held->program->calls();
+  if (has && !held->program->playing.load()) return held;
+  Throw(env, has ? "internal: the program is playing" : "internal: the program has no such calls");
   return nullptr;
 }
 
 /// play(program, from, to): its calls [from, to).
 napi_value Play(napi_env env, napi_callback_info info) {
   int32_t range[2];
-  const Held* held = FindProgram(env, info, range, 2);
+  const Held* held = FindIdle(env, info, range);
   if (!held) return nullptr;
-  if (range[0] < 0 || range[1] < range[0] || static_cast<size_t>(range[1]) > held->program->calls()) return Throw(env, "internal: the program has no such calls");
   const char* name = nullptr;
   const char* error = held->program->Play(static_cast<size_t>(range[0]), static_cast<size_t>(range[1]), &name);
   if (error) return Throw(env, (std::string(name) + ": " + error).c_str());
   return Undefined(env);
 }
 
+/// A program playing on the player's thread, and the promise that waits for it.
+struct Later {
+  Program* program;
+  int32_t from, to;
+  napi_deferred promise = nullptr;
+  napi_threadsafe_function done = nullptr;
+  const char *error = nullptr, *name = nullptr;
+};
+
+/// On JavaScript's thread, when the program has ended: true if it came to its end, false if it was stopped.
+void Settle(napi_env env, napi_value, void*, void* data) {
+  Later* later = static_cast<Later*>(data);
+  later->program->playing.store(false);
+  if (env) {
+    napi_value result;
+    if (later->error) {
+      napi_value sentence;
+      napi_create_string_utf8(env, (std::string(later->name) + ": " + later->error).c_str(), NAPI_AUTO_LENGTH, &sentence);
+      napi_create_error(env, nullptr, sentence, &result);
+      napi_reject_deferred(env, later->promise, result);
+    } else {
+      napi_get_boolean(env, !later->program->stop.load(), &result);
+      napi_resolve_deferred(env, later->promise, result);
+    }
+  }
+  later->program->stop.store(false);
+  napi_release_threadsafe_function(later->done, napi_tsfn_release);
+  delete later;
+}
+
+/// playLater(program, from, to): a promise of play beside JavaScript; it gives false if `stop` ended it before its last call.
+napi_value PlayLater(napi_env env, napi_callback_info info) {
+  int32_t range[2];
+  const Held* held = FindIdle(env, info, range);
+  if (!held) return nullptr;
+  Later* later = new Later{held->program.get(), range[0], range[1]};
+  napi_value promise, name;
+  napi_create_promise(env, &later->promise, &promise);
+  napi_create_string_utf8(env, "play", NAPI_AUTO_LENGTH, &name);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, Settle, &later->done);
+  later->program->stop.store(false);
+  later->program->playing.store(true);
+  const auto play = [later] {
+    later->error = later->program->Play(static_cast<size_t>(later->from), static_cast<size_t>(later->to), &later->name);
+    napi_call_threadsafe_function(later->done, later, napi_tsfn_blocking);
+  };
+  if (!PlayerStart(play)) play();  // the thread is taken or refused: then JavaScript waits
+  return promise;
+}
+
+/// stop(program): ends it before its next call, if it plays beside JavaScript.
+napi_value StopPlaying(napi_env env, napi_callback_info info) {
+  Held* held = FindProgram(env, info, nullptr, 0);
+  if (!held) return nullptr;
+  if (held->program->playing.load()) held->program->stop.store(true);
+  return Undefined(env);
+}
+
+/// The end of an environment: its programs stop, for they work in memory that goes with it.
+void Leave(void* data) {
+  for (Held& held : static_cast<Env*>(data)->programs)
+    if (held.program) held.program->stop.store(true);
+  PlayerStop();
+  // The last environment to end stops the threads, so that the library may be unloaded and the process can exit.
+  if (environments.fetch_sub(1) == 1) StopThreads();
+}
+
 /// forget(program)
 napi_value Forget(napi_env env, napi_callback_info info) {
   Held* held = FindProgram(env, info, nullptr, 0);
   if (!held) return nullptr;
+  if (held->program->playing.load()) return Throw(env, "internal: the program is playing");
   napi_delete_reference(env, held->memories);
   *held = {};
   return Undefined(env);
@@ -251,10 +331,10 @@ extern "C" NAPI_MODULE_EXPORT int32_t node_api_module_get_api_version_v1() { ret
 
 extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, napi_value exports) {
   using namespace lab;
-  napi_set_instance_data(env, new Env, [](napi_env, void* data, void*) { delete static_cast<Env*>(data); }, nullptr);
+  Env* state = new Env;
+  napi_set_instance_data(env, state, [](napi_env, void* data, void*) { delete static_cast<Env*>(data); }, nullptr);
   environments.fetch_add(1);
-  // The last environment to end stops the threads, so that the library may be unloaded and the process can exit.
-  napi_add_env_cleanup_hook(env, [](void*) { if (environments.fetch_sub(1) == 1) StopThreads(); }, nullptr);
+  napi_add_env_cleanup_hook(env, Leave, state);
   const auto add = [&](const char* name, napi_callback callback) {
     napi_value function;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
@@ -265,6 +345,8 @@ extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, n
   add("call", CallKernel);
   add("program", MakeProgram);
   add("play", Play);
+  add("playLater", PlayLater);
+  add("stop", StopPlaying);
   add("forget", Forget);
   add("times", Times);
   add("threads", SetGetThreads);

@@ -41,6 +41,13 @@ LAB_HOST(napi_create_double);
 LAB_HOST(napi_delete_reference);
 LAB_HOST(napi_get_element);
 LAB_HOST(napi_get_array_length);
+LAB_HOST(napi_create_promise);
+LAB_HOST(napi_resolve_deferred);
+LAB_HOST(napi_reject_deferred);
+LAB_HOST(napi_create_error);
+LAB_HOST(napi_create_threadsafe_function);
+LAB_HOST(napi_call_threadsafe_function);
+LAB_HOST(napi_release_threadsafe_function);
 #define napi_get_cb_info lab_napi_get_cb_info
 #define napi_get_value_int32 lab_napi_get_value_int32
 #define napi_get_value_bool lab_napi_get_value_bool
@@ -65,6 +72,13 @@ LAB_HOST(napi_get_array_length);
 #define napi_delete_reference lab_napi_delete_reference
 #define napi_get_element lab_napi_get_element
 #define napi_get_array_length lab_napi_get_array_length
+#define napi_create_promise lab_napi_create_promise
+#define napi_resolve_deferred lab_napi_resolve_deferred
+#define napi_reject_deferred lab_napi_reject_deferred
+#define napi_create_error lab_napi_create_error
+#define napi_create_threadsafe_function lab_napi_create_threadsafe_function
+#define napi_call_threadsafe_function lab_napi_call_threadsafe_function
+#define napi_release_threadsafe_function lab_napi_release_threadsafe_function
 #endif
 
 #endif

@@ -68,7 +68,7 @@ std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, co
 }
 
 const char* Program::Play(size_t from, size_t to, const char** name) const {
-  for (size_t i = from; i < to; ++i) {
+  for (size_t i = from; i < to && !stop.load(std::memory_order_relaxed); ++i) {
     const Step& step = calls_[i];
     void* const* arrays = arrays_.data() + step.array;
     const Call call{arrays, arrays + step.inputs, n_.data() + step.n, f_.data() + step.f, step.inputs, step.outputs, step.ints, step.floats, nullptr};

@@ -2,6 +2,7 @@
 #ifndef LAB_PROGRAM_H
 #define LAB_PROGRAM_H
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,6 +34,11 @@ class Program {
   size_t calls() const { return calls_.size(); }
   /// Plays calls [from, to). Stops at a call that fails: gives its sentence, and its kernel's name in `name`.
   const char* Play(size_t from, size_t to, const char** name) const;
+
+  /// Set while a thread plays it beside JavaScript.
+  std::atomic<bool> playing{false};
+  /// Set from any thread, ends Play before its next call.
+  std::atomic<bool> stop{false};
 
  private:
   struct Step {

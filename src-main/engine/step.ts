@@ -23,8 +23,13 @@ export interface StepResult {
 }
 
 export interface TrainStep {
-  /** One update from these parts; the weights stay as they are if the loss or the norm is not a number. */
-  run(parts: readonly Part[], lr: number): Promise<StepResult>;
+  /**
+   * One update from these parts; the weights stay as they are if the loss or the norm is not a number.
+   * @param signal aborted while loss and gradients are worked out, it ends the step with the weights as they were: a captured one between two
+   * kernels, a computed one behind the gradients.
+   * @throws the signal's reason
+   */
+  run(parts: readonly Part[], lr: number, signal?: AbortSignal): Promise<StepResult>;
   /** How many steps were played back. */
   readonly played: number;
   /** Bytes that the captured steps work in, beside weights and the optimiser's state. */
@@ -45,7 +50,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
   let played = 0;
 
   /** Step by step as written here. Where it can be captured, it is recorded meanwhile. */
-  async function compute(key: string, lr: number): Promise<StepResult> {
+  async function compute(key: string, lr: number, signal: AbortSignal | undefined): Promise<StepResult> {
     const session = capture.record(key);
     const held: Tensor[] = [];
     try {
@@ -58,6 +63,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
       session?.cut(both);
       const [lossValue, normValue] = await both.data();
       const result = { loss: lossValue, norm: normValue };
+      signal?.throwIfAborted();
       if (!isSound(result)) return result;
       session?.resume();
       const scale: Scalar | undefined = clip === null ? undefined : clipScale(norm, clip);
@@ -73,13 +79,15 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
   }
 
   return {
-    async run(batch, lr) {
+    async run(batch, lr, signal) {
+      signal?.throwIfAborted();
       parts.splice(0, parts.length, ...batch);
       shares.splice(0, shares.length, ...sharesOf(batch));
       const key = keyOf(batch);
       const step = capture.find(key);
-      if (!step) return compute(key, lr);
-      step.playFirst();
+      if (!step) return compute(key, lr, signal);
+      if (signal) await step.playFirstUnless(signal);
+      else step.playFirst();
       const result = { loss: step.result[0], norm: step.result[1] };
       if (isSound(result)) {
         optimiser.advance(lr);

@@ -39,7 +39,7 @@ export interface Session {
 }
 
 /** A captured step. */
-export type CapturedStep = Pick<Program, 'playFirst' | 'playSecond' | 'result'>;
+export type CapturedStep = Pick<Program, 'playFirst' | 'playFirstUnless' | 'playSecond' | 'result'>;
 
 interface Attempt {
   tries: number;

@@ -9,6 +9,7 @@ export class Control {
   #paused = false;
   #steps = 0;
   #ending: Ending | undefined;
+  readonly #abort = new AbortController();
   #wake: (() => void) | undefined;
 
   command(kind: Command): void {
@@ -26,11 +27,16 @@ export class Control {
   /** The first reason counts. */
   end(ending: Ending): void {
     this.#ending ??= ending;
+    this.#abort.abort();
     this.#stir();
   }
 
   get ending(): Ending | undefined {
     return this.#ending;
+  }
+  /** Aborted when the run is to end. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
   }
   get paused(): boolean {
     return this.#paused;

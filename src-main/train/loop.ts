@@ -67,10 +67,10 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
   const pace = { stepMs: Number.POSITIVE_INFINITY };
   const partSize = batch.size / batch.accumulation;
 
-  const report = async () => {
+  const report = async (signal?: AbortSignal) => {
     const count = Math.ceil(evaluation.batches / data.round) * data.round;
     const { step, tokens, seconds } = progress;
-    const values = await evaluate(options.model, validation(data, count, partSize));
+    const values = await evaluate(options.model, validation(data, count, partSize, signal));
     emit({ kind: 'evaluation', step, tokens, seconds, values: finite(values) });
     evaluatedAt = step;
   };
@@ -81,6 +81,16 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
   const keep = async (final: boolean) => {
     await save(progress, final);
     savedAt = progress.step;
+  };
+
+  /** What `work` gives; undefined if it broke off because the run is to end. */
+  const unlessEnding = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error !== control.signal.reason) throw error;
+      return undefined;
+    }
   };
 
   emit({ kind: 'state', step: progress.step, status: 'running' });
@@ -121,7 +131,9 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
     const parts = Array.from({ length: batch.accumulation }, (_, i) =>
       data.batch('train', progress.step * batch.accumulation + i, partSize),
     );
-    const { loss, norm } = await train.run(parts, lr);
+    const result = await unlessEnding(() => train.run(parts, lr, control.signal));
+    if (!result) continue;
+    const { loss, norm } = result;
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) return { status: 'failed', why: diverged(), progress };
     const stepMs = now() - began;
     const tokens = parts.reduce((sum, { inputs }) => sum + inputs.length, 0);
@@ -142,7 +154,7 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
       };
       emit({ kind: 'metric', ...progress, values: finite(values) });
     }
-    if (isDue(evaluation.every, step)) await report();
+    if (isDue(evaluation.every, step)) await unlessEnding(() => report(control.signal));
     if (isDue(samples.every, step)) await show();
     if (isDue(checkpoint.every, step) && !spent(budget, progress)) await keep(false);
 
@@ -159,10 +171,11 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
   }
 }
 
-/** The first `count` validation batches, with a breath before each. */
-async function* validation(data: TaskData, count: number, size: number): AsyncGenerator<Batch> {
+/** The first `count` validation batches, with a breath before each; throws when the signal is aborted. */
+async function* validation(data: TaskData, count: number, size: number, signal?: AbortSignal): AsyncGenerator<Batch> {
   for (let i = 0; i < count; i++) {
     await breathe();
+    signal?.throwIfAborted();
     yield data.batch('validation', i, size);
   }
 }

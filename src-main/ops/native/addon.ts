@@ -22,6 +22,10 @@ export interface Addon {
   program(code: Float64Array, places: Float64Array, memories: ArrayBufferView[]): number;
   /** Makes calls `from` to `to - 1` of a program. */
   play(program: number, from: number, to: number): void;
+  /** The same on a thread beside JavaScript; false if `stop` ended it early. The program is left alone until then. */
+  playLater(program: number, from: number, to: number): Promise<boolean>;
+  /** Ends a program that plays beside JavaScript before its next call. */
+  stop(program: number): void;
   forget(program: number): void;
   /** Milliseconds that each kernel has taken so far, in the order of `kernels()`. */
   times(): number[];

@@ -3,6 +3,9 @@ import type { NativeBackend } from './backend';
 import { planMemory } from './plan';
 import type { Place, Recording } from './recording';
 
+/** What takes longer than this goes on a thread of its own when it is to be stopped: half of the time in which a run should obey. */
+const LONG_MS = 20;
+
 let arenaBytes = 0;
 /** Bytes of all arenas. */
 export const arenasBytes = (): number => arenaBytes;
@@ -53,6 +56,8 @@ export class Program {
   private readonly outside: Exclude<Place, { kind: 'made' }>[];
   private readonly calls: number;
   private number: number | undefined;
+  /** Milliseconds that the first half took last time. */
+  private firstMs = Number.POSITIVE_INFINITY;
 
   /**
    * @param cut calls before it are the first half.
@@ -102,13 +107,35 @@ export class Program {
 
   /** Computes the result. */
   playFirst(): void {
-    if (this.backend.pool.poison) this.arena.poison();
-    this.play(0, this.cut);
+    this.prepare(0, this.cut);
+    this.backend.addon.play(this.number!, 0, this.cut);
+  }
+
+  /**
+   * The same, but if it takes long JavaScript goes on meanwhile, and the signal can stop it between two calls.
+   * @throws the signal's reason if it did; then only the arena has changed.
+   */
+  async playFirstUnless(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const start = performance.now();
+    if (this.firstMs < LONG_MS) this.playFirst();
+    else {
+      this.prepare(0, this.cut);
+      const stop = () => this.backend.addon.stop(this.number!);
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        if (!(await this.backend.addon.playLater(this.number!, 0, this.cut))) throw signal.reason;
+      } finally {
+        signal.removeEventListener('abort', stop);
+      }
+    }
+    this.firstMs = performance.now() - start;
   }
 
   /** What is to be done with it; may be left out. */
   playSecond(): void {
-    this.play(this.cut, this.calls);
+    this.prepare(this.cut, this.calls);
+    this.backend.addon.play(this.number!, this.cut, this.calls);
   }
 
   dispose(): void {
@@ -116,10 +143,11 @@ export class Program {
     this.arena.leave(this);
   }
 
-  private play(from: number, to: number): void {
+  /** Feeds the calls `from` to `to - 1`. */
+  private prepare(from: number, to: number): void {
+    if (from === 0 && this.backend.pool.poison) this.arena.poison();
     for (const one of this.outside)
       if (one.kind === 'fed' && one.first >= from && one.first < to) one.array.set(one.read());
-    this.backend.addon.play(this.number!, from, to);
   }
 
   private forget(): void {
