@@ -118,19 +118,18 @@ void RoundAll(float* p, int64_t count) {
   if (i < count) StorePart(p + i, RoundBf16(LoadPart(p + i, count - i)), count - i);
 }
 
-/// One panel of A for the tile unit: rows of pairs, rows and slots padded with zeros.
-void PairRows(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, int64_t padded, float* to) {
+/// One panel of A for the tile unit: rows of pairs, `ld` apart, rows and slots padded with zeros.
+void PairRows(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, int64_t padded, float* to, int64_t ld) {
   const int64_t slots = Slots(depth), used = (depth + 1) / 2;
   if (trans) {
     Scratch turned(slots * kColumns);
     PairStraight(A, lda, depth, rows, turned, kColumns, kColumns);
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t s = 0; s < used; ++s) to[r * slots + s] = turned[s * kColumns + r];
+      for (int64_t s = 0; s < used; ++s) to[r * ld + s] = turned[s * kColumns + r];
   } else {
-    for (int64_t r = 0; r < rows; ++r) PairRow(A + r * lda, depth, to + r * slots);
+    for (int64_t r = 0; r < rows; ++r) PairRow(A + r * lda, depth, to + r * ld);
   }
-  for (int64_t r = 0; r < rows; ++r) std::fill(to + r * slots + used, to + (r + 1) * slots, 0.0f);
-  std::fill(to + rows * slots, to + padded * slots, 0.0f);
+  for (int64_t r = 0; r < padded; ++r) std::fill(to + r * ld + (r < rows ? used : 0), to + r * ld + slots, 0.0f);
 }
 
 // ---------------------------------------------------------------- the register tile
@@ -199,22 +198,22 @@ void ScaleMatrix(int64_t m, int64_t n, Addend add, float* C, int64_t ldc) {
 void SetBfloat16(bool on) { bfloat16.store(on); }
 bool Bfloat16() { return bfloat16.load(std::memory_order_relaxed); }
 
-void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to) {
-  const int64_t height = PanelRows(rows), slots = Slots(depth);
+void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at) {
+  const int64_t height = PanelRows(rows);
   const bool paired = Paired(), tiles = OnTiles();
   const int64_t deep = trans && !tiles ? kStretch : depth;
   for (int64_t p = 0; p < depth; p += deep)
     for (int64_t i = 0; i < rows; i += height) {
       const int64_t h = std::min(height, rows - i), some = std::min(deep, depth - p);
       const float* from = trans ? A + p * lda + i : A + i * lda;
-      float* panel = to + i * slots + (paired ? p / 2 : p) * height;
-      if (tiles) PairRows(trans, from, lda, h, depth, (h + 15) / 16 * 16, panel);
+      float* panel = to + i * slots + (at + (paired ? p / 2 : p)) * height;
+      if (tiles) PairRows(trans, from, lda, h, depth, (h + 15) / 16 * 16, to + i * slots + at, slots);
       else if (paired && trans) PairStraight(from, lda, some, h, panel, height, h);
       else if (paired) PairTransposed(from, lda, h, depth, panel, height, h);
       else if (trans) PackStraight(from, lda, some, h, panel, height, h);
       else PackTransposed(from, lda, h, depth, panel, height, h);
+      if (Bfloat16() && !paired) RoundAll(panel, some * height);
     }
-  if (Bfloat16() && !paired) RoundAll(to, (rows + height - 1) / height * height * depth);
 }
 
 void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to) {
@@ -234,8 +233,8 @@ void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t colum
   if (Bfloat16() && !paired) RoundAll(to, (columns + W - 1) / W * W * depth);
 }
 
-void MultiplyPacked(int64_t rows, int64_t columns, int64_t depth, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc) {
-  const int64_t height = PanelRows(rows), slots = Slots(depth);
+void MultiplyPacked(int64_t rows, int64_t columns, int64_t slots, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc) {
+  const int64_t height = PanelRows(rows);
   const bool tiles = OnTiles();
   if (tiles) TilesBegin();
   for (int64_t j = 0; j < columns; j += kColumns) {
@@ -268,9 +267,9 @@ void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float
       PackB(transB, transB ? B + j * ldb + p : B + p * ldb + j, ldb, deep, wide, b);
       for (int64_t i = 0; i < m; i += mc) {
         const int64_t high = std::min(mc, m - i);
-        PackA(transA, transA ? A + p * lda + i : A + i * lda + p, lda, high, deep, a);
+        PackA(transA, transA ? A + p * lda + i : A + i * lda + p, lda, high, deep, a, Slots(deep), 0);
         float* c = C + i * ldc + j;
-        MultiplyPacked(high, wide, deep, alpha, a, b, p == 0 ? Addend{add.beta, add.p + i * add.ld + j, add.ld} : Addend{1.0f, c, ldc}, c, ldc);
+        MultiplyPacked(high, wide, Slots(deep), alpha, a, b, p == 0 ? Addend{add.beta, add.p + i * add.ld + j, add.ld} : Addend{1.0f, c, ldc}, c, ldc);
       }
     }
   }

@@ -56,8 +56,9 @@ inline int64_t PanelRows(int64_t rows) { return OnTiles() ? Even(rows, 32, 16) :
 inline int64_t PackedA(int64_t rows, int64_t depth) { return (rows + PanelRows(rows) - 1) / PanelRows(rows) * PanelRows(rows) * Slots(depth); }
 inline int64_t PackedB(int64_t columns, int64_t depth) { return (columns + W - 1) / W * W * Slots(depth); }
 
-/// Packs op(A)[0:rows, 0:depth] as panels [Slots(depth)][PanelRows(rows)].
-void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to);
+/// Packs op(A)[0:rows, 0:depth] as panels [slots][PanelRows(rows)], into their slots from `at` on; `slots` all told, so that several depths can
+/// lie in one panel.
+void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at);
 /// Packs op(B)[0:depth, 0:columns] as panels [Slots(depth)][kColumns]; the last one is as wide as whole vectors hold it. `columns` not above
 /// kColumns packs a single panel, so panel j of a larger block stands at `j * kColumns * Slots(depth)`.
 void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to);
@@ -69,8 +70,8 @@ struct Addend {
   int64_t ld;
 };
 
-/// C[0:rows, 0:columns] = alpha a b + addend, from packed blocks. The addend may be C itself.
-void MultiplyPacked(int64_t rows, int64_t columns, int64_t depth, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc);
+/// C[0:rows, 0:columns] = alpha a b + addend, from packed blocks of `slots`. The addend may be C itself.
+void MultiplyPacked(int64_t rows, int64_t columns, int64_t slots, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc);
 
 /// Gemm by panels whatever the shape, so that cutting C anywhere gives the same bits.
 void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,

@@ -3,7 +3,7 @@ import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { causalConvSilu } from '../parts/causal_conv';
-import { linear } from '../parts/linear';
+import { linear, splitLinear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
 import { ssdScan } from '../ssd_scan/fused';
 import { step as scanStep } from '../ssd_scan/reference';
@@ -15,9 +15,7 @@ function project(x: Tensor3D, w: Weights, { inner, conv, H }: ReturnType<typeof 
   const parts = [inner, conv, H];
   // What has fewer rows is split: the product of a single token, else the weight.
   if (x.shape[1] === 1) return tf.split(linear(x, w.w_in, w.b_in), parts, 2) as [Tensor3D, Tensor3D, Tensor3D];
-  const columns = tf.split(w.w_in, parts, 1);
-  const biases = w.b_in ? tf.split(w.b_in, parts, 0) : [];
-  return columns.map((column, i) => linear(x, column, biases[i])) as [Tensor3D, Tensor3D, Tensor3D];
+  return splitLinear(x, w.w_in, w.b_in, parts) as [Tensor3D, Tensor3D, Tensor3D];
 }
 
 /** y [B, T, inner] with its gate to the block's output. */

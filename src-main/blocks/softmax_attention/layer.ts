@@ -1,9 +1,9 @@
 // Projections around attention: the whole sequence at once, and token by token from a cache of keys and values.
-import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache, Layer, Weights } from '../define';
 import { append, attendCaches, filled, rotaryNow } from '../parts/decoding';
-import { linear } from '../parts/linear';
+import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { rotaryTables, rotate } from '../parts/rotary';
 import { attend } from './fused';
@@ -14,11 +14,11 @@ import { attend as attendAndSee, attendCached, attendSharpened } from './referen
 function project(x: Tensor3D, w: Weights, options: AttentionOptions) {
   const [B, T, D] = x.shape;
   const { H, Hk, d } = sizes(options, D);
-  const heads = (name: 'q' | 'k' | 'v', count: number) =>
-    tf.reshape(linear(x, w[`w_${name}`], w[`b_${name}`]), [B, T, count, d]) as Tensor4D;
+  const [q, k, v] = linears(x, [w.w_q, w.w_k, w.w_v], [w.b_q, w.b_k, w.b_v]);
+  const heads = (u: Tensor, count: number) => tf.reshape(u, [B, T, count, d]) as Tensor4D;
   const normed = (u: Tensor4D, name: 'q' | 'k') =>
     options.qkNorm ? (rmsNorm(u, w[`${name}_norm`], options.normEps) as Tensor4D) : u;
-  return { q: normed(heads('q', H), 'q'), k: normed(heads('k', Hk), 'k'), v: heads('v', Hk), H, d };
+  return { q: normed(heads(q, H), 'q'), k: normed(heads(k, Hk), 'k'), v: heads(v, Hk), H, d };
 }
 
 /** How scores are made of dot products. */
