@@ -154,7 +154,7 @@ describe.each(natives())('Attention on $isa', (native) => {
     };
     const { o, lse } = native.run(attention, inputs, shapes, { scale: 1, causal: false });
     expect([...o]).toEqual([1, 2, 2, 3]);
-    expect(lse[0]).toBe(90000);
+    expect(lse[0]).toBeCloseTo(90000 / Math.LN2, 1); // float32 leaves 0.01 of it
   });
 
   it('gives the same bits on one thread and on two', () => {

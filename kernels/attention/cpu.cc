@@ -93,7 +93,7 @@ void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool s
   Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ);
   float* gain = s.cap > 0.0f ? x.gain.data() : nullptr;
   if (s.Bent()) Bend(s, t, slope, x.P, gain);
-  Slopes(t, s.Factor(), x.lse, x.delta, x.P, x.dZ, gain);
+  Slopes(t, x.lse, x.delta, x.P, x.dZ, gain);
   const auto queries = [&](int64_t width) { return [&s, &t, width](int64_t s0, int64_t s1) { return t.OverQueries(s.form, s0, s1, width); }; };
   Multiply(s.form, t.keys, s.e, OverQueries(s.form, t, x.P, x.pairs), x.slopes.ForSums(), {dValues + k0 * s.e, s.e}, true, queries(s.e));
   Multiply(s.form, t.keys, s.d, OverQueries(s.form, t, x.dZ, x.pairs), x.queries.ForSums(), {dKeys + k0 * s.d, s.d}, true, queries(s.d));
@@ -115,15 +115,15 @@ void StoreKeys(const Sizes& s, const Target& to, int64_t b, int64_t g, int64_t f
       Add(s.e, dValues + (p * s.S + at) * s.e, dv);
     }
     if (!shared) {
-      TurnRow(s, s.d, at, s.scale, -1.0f, sum, dOwn);
+      TurnRow(s, s.d, at, s.KeyScale(), -1.0f, sum, dOwn);
       continue;
     }
     for (int64_t j = 0; j < like.ownWidth; j += W) {
       const int64_t left = like.ownWidth - j;
-      const F own = F(s.scale) * LoadUpTo(sum + j, left);
+      const F own = F(s.KeyScale()) * LoadUpTo(sum + j, left);
       StoreUpTo(dOwn + j, to.overlaid ? LoadUpTo(dOwn + j, left) + own : own, left);
     }
-    TurnRow(s, like.sharedWidth, at, s.scale, -1.0f, sum + like.ownWidth, shared + at * like.sharedWidth);
+    TurnRow(s, like.sharedWidth, at, s.KeyScale(), -1.0f, sum + like.ownWidth, shared + at * like.sharedWidth);
   }
 }
 
@@ -135,7 +135,7 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
   for (int64_t i = 0; i < rows; ++i) Copy(s.e, dO + (at + i * s.H) * s.e, x.slopes.Row(i));
   for (int64_t i = 0; i < kTile; ++i) {
     const float *os = o + (at + i * s.H) * s.e, *gs = x.slopes.Row(i);
-    x.lse[i] = i < rows ? lse[line + i] * kLog2e : 0.0f;
+    x.lse[i] = i < rows ? lse[line + i] : 0.0f;
     x.delta[i] = i < rows ? SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(os + j, left) * LoadUpTo(gs + j, left); }) : 0.0f;
   }
   if (deltas) std::copy_n(x.delta.data(), rows, deltas + line);
@@ -146,14 +146,14 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
   for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq + i * s.d, dq + (at + i * s.H) * s.d);
 }
 
-/// A sink has a share and no value: its exponent's slope is -share · delta, share = e^(sink - lse).
+/// A sink has a share and no value: its exponent's slope is -share · delta, share = 2^(sink - lse).
 void SinksBackward(const Sizes& s, const float* sinks, const float* lse, const float* deltas, float* dSinks) {
   for (int64_t h = 0; h < s.H; ++h) {
     dSinks[h] = 0.0f;
     for (int64_t b = 0; sinks && b < s.B; ++b) {
       const int64_t line = (b * s.H + h) * s.T;
       dSinks[h] -= SumOver(s.T, [&](int64_t j, int64_t left) {
-        const F share = Exp2(Min(F(0.0f), (F(sinks[h]) - LoadUpTo(lse + line + j, left)) * F(kLog2e)));
+        const F share = Exp2(Min(F(0.0f), F(sinks[h] * kLog2e) - LoadUpTo(lse + line + j, left)));
         return share * LoadUpTo(deltas + line + j, left);
       });
     }

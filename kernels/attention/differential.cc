@@ -110,8 +110,8 @@ float LoadSlopes(const Differential& s, int64_t rows, int64_t b, int64_t t0, int
     }
     x.delta0[i] = SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(to + j, left) * LoadUpTo(a + j, left); });
     x.delta1[i] = SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(to + j, left) * LoadUpTo(z + j, left); });
-    x.lse0[i] = lse[s.Line(b, h, 0) + t0 + i] * kLog2e;
-    x.lse1[i] = lse[s.Line(b, h, 1) + t0 + i] * kLog2e;
+    x.lse0[i] = lse[s.Line(b, h, 0) + t0 + i];
+    x.lse1[i] = lse[s.Line(b, h, 1) + t0 + i];
     drest += x.delta1[i];
   }
   x.slopes.Finish(rows, true);
@@ -128,8 +128,8 @@ void PairBackward(const Differential& s, const Pair& t, int64_t k0, bool start, 
     Bend(s, t, 0.0f, x.P0, nullptr);
     Bend(s, t, 0.0f, x.P1, nullptr);
   }
-  Slopes(t, s.Factor(), x.lse0, x.delta0, x.P0, x.dZ0, nullptr);
-  Slopes(t, s.Factor(), x.lse1, x.delta1, x.P1, x.dZ1, nullptr);
+  Slopes(t, x.lse0, x.delta0, x.P0, x.dZ0, nullptr);
+  Slopes(t, x.lse1, x.delta1, x.P1, x.dZ1, nullptr);
   // The values were read by P0 - λ P1, and the second map's exponents count -λ times.
   const F minus(s.rest - 1.0f);
   for (int64_t i = 0; i < t.keys * kTile; i += W) {
@@ -163,7 +163,7 @@ void DifferentialAttentionGrad(const Call& c) {
       for (const int map : {0, 1}) {
         Copy(s.d, keys + (map * s.S + at) * s.d, sum);
         for (int64_t p = 1; p < parts; ++p) Add(s.d, keys + p * perKeys + (map * s.S + at) * s.d, sum);
-        TurnRow(s, s.d, at, s.scale, -1.0f, sum, dk + ((b * s.S + at) * 2 * s.Hk + 2 * g + map) * s.d);
+        TurnRow(s, s.d, at, s.KeyScale(), -1.0f, sum, dk + ((b * s.S + at) * 2 * s.Hk + 2 * g + map) * s.d);
       }
     }
   };

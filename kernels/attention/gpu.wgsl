@@ -48,6 +48,7 @@ const kTile = 32u;
 const kPitch = 33u; // of a row in workgroup memory: neighbours in a column fall into different banks
 const kWidth = 128u; // channels that a workgroup sums into
 const kLowest = -3.0e38;
+const kLog2e = 1.4426950408889634;
 
 var<workgroup> left: array<f32, 1056>; // [tile, channel]
 var<workgroup> right: array<f32, 1056>;
@@ -230,13 +231,13 @@ fn distances(lane: u32, t0: u32, s0: u32) -> vec4<f32> {
 fn bent(z: vec4<f32>) -> vec4<f32> {
   return tanh(clamp(z / call.cap, vec4<f32>(-15.0), vec4<f32>(15.0)));
 }
-// Scores to exponents.
+// Scores to exponents to the base 2.
 fn exponents(z: vec4<f32>, lane: u32, h: u32, t0: u32, s0: u32) -> vec4<f32> {
   var y = z;
   if (call.cap > 0.0) {
     y = call.cap * bent(z);
   }
-  return y - fall(h) * distances(lane, t0, s0);
+  return (y - fall(h) * distances(lane, t0, s0)) * kLog2e;
 }
 // Slopes of the bent scores.
 fn gains(z: vec4<f32>) -> vec4<f32> {
@@ -311,7 +312,7 @@ fn forward(
   var most = vec2<f32>(kLowest);
   var total = vec2<f32>(0.0);
   if (call.sunk != 0u) {
-    most = vec2<f32>(sinks[task.h]);
+    most = vec2<f32>(sinks[task.h] * kLog2e);
     total = vec2<f32>(1.0);
   }
   for (var s0 = first_key(task.t0); s0 < past_keys(task.t0); s0 += kTile) {
@@ -325,8 +326,8 @@ fn forward(
       higher = max(higher, vec2<f32>(shares[ty * kPitch + s], shares[(ty + 16u) * kPitch + s]));
     }
     workgroupBarrier();
-    keep(lane, select(vec4<f32>(0.0), exp(min(z - higher.xxyy, vec4<f32>(0.0))), seen));
-    let shrink = exp(most - higher);
+    keep(lane, select(vec4<f32>(0.0), exp2(min(z - higher.xxyy, vec4<f32>(0.0))), seen));
+    let shrink = exp2(most - higher);
     most = higher;
     total *= shrink;
     for (var i = 0u; i < 8u; i++) {
@@ -364,7 +365,7 @@ fn forward(
         }
       }
       if (tx == 0u && task.c0 == 0u) {
-        lse_out[(task.b * call.H + task.h) * call.T + t] = select(0.0, most[r] + log(total[r]), total[r] > 0.0);
+        lse_out[(task.b * call.H + task.h) * call.T + t] = select(0.0, most[r] + log2(total[r]), total[r] > 0.0);
       }
     }
   }
@@ -419,7 +420,7 @@ fn backward_queries(
     let score = scores(lane, task.b, task.h, task.g, task.t0, s0);
     let z = exponents(score, lane, task.h, task.t0, s0);
     let slope = share_slopes(lane, task.b, task.h, task.g, task.t0, s0);
-    let share = exp(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0)));
+    let share = exp2(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0)));
     let pull = share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score);
     keep(lane, select(vec4<f32>(0.0), pull, mask(lane, task.t0, s0)));
     workgroupBarrier();
@@ -497,7 +498,7 @@ fn backward_keys(
       let first = known(b, h, t0 + ty);
       let second = known(b, h, t0 + ty + 16u);
       let seen = mask(lane, t0, s0);
-      let share = select(vec4<f32>(0.0), exp(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0))), seen);
+      let share = select(vec4<f32>(0.0), exp2(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0))), seen);
       keep(lane, share);
       workgroupBarrier();
       for (var i = 0u; i < 4u; i++) {
@@ -594,7 +595,7 @@ fn unturn_keys(
   dk[i] = u;
 }
 
-// dsink = -Σ e^(sink - lse) delta over rows and queries, one workgroup a head.
+// dsink = -Σ 2^(sink - lse) delta over rows and queries, one workgroup a head.
 @compute @workgroup_size(64)
 fn sink_slopes(
   @builtin(local_invocation_index) lane: u32,
@@ -606,7 +607,7 @@ fn sink_slopes(
   if (call.sunk != 0u && h < call.H) {
     for (var i = lane; i < call.B * call.T; i += 64u) {
       let row = (i / call.T * call.H + h) * call.T + i % call.T;
-      sum -= exp(min(0.0, sinks[h] - lse[row])) * delta[row];
+      sum -= exp2(min(0.0, sinks[h] * kLog2e - lse[row])) * delta[row];
     }
   }
   let whole = sum64(lane, sum);

@@ -22,8 +22,8 @@ const ints = ({ q, k, v, cos, sinks }: Shapes, attrs: Attrs) => [
 const floats = (attrs: Attrs) => [Number(attrs.scale), Number(attrs.softCap ?? 0)];
 
 /**
- * q [B, T, H, d], k [B, S, Hk, d], v [B, S, Hk, e] to o [B, T, H, e] and lse [B, H, T], the logarithm of each row's sum of exponentials (0 where
- * a row sees nothing; its o is 0 too). Query head h reads key head floor(h · Hk / H). o[t] = Σ_s softmax_s(z[t,s]) v[s], z = scale · q[t]·k[s].
+ * q [B, T, H, d], k [B, S, Hk, d], v [B, S, Hk, e] to o [B, T, H, e] and lse [B, H, T], the logarithm to the base 2 of each row's sum of
+ * exponentials (0 where a row sees nothing; its o is 0 too). Query head h reads key head floor(h · Hk / H). o[t] = Σ_s softmax_s(z[t,s]) v[s], z = scale · q[t]·k[s].
  * Query t stands at place p = t + S - T. Attributes:
  * - `scale`, usually 1/sqrt(d);
  * - `causal`: it sees keys s <= p; `strict`, with causal: only s < p;

@@ -84,7 +84,7 @@ const attend: Plain = (inputs, shapes, attrs) => {
   const o = new Float64Array(B * T * H * e);
   const lse = new Float64Array(B * H * T);
   eachRow(turned(inputs, shapes), shapes, attrs, (row) => {
-    lse[row.line] = row.lse;
+    lse[row.line] = row.lse / Math.LN2;
     for (const { a, v } of row.keys) for (let c = 0; c < e; c++) o[row.o + c] += a * inputs.v[v + c];
   });
   return { o, lse };

@@ -2,7 +2,8 @@
 //
 // A tile of scores lies transposed, P[s][i] with the queries i in the vector: row sums and maxima over keys are then plain vector sums, keys
 // and values are read where they are, one number at a time, and only the queries (and do, in the gradient) are turned over once a tile.
-// Exponents are kept to the base 2: one multiplication less an entry.
+// Exponents are to the base 2, the factor being in the queries: one multiplication less an entry. A score and the maximum or log-sum that is taken
+// from it come of the same rounded numbers, so that their difference is exact where scores are huge.
 #ifndef LAB_ATTENTION_TILES_H
 #define LAB_ATTENTION_TILES_H
 
@@ -71,10 +72,12 @@ struct Sizes {
   int64_t Shift() const { return S - T; }
   int64_t FirstKey(int64_t place) const { return std::max<int64_t>(0, place + behind) / 2 * 2; }  // even, for pairs of keys
   int64_t PastKey(int64_t place) const { return std::max<int64_t>(0, std::min(S, place + ahead + 1)); }
-  /// Scores are bent, biased or of negative scale: they are made into exponents before their softmax.
-  bool Bent() const { return cap > 0.0f || alibi || scale <= 0.0f; }
-  /// What a score is multiplied by to be an exponent to the base 2.
-  float Factor() const { return Bent() ? 1.0f : scale * kLog2e; }
+  /// Products become exponents in a pass of their own: they are bent or biased, or the queries must be rounded as they are.
+  bool Bent() const { return cap > 0.0f || alibi || form.pairs || form.round; }
+  /// What queries are multiplied by before they meet keys.
+  float QueryScale() const { return Bent() ? 1.0f : scale * kLog2e; }
+  /// What sums of slopes times queries are multiplied by to be the gradient of keys.
+  float KeyScale() const { return Bent() ? scale : kLn2; }
   /// How much a score falls with each token of distance (arXiv 2108.12409), for any number of heads.
   float Slope(int64_t h) const {
     if (!alibi) return 0.0f;
@@ -212,9 +215,9 @@ class Queries {
   Scratch rows_, pairs_, across_;
 };
 
-/// Queries q0 .. q0+rows-1 of a head, turned. `q` is the first one's row; they lie `token` apart.
+/// Queries q0 .. q0+rows-1 of a head, turned and scaled. `q` is the first one's row; they lie `token` apart.
 inline void LoadQueries(const Sizes& s, int64_t rows, int64_t q0, const float* q, int64_t token, bool forSums, Queries& to) {
-  for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, q0 + i + s.Shift(), 1.0f, 1.0f, q + i * token, to.Row(i));
+  for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, q0 + i + s.Shift(), s.QueryScale(), 1.0f, q + i * token, to.Row(i));
   to.Finish(rows, forSums);
 }
 
@@ -301,14 +304,14 @@ inline void Bend(const Sizes& s, const Pair& t, float slope, float* P, float* ga
 /// Takes the exponents of N vectors of queries, keys from .. past-1, to their powers, and keeps each query's running maximum and sum; factor[i] is
 /// what earlier sums shrink by.
 template <int N>
-void SoftmaxColumns(int64_t from, int64_t past, float c, float* P, float* most, float* sum, float* factor) {
+void SoftmaxColumns(int64_t from, int64_t past, float* P, float* most, float* sum, float* factor) {
   F top[N], m[N], l[N];
   for (int a = 0; a < N; ++a) top[a] = F(-std::numeric_limits<float>::infinity());
   for (int64_t s = from; s < past; ++s)
     for (int a = 0; a < N; ++a) top[a] = Max(top[a], Load(P + s * kTile + a * W));
   for (int a = 0; a < N; ++a) {
     const F before = Load(most + a * W);
-    m[a] = Max(before, top[a] * F(c));
+    m[a] = Max(before, top[a]);
     const F shrink = Exp2(before - m[a]);
     Store(factor + a * W, shrink);
     Store(most + a * W, m[a]);
@@ -317,21 +320,21 @@ void SoftmaxColumns(int64_t from, int64_t past, float c, float* P, float* most, 
   for (int64_t s = from; s < past; ++s)
     for (int a = 0; a < N; ++a) {
       float* p = P + s * kTile + a * W;
-      const F e = Exp2(Fma(Load(p), F(c), Neg(m[a])));
+      const F e = Exp2(Load(p) - m[a]);
       Store(p, e);
       l[a] += e;
     }
   for (int a = 0; a < N; ++a) Store(sum + a * W, l[a]);
 }
 
-inline void OnlineSoftmax(const Pair& t, float c, float* P, float* most, float* sum, float* factor) {
+inline void OnlineSoftmax(const Pair& t, float* P, float* most, float* sum, float* factor) {
   if (!t.Masked() && t.Vectors() == kVectors) {
-    for (int v = 0; v < kVectors; v += kAtOnce) SoftmaxColumns<kAtOnce>(0, t.keys, c, P + v * W, most + v * W, sum + v * W, factor + v * W);
+    for (int v = 0; v < kVectors; v += kAtOnce) SoftmaxColumns<kAtOnce>(0, t.keys, P + v * W, most + v * W, sum + v * W, factor + v * W);
     return;
   }
   for (int64_t v = 0; v < t.Vectors(); ++v) {
     MaskOut(t, v, P);
-    SoftmaxColumns<1>(t.From(v), t.Past(v), c, P + v * W, most + v * W, sum + v * W, factor + v * W);
+    SoftmaxColumns<1>(t.From(v), t.Past(v), P + v * W, most + v * W, sum + v * W, factor + v * W);
     ZeroMargin(t, v, P);
   }
 }
@@ -374,7 +377,7 @@ inline void AttendTile(const Sizes& s, int64_t rows, int64_t place, int64_t lo, 
     const Pair t(s, rows, place, k0, hi);
     Scores(s.form, t, s.d, keys.Left(k0 - first), x.queries.Across(), x.P);
     if (s.Bent()) Bend(s, t, slope, x.P, nullptr);
-    OnlineSoftmax(t, s.Factor(), x.P, x.most, x.sum, x.factor);
+    OnlineSoftmax(t, x.P, x.most, x.sum, x.factor);
     if (k0 > lo)
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < s.e; j += W)
@@ -384,36 +387,36 @@ inline void AttendTile(const Sizes& s, int64_t rows, int64_t place, int64_t lo, 
   }
 }
 
-/// The logarithm of a row's sum; 0 where it is empty.
-inline float LogSum(float most, float sum) { return sum > 0.0f ? most * kLn2 + std::log(sum) : sum; }
+/// The logarithm to the base 2 of a row's sum; 0 where it is empty.
+inline float LogSum(float most, float sum) { return sum > 0.0f ? most + std::log2(sum) : sum; }
 
 // ---------------------------------------------------------------- gradient
 
 /// Makes powers from the scores in P with the saved sums, and from the slopes of the shares in dZ those of the exponents:
-/// p = 2^(score - lse), dz = p (dZ - delta). lse is to the base 2. `gain` holds the slopes of bent scores, or null.
+/// p = 2^(score - lse), dz = p (dZ - delta). `gain` holds the slopes of bent scores, or null.
 template <int N>
-void SlopeColumns(int64_t from, int64_t past, float c, const float* lse, const float* delta, float* P, float* dZ, const float* gain) {
+void SlopeColumns(int64_t from, int64_t past, const float* lse, const float* delta, float* P, float* dZ, const float* gain) {
   F l[N], d[N];
-  for (int a = 0; a < N; ++a) l[a] = Neg(Load(lse + a * W)), d[a] = Load(delta + a * W);
+  for (int a = 0; a < N; ++a) l[a] = Load(lse + a * W), d[a] = Load(delta + a * W);
   for (int64_t s = from; s < past; ++s)
     for (int a = 0; a < N; ++a) {
       float *p = P + s * kTile + a * W, *z = dZ + s * kTile + a * W;
-      const F e = Exp2(Fma(Load(p), F(c), l[a]));
+      const F e = Exp2(Load(p) - l[a]);
       Store(p, e);
       const F slope = e * (Load(z) - d[a]);
       Store(z, gain ? slope * Load(gain + s * kTile + a * W) : slope);
     }
 }
 
-inline void Slopes(const Pair& t, float c, const float* lse, const float* delta, float* P, float* dZ, const float* gain) {
+inline void Slopes(const Pair& t, const float* lse, const float* delta, float* P, float* dZ, const float* gain) {
   if (!t.Masked() && t.Vectors() == kVectors) {
     for (int v = 0; v < kVectors; v += kAtOnce)
-      SlopeColumns<kAtOnce>(0, t.keys, c, lse + v * W, delta + v * W, P + v * W, dZ + v * W, gain ? gain + v * W : nullptr);
+      SlopeColumns<kAtOnce>(0, t.keys, lse + v * W, delta + v * W, P + v * W, dZ + v * W, gain ? gain + v * W : nullptr);
     return;
   }
   for (int64_t v = 0; v < t.Vectors(); ++v) {
     MaskOut(t, v, P);
-    SlopeColumns<1>(t.From(v), t.Past(v), c, lse + v * W, delta + v * W, P + v * W, dZ + v * W, gain ? gain + v * W : nullptr);
+    SlopeColumns<1>(t.From(v), t.Past(v), lse + v * W, delta + v * W, P + v * W, dZ + v * W, gain ? gain + v * W : nullptr);
     ZeroMargin(t, v, P);
     ZeroMargin(t, v, dZ);
   }

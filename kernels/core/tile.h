@@ -3,7 +3,6 @@
 #define LAB_TILE_H
 
 #include "lab.h"
-#include "pairs.h"
 
 namespace lab {
 
@@ -35,70 +34,19 @@ constexpr int kStripVectors = 2;
 constexpr int kStripRows[kStripVectors] = {12, 6};
 #endif
 
-// The sums must become registers, so these loops have to vanish at any optimisation level.
+// For loops over registers, which have to vanish at any optimisation level.
 #if defined(__GNUC__)
 #define LAB_UNROLL _Pragma("GCC unroll 16")
 #else
 #define LAB_UNROLL
 #endif
 
-/// R rows and V vectors of C (+)= A B. `last` lanes of the last vector count; Part says that this is less than W. With Pairs the numbers of A and B
-/// are pairs of bfloat16, neighbours along k.
-template <int R, int V, bool Part, bool Pairs>
-void Strip(int64_t k, Factor a, Rows b, Out c, int64_t last, bool add) {
-  F sum[R][V];
-  LAB_UNROLL for (int r = 0; r < R; ++r)
-    LAB_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = F(0.0f);
-  const float* ap = a.p;
-  const float* bp = b.p;
-  for (int64_t i = 0; i < k; ++i, ap += a.step, bp += b.ld) {
-    F bv[V];
-    LAB_UNROLL for (int v = 0; v < V; ++v) bv[v] = Part && v == V - 1 ? LoadPart(bp + v * W, last) : Load(bp + v * W);
-    LAB_UNROLL for (int r = 0; r < R; ++r) {
-      const F av(ap[r * a.row]);
-      LAB_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = Pairs ? DotPairs(av, bv[v], sum[r][v]) : Fma(av, bv[v], sum[r][v]);
-    }
-  }
-  LAB_UNROLL for (int r = 0; r < R; ++r) {
-    float* cp = c.p + r * c.ld;
-    LAB_UNROLL for (int v = 0; v < V; ++v) {
-      if (Part && v == V - 1)
-        StorePart(cp + v * W, add ? LoadPart(cp + v * W, last) + sum[r][v] : sum[r][v], last);
-      else
-        Store(cp + v * W, add ? Load(cp + v * W) + sum[r][v] : sum[r][v]);
-    }
-  }
-}
-
+/// R rows and V vectors of C (+)= A B. `last` lanes of the last vector count.
 using StripFunction = void (*)(int64_t k, Factor a, Rows b, Out c, int64_t last, bool add);
 
-/// The strip of `rows` rows and V vectors, found by counting down from R.
-template <int R, int V, bool Part, bool Pairs>
-LAB_INLINE StripFunction StripOf(int64_t rows) {
-  if constexpr (R == 0) {
-    return nullptr;
-  } else {
-    return rows == R ? Strip<R, V, Part, Pairs> : StripOf<R - 1, V, Part, Pairs>(rows);
-  }
-}
-template <int V, bool Pairs>
-LAB_INLINE StripFunction StripOf(int64_t rows, bool part) {
-  constexpr int most = kStripRows[V - 1];
-  return part ? StripOf<most, V, true, Pairs>(rows) : StripOf<most, V, false, Pairs>(rows);
-}
-template <bool Pairs>
-inline StripFunction StripOf(int64_t rows, int64_t vectors, bool part) {
-  switch (vectors) {
-    case 1: return StripOf<1, Pairs>(rows, part);
-#if LAB_AVX512 || LAB_NEON
-    case 2: return StripOf<2, Pairs>(rows, part);
-    case 3: return StripOf<3, Pairs>(rows, part);
-    default: return StripOf<4, Pairs>(rows, part);
-#else
-    default: return StripOf<2, Pairs>(rows, part);
-#endif
-  }
-}
+/// The strip of `rows` rows (up to kStripRows[vectors - 1]) and `vectors` vectors; `part`: the last one is not full. With `pairs` the numbers of A and
+/// B are pairs of bfloat16, neighbours along k. In strips.cc, so that the many strips are compiled once.
+StripFunction StripOf(int64_t rows, int64_t vectors, bool part, bool pairs);
 
 /// C [m, n] = A B, or C += A B with `add`, on the calling thread. `span(i0, i1)` tells for rows i0 <= i < i1 which k and columns matter; columns
 /// outside of it are neither read nor written. With Pairs k counts pairs of bfloat16.
@@ -116,7 +64,7 @@ void Product(int64_t m, int64_t n, Factor a, Rows b, Out c, bool add, SpanOf&& s
       const int64_t left = s.j1 - j, vectorsLeft = (left + W - 1) / W, strips = (vectorsLeft + kStripVectors - 1) / kStripVectors;
       const int64_t wide = (vectorsLeft + strips - 1) / strips;
       const int64_t last = left >= wide * W ? W : left - (wide - 1) * W;
-      StripOf<Pairs>(height, wide, last < W)(k, {a.p + i * a.row + s.k0 * a.step, a.row, a.step}, {b.p + s.k0 * b.ld + j, b.ld},
+      StripOf(height, wide, last < W, Pairs)(k, {a.p + i * a.row + s.k0 * a.step, a.row, a.step}, {b.p + s.k0 * b.ld + j, b.ld},
                                       {c.p + i * c.ld + j, c.ld}, last, add);
       j += wide * W;
     }

@@ -57,8 +57,8 @@ export default defineBlock({
     const { H, Hk, d } = sizes(o, D);
     const pairs = o.causal ? (T * (T + 1)) / 2 : T * T;
     const forwardFlops = 8 * T * D * d * (H + Hk) + 8 * pairs * H * d;
-    // Kept: the input, q, k, v, what each map reads of the values with a log-sum-exp a row, the difference before and after its norm.
-    const saved = D + 2 * H * d + 4 * Hk * d + 2 * (2 * H * d + H) + 4 * H * d + H;
+    // Kept: the input, q, k, v, what each map reads of the values with a log-sum-exp a row, and the normed difference.
+    const saved = D + 2 * H * d + 4 * Hk * d + 2 * (2 * H * d + H) + 2 * H * d;
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * saved };
   },
   layer,

@@ -12,11 +12,8 @@ import { attend as attendAndSee, attendCached, lambdaOf } from './reference';
 
 const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: DifferentialOptions) => ({ theta, fraction });
 
-/** o [B, T, H, 2d], each head normed, times 1 − λ_init (the constant, not λ), through w_o to [B, T, D]. */
-function finish(o: Tensor, w: Weights, start: number, B: number, T: number, epsilon: number): Tensor3D {
-  const scaled = tf.mul(w.head_norm, 1 - start); // the constant goes with the 2d weights of the norm
-  return linear(tf.reshape(rmsNorm(o, scaled, epsilon), [B, T, -1]), w.w_o) as Tensor3D;
-}
+/** The norm of each head, times 1 − λ_init (the constant, not λ), which goes with its 2d weights. */
+const normOf = (w: Weights, start: number, epsilon: number) => ({ weight: tf.mul(w.head_norm, 1 - start), epsilon });
 
 /** λ_init and λ of the layer. */
 function lambdas(w: Weights, options: DifferentialOptions) {
@@ -29,15 +26,9 @@ export const layer: Layer<DifferentialOptions> = {
     const [B, T, D] = x.shape;
     const { H, Hk, d } = sizes(options, D);
     const { start, lambda } = lambdas(w, options);
-    /** Both components [B, T, heads, d] of columns (2h + c)·d + i. */
-    const components = (u: Tensor, heads: number): [Tensor4D, Tensor4D] => {
-      const both = tf.reshape(u, [B, T, heads, 2 * d]);
-      const one = (c: number) => tf.slice(both, [0, 0, 0, c * d], [B, T, heads, d]) as Tensor4D;
-      return [one(0), one(1)];
-    };
     const heads = {
-      q: components(linear(x, w.w_q), H),
-      k: components(linear(x, w.w_k), Hk),
+      q: tf.reshape(linear(x, w.w_q), [B, T, 2 * H, d]) as Tensor4D,
+      k: tf.reshape(linear(x, w.w_k), [B, T, 2 * Hk, d]) as Tensor4D,
       v: tf.reshape(linear(x, w.w_v), [B, T, Hk, 2 * d]) as Tensor4D,
       ...rotaryTables(0, T, d, rotary(options)),
     };
@@ -46,7 +37,8 @@ export const layer: Layer<DifferentialOptions> = {
       extra('lambda', tf.reshape(lambda.lambda, [1]));
       attendAndSee(heads, lambda, attributes, extra); // the kernel keeps no map
     }
-    return finish(attend(heads, lambda, attributes), w, start, B, T, options.normEps);
+    const y = attend(heads, lambda, normOf(w, start, options.normEps), attributes);
+    return linear(tf.reshape(y, [B, T, 2 * H * d]), w.w_o) as Tensor3D;
   },
 
   begin: () => ({}),
@@ -68,6 +60,8 @@ export const layer: Layer<DifferentialOptions> = {
     const v = append(context, 'v_cache', state.v_cache, values);
     const query = tf.reshape(turned(linear(x, w.w_q), H), [B, H, 2, d]) as Tensor4D;
     const o = attendCached(query, k, v, lambda, 1 / Math.sqrt(d));
-    return { y: finish(o, w, start, B, 1, options.normEps), state: { k_cache: k.rows, v_cache: v.rows } };
+    const { weight, epsilon } = normOf(w, start, options.normEps);
+    const normed = tf.reshape(rmsNorm(tf.reshape(o, [B, H, 2 * d]), weight, epsilon), [B, 1, 2 * H * d]);
+    return { y: linear(normed, w.w_o) as Tensor3D, state: { k_cache: k.rows, v_cache: v.rows } };
   },
 };

@@ -30,17 +30,24 @@ export function lambdaOf(w: Weights, start: number): Lambda {
 export const differ = (first: Tensor, second: Tensor, { rest }: Lambda): Tensor =>
   tf.add(tf.sub(first, second), tf.mul(second, rest));
 
-/** Both components of queries and keys, and the values that they share; nothing has turned yet. */
+/** Both components of queries and keys, and the values that they share, as the projections leave them; nothing has turned yet. */
 export interface Heads {
-  /** [B, T, H, d] each */
-  q: readonly [Tensor4D, Tensor4D];
-  /** [B, T, Hk, d] each */
-  k: readonly [Tensor4D, Tensor4D];
+  /** [B, T, 2H, d]: row 2h + c is component c of head h */
+  q: Tensor4D;
+  /** [B, T, 2·Hk, d] */
+  k: Tensor4D;
   /** [B, T, Hk, 2d] */
   v: Tensor4D;
   /** [T, d/2], together with sin; neither: nothing turns. */
   cos?: Tensor;
   sin?: Tensor;
+}
+
+/** Component c of u [B, T, 2·heads, d]: [B, T, heads, d]. */
+export function component(u: Tensor4D, c: 0 | 1): Tensor4D {
+  const [B, T, both, d] = u.shape;
+  const pairs = tf.reshape(u, [B, T, both / 2, 2 * d]);
+  return tf.slice(pairs, [0, 0, 0, c * d], [B, T, both / 2, d]) as Tensor4D;
 }
 
 /** o [B, T, H, 2d] = (A_0 − λ A_1) v; query head h reads key head floor(h·Hk/H). `saw` takes A_0 − λ A_1 [B, H, T, T]. */
@@ -50,7 +57,8 @@ export function attend(
   { causal, scale }: Attributes,
   saw?: (name: 'attn_diff', value: Tensor) => void,
 ): Tensor4D {
-  const [B, T, H, d] = q[0].shape;
+  const [B, T, both, d] = q.shape;
+  const H = both / 2;
   const [, , Hk, e] = v.shape;
   const share = H / Hk; // query heads that read one key head: neighbours
   const hidden = Float32Array.from({ length: T * T }, (_, i) => (i % T > Math.floor(i / T) ? HIDDEN : 0));
@@ -58,8 +66,8 @@ export function attend(
   const turn = (u: Tensor4D) => (cos && sin ? rotate(u, cos, sin) : u);
   const map = (c: 0 | 1) => {
     // Queries of one key head stand below each other, so that one product serves them all.
-    const rows = tf.transpose(tf.reshape(turn(q[c]), [B, T, Hk, share, d]), [0, 2, 3, 1, 4]);
-    const keys = tf.transpose(turn(k[c]), [0, 2, 1, 3]);
+    const rows = tf.transpose(tf.reshape(turn(component(q, c)), [B, T, Hk, share, d]), [0, 2, 3, 1, 4]);
+    const keys = tf.transpose(turn(component(k, c)), [0, 2, 1, 3]);
     const flat = (u: Tensor, n: number) => tf.reshape(u, [B * Hk, n, d]) as Tensor3D;
     const products = tf.matMul(flat(rows, share * T), flat(keys, T), false, true);
     const scores = tf.reshape(tf.mul(products, scale), [B * H, T, T]);

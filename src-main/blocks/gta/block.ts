@@ -54,8 +54,8 @@ export default defineBlock({
     const { H, Hk, d, dR } = sizes(o, D);
     const pairs = o.causal ? (T * (T + 1)) / 2 : T * T;
     const forwardFlops = 2 * T * D * (2 * H * d + Hk * d + dR) + 4 * pairs * H * d;
-    // Kept: the input, q, the tied states, the keys made of them, the output of the heads, and a log-sum-exp a row.
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * H * d + 2 * Hk * d + H) };
+    // Kept: the input, q, the tied states, the rotary key, the output of the heads, and a log-sum-exp a row.
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * H * d + Hk * d + dR + H) };
   },
   layer,
   golden(given) {

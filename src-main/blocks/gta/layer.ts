@@ -3,32 +3,30 @@ import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
 import { append, rotaryNow } from '../parts/decoding';
-import { type Tables, turnTail } from '../parts/decoupled';
+import { attendDecoupled, turnTail } from '../parts/decoupled';
 import { linear } from '../parts/linear';
 import { rotaryTables } from '../parts/rotary';
 import { type GtaOptions, sizes } from './options';
-import { attendTied, attendTiedCached } from './reference';
+import { attendTiedCached } from './reference';
 
-const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: GtaOptions) => ({ theta, fraction });
-
-/** Queries [B, T, H, d] and rotary key [B, T, 1, dR], both turned, and tied states [B, T, Hk, d], which never turn. */
-function project(x: Tensor3D, w: Weights, options: GtaOptions, tables: Tables) {
+/** Queries [B, T, H, d] and rotary key [B, T, dR], neither turned, and tied states [B, T, Hk, d], which never turn. */
+function project(x: Tensor3D, w: Weights, options: GtaOptions) {
   const [B, T, D] = x.shape;
-  const { H, Hk, d, dR } = sizes(options, D);
+  const { H, Hk, d } = sizes(options, D);
   return {
-    q: turnTail(tf.reshape(linear(x, w.w_q), [B, T, H, d]) as Tensor4D, dR, tables),
-    s: tf.reshape(linear(x, w.w_kv), [B, T, Hk, d]) as Tensor4D,
-    shared: turnTail(tf.reshape(linear(x, w.w_kr, w.b_kr), [B, T, 1, dR]) as Tensor4D, dR, tables),
-    scale: 1 / Math.sqrt(d),
+    q: tf.reshape(linear(x, w.w_q), [B, T, H, d]) as Tensor4D,
+    kv: tf.reshape(linear(x, w.w_kv), [B, T, Hk, d]) as Tensor4D,
+    shared: linear(x, w.w_kr, w.b_kr) as Tensor3D,
   };
 }
+const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: GtaOptions) => ({ theta, fraction });
 
 export const layer: Layer<GtaOptions> = {
   forward(x, w, { options, extra }) {
     const [B, T, D] = x.shape;
-    const tables = rotaryTables(0, T, sizes(options, D).dR, rotary(options));
-    const { scale, ...heads } = project(x, w, options, tables);
-    const o = attendTied(heads, { causal: options.causal, scale }, extra);
+    const { d, dR } = sizes(options, D);
+    const heads = { ...project(x, w, options), ...rotaryTables(0, T, dR, rotary(options)) };
+    const o = attendDecoupled(heads, { causal: options.causal, scale: 1 / Math.sqrt(d), valueAt: 0 }, extra);
     return linear(tf.reshape(o, [B, T, -1]), w.w_o) as Tensor3D;
   },
 
@@ -38,11 +36,14 @@ export const layer: Layer<GtaOptions> = {
     const { options } = context;
     const [B, , D] = x.shape;
     const { H, Hk, d, dR } = sizes(options, D);
-    const { q, s, shared, scale } = project(x, w, options, rotaryNow(context, dR, rotary(options)));
-    const kv = append(context, 'kv_cache', state.kv_cache, tf.reshape(s, [B, Hk, 1, d]));
-    const turned = append(context, 'k_rope', state.k_rope, tf.reshape(shared, [B, 1, dR]));
-    const o = attendTiedCached(tf.reshape(q, [B, H, d]) as Tensor3D, { s: kv, shared: turned }, scale);
-    const next = { kv_cache: kv.rows, k_rope: turned.rows };
+    const { q, kv, shared } = project(x, w, options);
+    const tables = rotaryNow(context, dR, rotary(options));
+    const turned = turnTail(tf.reshape(shared, [B, 1, 1, dR]) as Tensor4D, dR, tables);
+    const kvCache = append(context, 'kv_cache', state.kv_cache, tf.reshape(kv, [B, Hk, 1, d]));
+    const shareds = append(context, 'k_rope', state.k_rope, tf.reshape(turned, [B, 1, dR]));
+    const query = tf.reshape(turnTail(q, dR, tables), [B, H, d]) as Tensor3D;
+    const o = attendTiedCached(query, { s: kvCache, shared: shareds }, 1 / Math.sqrt(d));
+    const next = { kv_cache: kvCache.rows, k_rope: shareds.rows };
     return { y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: next };
   },
 };

@@ -4,10 +4,10 @@ import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { append } from '../parts/decoding';
 import { linear } from '../parts/linear';
-import { keysOf, leakySum, leakySums } from '../parts/memory_key';
-import { smooth } from './fused';
+import { keysOf, leakyKeys, leakySum } from '../parts/memory_key';
+import { mixValues, smooth } from './fused';
 import type { MosaicOptions } from './options';
-import { recall, type Saw, smooth as smoothAndSee, valuesOf } from './reference';
+import { recall, smooth as smoothAndSee, valuesOf } from './reference';
 
 /** Raw keys and values [B, T, H, d]. */
 function project(x: Tensor3D, w: Weights, { heads: H }: MosaicOptions) {
@@ -16,35 +16,14 @@ function project(x: Tensor3D, w: Weights, { heads: H }: MosaicOptions) {
   return { rawKeys: raw('k'), rawValues: raw('v') };
 }
 
-/** The weights of all T tokens [B, H, T, T] out of those of tokens 1..T−1: the first row and the last column are zero. */
-const whole = (weights: Tensor): Tensor =>
-  tf.pad(weights, [
-    [0, 0],
-    [0, 0],
-    [1, 0],
-    [0, 1],
-  ]);
-
 export const layer: Layer<MosaicOptions> = {
   forward(x, w, { options, extra }) {
     const [B, T, D] = x.shape;
-    const { heads: H } = options;
     const { rawKeys, rawValues } = project(x, w, options);
-    const k = keysOf(leakySums(rawKeys, w.leak, options), w.key_scale, 1, options) as Tensor4D;
-    const complete = (own: Tensor, next: Tensor) => valuesOf(own, next, w.val_mix, w.val_scale, options) as Tensor4D;
-    if (T === 1) {
-      // Nothing to recall. The zeros stay on the tape of all weights: their gradients are zero, not missing.
-      extra?.('att', tf.zeros([B, H, 1, 1]));
-      const nothing = tf.mul(tf.add(k, complete(rawValues, rawValues)), 0);
-      return linear(tf.reshape(nothing, [B, 1, D]), w.w_o, w.b_o) as Tensor3D;
-    }
-    const first = (u: Tensor4D) => tf.slice(u, [0, 0, 0, 0], [B, T - 1, H, D / H]);
-    const rest = (u: Tensor4D) => tf.slice(u, [0, 1, 0, 0], [B, T - 1, H, D / H]);
-    const pairs = [rest(k), first(k), complete(first(rawValues), rest(rawValues))] as const;
-    const saw: Saw | undefined = extra && ((weights) => extra('att', whole(weights)));
-    const recalled = saw ? smoothAndSee(...pairs, saw) : smooth(...pairs);
-    const y = tf.concat([tf.zeros([B, 1, H, D / H]), recalled], 1);
-    return linear(tf.reshape(y, [B, T, D]), w.w_o, w.b_o) as Tensor3D;
+    const keys = leakyKeys(rawKeys, w.leak, w.key_scale, 1, options);
+    const values = mixValues(rawValues, w.val_mix, w.val_scale, options);
+    if (extra) smoothAndSee(keys, values, (weights) => extra('att', weights)); // the kernel keeps no map
+    return linear(tf.reshape(smooth(keys, values), [B, T, D]), w.w_o, w.b_o) as Tensor3D;
   },
 
   begin: (batch, width, { heads: H }) => ({ leak_sum: tf.zeros([batch, H, width / H]) }),

@@ -15,21 +15,39 @@ function mask(N: number): Tensor {
   return tf.tensor2d(values, [N, N]);
 }
 
-/** Takes the weights of the pairs, [B, H, N, N]. */
+/** Takes the weights of all tokens, [B, H, T, T]; the first row and the last column are zero. */
 export type Saw = (weights: Tensor) => void;
 
-/**
- * Query t [B, N, H, d] sees pairs 0..t of keys and values [B, N, H, d]; to [B, N, H, d]. With queries one token later than the keys, that is all
- * tokens before the query's own.
- */
-export function smooth(queries: Tensor4D, keys: Tensor4D, values: Tensor4D, saw?: Saw): Tensor4D {
-  const [B, N, H, d] = queries.shape;
+const firstOf = (u: Tensor4D): Tensor4D => {
+  const [B, T, H, d] = u.shape;
+  return tf.slice(u, [0, 0, 0, 0], [B, T - 1, H, d]);
+};
+const restOf = (u: Tensor4D): Tensor4D => {
+  const [B, T, H, d] = u.shape;
+  return tf.slice(u, [0, 1, 0, 0], [B, T - 1, H, d]);
+};
+
+/** Keys and values [B, T, H, d] to y [B, T, H, d], whose first token is zero: there is nothing to recall. */
+export function smooth(keys: Tensor4D, values: Tensor4D, saw?: Saw): Tensor4D {
+  const [B, T, H, d] = keys.shape;
+  const N = T - 1; // pairs: the queries of tokens 1 to N ask pairs 0 to N - 1
+  if (N === 0) {
+    saw?.(tf.zeros([B, H, 1, 1]));
+    return tf.mul(tf.add(keys, values), 0) as Tensor4D; // stays on the tape: gradients are zero, not missing
+  }
   const rows = (u: Tensor) => tf.reshape(tf.transpose(u, [0, 2, 1, 3]), [B * H, N, d]) as Tensor3D;
-  const scores = tf.add(tf.matMul(rows(queries), rows(keys), false, true), mask(N));
+  const scores = tf.add(tf.matMul(rows(restOf(keys)), rows(firstOf(keys)), false, true), mask(N));
   const weights = tf.softmax(scores) as Tensor3D;
-  saw?.(tf.reshape(weights, [B, H, N, N]));
-  const y = tf.reshape(tf.matMul(weights, rows(values)), [B, H, N, d]);
-  return tf.transpose(y, [0, 2, 1, 3]) as Tensor4D;
+  saw?.(
+    tf.pad(tf.reshape(weights, [B, H, N, N]), [
+      [0, 0],
+      [0, 0],
+      [1, 0],
+      [0, 1],
+    ]),
+  );
+  const recalled = tf.transpose(tf.reshape(tf.matMul(weights, rows(firstOf(values))), [B, H, N, d]), [0, 2, 1, 3]);
+  return tf.concat([tf.zeros([B, 1, H, d]), recalled], 1) as Tensor4D;
 }
 
 /** One query a head [B, H, d] against all pairs of keys and values [B, H, n, d]; to [B, H, d]. Keys without a value are not seen. */
@@ -41,4 +59,17 @@ export function valuesOf(own: Tensor, next: Tensor, valMix: Tensor, valScale: Te
   const mix = tf.expandDims(valMix, 1);
   const mixed = tf.add(tf.mul(next, tf.sub(1, mix)), tf.mul(own, mix));
   return tf.mul(unit(mixed, scaled.normEps), lengthOf(valScale, scaled));
+}
+
+/** The same for a whole sequence of raw values [B, T, H, d]; the last token has no successor, and its value is zero. */
+export function valuesOfAll(raw: Tensor4D, valMix: Tensor, valScale: Tensor, scaled: Scaled): Tensor4D {
+  const [B, T, H, d] = raw.shape;
+  // A value that nobody reads, which stays on the tape: gradients are zero, not missing.
+  const alone = tf.mul(
+    valuesOf(tf.slice(raw, [0, T - 1, 0, 0], [B, 1, H, d]), tf.zeros([1]), valMix, valScale, scaled),
+    0,
+  );
+  if (T === 1) return alone as Tensor4D;
+  const known = valuesOf(firstOf(raw), restOf(raw), valMix, valScale, scaled);
+  return tf.concat([known, alone], 1) as Tensor4D;
 }

@@ -29,9 +29,9 @@ export default defineBlock({
   cost(o, D, T) {
     const { H, N, P } = sizes(o, D);
     const forwardFlops = T * (4 * D * D + P * (4 * N * D + 5 * H * N) + 8 * D);
-    // Kept: the input; raw and summed keys, their unit vectors and what asks; P answers, their mean, and it scaled; a few numbers a token
-    // and head.
-    const savedNumbers = T * ((7 + 2 * P) * D + (4 + P) * H);
+    // Kept: the input, raw keys and keys, what asks where there are several memories, their answers with a log-sum-exp a row, and the sum of them.
+    const several = P > 1 ? P + 1 : 0;
+    const savedNumbers = T * ((3 + P + several) * D + P * H);
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
   },
   layer,

@@ -2,8 +2,9 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache, Cost, Init, LayerContext, StepContext, WeightSpec, Weights } from '../define';
+import { blockDiagonal } from './block_diagonal';
 import { attendCaches, once, rotaryNow } from './decoding';
-import { attendDecoupled, type Tables, turnTail } from './decoupled';
+import { attendDecoupled, turnTail } from './decoupled';
 import { groupedRmsNorm } from './grouped_norm';
 import { linear } from './linear';
 import { rmsNorm } from './norm';
@@ -55,45 +56,37 @@ export function cost({ H, G, r, rq, dN, dR, dV, causal }: Latent, D: number, T: 
   const query = rq > 0 ? rq * (D + H * (dN + dR)) : D * H * (dN + dR);
   const matrices = query + D * (G * r + dR) + r * H * (dN + dV) + H * dV * D;
   const forwardFlops = 2 * T * matrices + 2 * pairs * H * (dN + dR + dV);
-  // Kept: the input, both latents before and after their norms, q, k, v, the output of the heads, and a log-sum-exp a row.
+  // Kept: the input, both latents before and after their norms, q, the keys and values of the heads, the rotary key, the output of the heads,
+  // and a log-sum-exp a row.
   const latents = 2 * G * r + G + (rq > 0 ? 2 * rq + 1 : 0);
-  const heads = 2 * H * (dN + dR) + 2 * H * dV + H;
+  const heads = H * (dN + dR) + H * (dN + dV) + dR + H * dV + H;
   return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + latents + heads) };
 }
 
 /** Weights as the functions below read them: kv_norm [G, r], w_ukv [G, r, (H/G)·(dN+dV)], columns a head [key dN | value dV]; biases may be absent. */
 type Grouped = Weights;
 
-/** Queries [B, T, H, dN+dR] and rotary key [B, T, 1, dR], both turned, and normed latents [B, T, G·r]. */
-function project(x: Tensor3D, w: Grouped, of: Latent, tables: Tables) {
+/** Queries [B, T, H, dN+dR] and rotary key [B, T, dR], neither turned, and normed latents [B, T, G·r]. */
+function project(x: Tensor3D, w: Grouped, of: Latent) {
   const [B, T] = x.shape;
   const { H, rq, dN, dR, epsilon } = of;
   const queries =
     rq > 0 ? linear(rmsNorm(linear(x, w.w_dq, w.b_dq), w.q_norm, epsilon), w.w_uq, w.b_uq) : linear(x, w.w_q, w.b_q);
   return {
-    q: turnTail(tf.reshape(queries, [B, T, H, dN + dR]) as Tensor4D, dR, tables),
+    q: tf.reshape(queries, [B, T, H, dN + dR]) as Tensor4D,
     c: groupedRmsNorm(linear(x, w.w_dkv, w.b_dkv), w.kv_norm, epsilon),
-    shared: turnTail(tf.reshape(linear(x, w.w_kr, w.b_kr), [B, T, 1, dR]) as Tensor4D, dR, tables),
+    shared: linear(x, w.w_kr, w.b_kr) as Tensor3D,
   };
 }
 
-/** Latents c [B, T, G·r] to keys [B, T, H, dN] and values [B, T, H, dV] of each head, from the latent of its group. */
-function rebuild(c: Tensor, w: Grouped, { H, G, r, dN, dV }: LatentSizes) {
+/** Latents c [B, T, G·r] to each head's key and value [B, T, H, dN+dV], from the latent of its group. */
+function rebuild(c: Tensor, w: Grouped, { H, G, r, dN, dV }: LatentSizes): Tensor4D {
   const [B, T] = c.shape;
   const columns = (H / G) * (dN + dV);
-  let made: Tensor;
-  if (G === 1) made = linear(c, tf.reshape(w.w_ukv, [r, columns]));
-  else {
-    const byGroup = tf.transpose(tf.reshape(c, [B * T, G, r]), [1, 0, 2]) as Tensor3D;
-    made = tf.transpose(tf.matMul(byGroup, w.w_ukv as Tensor3D), [1, 0, 2]); // [B·T, G, columns]
-  }
-  const flat = tf.reshape(made, [B, T, G * columns]);
-  const biased = w.b_ukv ? tf.add(flat, tf.reshape(w.b_ukv, [G * columns])) : flat;
-  const heads = tf.reshape(biased, [B, T, H, dN + dV]);
-  return {
-    own: tf.slice(heads, [0, 0, 0, 0], [B, T, H, dN]) as Tensor4D,
-    v: tf.slice(heads, [0, 0, 0, dN], [B, T, H, dV]) as Tensor4D,
-  };
+  const bias = w.b_ukv && tf.reshape(w.b_ukv, [G * columns]);
+  const made =
+    G === 1 ? linear(c, tf.reshape(w.w_ukv, [r, columns]), bias) : blockDiagonal(c, w.w_ukv as Tensor3D, bias);
+  return tf.reshape(made, [B, T, H, dN + dV]) as Tensor4D;
 }
 
 const scaleOf = ({ dN, dR }: LatentSizes) => 1 / Math.sqrt(dN + dR);
@@ -101,9 +94,9 @@ const scaleOf = ({ dN, dR }: LatentSizes) => 1 / Math.sqrt(dN + dR);
 /** The whole sequence, keys and values rebuilt: x [B, T, D] to [B, T, D]. */
 export function forward(x: Tensor3D, w: Grouped, of: Latent, extra?: LayerContext<unknown>['extra']): Tensor3D {
   const [B, T] = x.shape;
-  const { q, c, shared } = project(x, w, of, rotaryTables(0, T, of.dR, of.rotary));
-  const heads = { q, shared, ...rebuild(c, w, of) };
-  const o = attendDecoupled(heads, { causal: of.causal, scale: scaleOf(of) }, extra);
+  const { q, c, shared } = project(x, w, of);
+  const heads = { q, kv: rebuild(c, w, of), shared, ...rotaryTables(0, T, of.dR, of.rotary) };
+  const o = attendDecoupled(heads, { causal: of.causal, scale: scaleOf(of), valueAt: of.dN }, extra);
   return linear(tf.reshape(o, [B, T, of.H * of.dV]), w.w_o) as Tensor3D;
 }
 
@@ -157,11 +150,13 @@ export function step(
   keep: { c(row: Tensor): Cache; shared(row: Tensor): Cache },
 ) {
   const [B] = x.shape;
-  const { q, c, shared } = project(x, w, of, rotaryNow(context, of.dR, of.rotary));
+  const { q, c, shared } = project(x, w, of);
+  const tables = rotaryNow(context, of.dR, of.rotary);
+  const turned = turnTail(tf.reshape(shared, [B, 1, 1, of.dR]) as Tensor4D, of.dR, tables);
   const grown: LatentCache = {
     c: keep.c(tf.reshape(c, [B, of.G, 1, of.r])),
-    shared: keep.shared(tf.reshape(shared, [B, 1, of.dR])),
+    shared: keep.shared(tf.reshape(turned, [B, 1, of.dR])),
   };
-  const o = absorbed(q, grown, w, of, context);
+  const o = absorbed(turnTail(q, of.dR, tables), grown, w, of, context);
   return { y: linear(tf.reshape(o, [B, 1, of.H * of.dV]), w.w_o) as Tensor3D, cache: grown };
 }

@@ -1,6 +1,7 @@
 // Keys of Memory Mosaics: leaky sums of projected tokens, brought to one length a head.
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
-import { tf } from '../../ops';
+import { leakyKeys as kernel } from '../../../kernels/memory-mosaic/kernel';
+import { bind, tf } from '../../ops';
 import { ssdScan } from '../ssd_scan/fused';
 
 /** Scalars of a head are stored divided by `rawScaling`, so that one learning rate serves them and the matrices. */
@@ -23,7 +24,7 @@ export function unit(u: Tensor, epsilon: number): Tensor {
 const leakRate = (leak: Tensor, { rawScaling }: Scaled): Tensor => tf.mul(tf.abs(leak), rawScaling);
 
 /** a[t] = e^(−β) a[t−1] + u[t] from nothing; u [B, T, H, d], leak [H] to [B, T, H, d]: a state-space scan of state width one. */
-export function leakySums(u: Tensor4D, leak: Tensor, scaled: Scaled): Tensor4D {
+function leakySums(u: Tensor4D, leak: Tensor, scaled: Scaled): Tensor4D {
   const [B, T, H] = u.shape;
   const one = tf.ones([B, T, 1, 1]) as Tensor4D;
   return ssdScan({ x: u, dt: tf.ones([B, T, H]), A: tf.neg(leakRate(leak, scaled)), B: one, C: one }).y;
@@ -45,6 +46,18 @@ export function keysOf(a: Tensor, keyScale: Tensor, power: 1 | 2, scaled: Scaled
   const exponent = tf.minimum(tf.mul(keyScale, power * scaled.rawScaling), Math.log(LONGEST));
   return tf.mul(unit(a, scaled.normEps), tf.expandDims(tf.exp(exponent), 1));
 }
+
+const bound = bind(kernel, {
+  replaces({ u, leak, scale }, { power, rawScaling, epsilon }) {
+    const scaled = { rawScaling: Number(rawScaling), normEps: Number(epsilon) };
+    return { k: keysOf(leakySums(u as Tensor4D, leak!, scaled), scale!, power as 1 | 2, scaled) };
+  },
+});
+
+/** Raw keys [B, T, H, d] of a whole sequence, leak and key_scale [H], to keys [B, T, H, d]: `leakySums`, then `keysOf`. */
+export const leakyKeys = (raw: Tensor4D, leak: Tensor, keyScale: Tensor, power: 1 | 2, scaled: Scaled): Tensor4D =>
+  bound({ u: raw, leak, scale: keyScale }, { power, rawScaling: scaled.rawScaling, epsilon: scaled.normEps })
+    .k as Tensor4D;
 
 /** Starting leak of head h of H: rates from 0.5 to 5, evenly spaced. */
 export const startingLeak = (h: number, H: number, rawScaling: number): number =>
