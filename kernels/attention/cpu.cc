@@ -59,7 +59,8 @@ void Forward(const Sizes& s, const float* q, const float* sinks, float* o, float
         LoadQueries(s, rows, t0, q + at * s.d, s.H * s.d, false, x.queries);
         std::fill_n(x.most.data(), kTile, sinks ? std::max(kLowest, sinks[h] * kLog2e) : kLowest);
         std::fill_n(x.sum.data(), kTile, sinks ? 1.0f : 0.0f);
-        AttendTile(s, rows, place, s.FirstKey(place), s.PastKey(place + rows - 1), first, keys, values, s.Slope(h), x);
+        const Upcoming next{q + (at + kTile * s.H) * s.d, s.H * s.d, s.d, std::min(kTile, q1 - t0 - kTile)};
+        AttendTile(s, rows, place, s.FirstKey(place), s.PastKey(place + rows - 1), first, keys, values, s.Slope(h), next, x);
         for (int64_t i = 0; i < rows; ++i) {
           const F share(x.sum[i] > 0.0f ? 1.0f / x.sum[i] : x.sum[i]);
           float* to = o + (at + i * s.H) * s.e;
@@ -87,16 +88,24 @@ struct GradScratch {
         dZ(kTile * kTile), gain(s.cap > 0.0f ? kTile * kTile : 0), pairs(kTile * kTile / 2), dq(kTile * s.d), lse(kTile), delta(kTile) {}
 };
 
+/// Rows that the next tile of queries will read.
+struct NextTile {
+  Upcoming q, o, dO;
+};
+
 /// One tile of queries against keys k0 ...: adds to dKeys [S, d] and dValues [S, e], and to x.dq (or starts it).
-void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool start, GradScratch& x, float* dKeys, float* dValues) {
-  Scores(s.form, t, s.d, x.keys.Left(k0), x.queries.Across(), x.P);
-  Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ);
+void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool start, const NextTile& next, GradScratch& x, float* dKeys, float* dValues) {
+  Scores(s.form, t, s.d, x.keys.Left(k0), x.queries.Across(), x.P, next.q);
+  Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ, next.dO);
   float* gain = s.cap > 0.0f ? x.gain.data() : nullptr;
   if (s.Bent()) Bend(s, t, slope, x.P, gain);
   Slopes(t, x.lse, x.delta, x.P, x.dZ, gain);
-  const auto queries = [&](int64_t width) { return [&s, &t, width](int64_t s0, int64_t s1) { return t.OverQueries(s.form, s0, s1, width); }; };
-  Multiply(s.form, t.keys, s.e, OverQueries(s.form, t, x.P, x.pairs), x.slopes.ForSums(), {dValues + k0 * s.e, s.e}, true, queries(s.e));
-  Multiply(s.form, t.keys, s.d, OverQueries(s.form, t, x.dZ, x.pairs), x.queries.ForSums(), {dKeys + k0 * s.d, s.d}, true, queries(s.d));
+  Multiply(s.form, t.keys, s.e, OverQueries(s.form, t, x.P, x.pairs), x.slopes.ForSums(), {dValues + k0 * s.e, s.e}, true, [&](int64_t s0, int64_t s1) {
+    next.o.Ask(s0, s1 < t.keys ? s1 : kTile);
+    return t.OverQueries(s.form, s0, s1, s.e);
+  });
+  Multiply(s.form, t.keys, s.d, OverQueries(s.form, t, x.dZ, x.pairs), x.queries.ForSums(), {dKeys + k0 * s.d, s.d}, true,
+           [&](int64_t s0, int64_t s1) { return t.OverQueries(s.form, s0, s1, s.d); });
   Multiply(s.form, t.rows, s.d, OverKeys(s.form, t, x.dZ, x.pairs), x.keys.Right(k0), {x.dq, s.d}, !start,
            [&](int64_t i0, int64_t i1) { return t.OverKeys(s.form, i0, i1, s.d); });
 }
@@ -132,7 +141,10 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
                   GradScratch& x, float* dKeys, float* dValues, float* deltas) {
   const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h, line = (b * s.H + h) * s.T + q0, place = q0 + s.Shift();
   LoadQueries(s, rows, q0, q + at * s.d, s.H * s.d, true, x.queries);
-  for (int64_t i = 0; i < rows; ++i) Copy(s.e, dO + (at + i * s.H) * s.e, x.slopes.Row(i));
+  for (int64_t i = 0; i < rows; ++i) {
+    Soon(o + (at + i * s.H) * s.e, s.e);
+    Copy(s.e, dO + (at + i * s.H) * s.e, x.slopes.Row(i));
+  }
   for (int64_t i = 0; i < kTile; ++i) {
     const float *os = o + (at + i * s.H) * s.e, *gs = x.slopes.Row(i);
     x.lse[i] = i < rows ? lse[line + i] : 0.0f;
@@ -142,7 +154,11 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
   x.slopes.Finish(rows, true);
   const int64_t lo = s.FirstKey(place), hi = s.PastKey(place + rows - 1);
   if (hi <= lo) std::fill_n(x.dq.data(), rows * s.d, 0.0f);
-  for (int64_t k0 = lo; k0 < hi; k0 += kTile) PairBackward(s, Pair(s, rows, place, k0, hi), k0, s.Slope(h), k0 == lo, x, dKeys, dValues);
+  // The next tile of the same head, which usually comes next.
+  const int64_t more = std::max<int64_t>(0, std::min(kTile, s.T - q0 - kTile)), then = at + kTile * s.H;
+  const NextTile next{{q + then * s.d, s.H * s.d, s.d, more}, {o + then * s.e, s.H * s.e, s.e, more}, {dO + then * s.e, s.H * s.e, s.e, more}};
+  for (int64_t k0 = lo; k0 < hi; k0 += kTile)
+    PairBackward(s, Pair(s, rows, place, k0, hi), k0, s.Slope(h), k0 == lo, k0 == lo ? next : NextTile{}, x, dKeys, dValues);
   for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq + i * s.d, dq + (at + i * s.H) * s.d);
 }
 

@@ -55,7 +55,8 @@ void DifferentialAttention(const Call& c) {
           LoadQueries(s, rows, t0, q + s.QueryAt(b, t0, h, map), 2 * s.H * s.d, false, x.queries);
           std::fill_n(x.most.data(), kTile, kLowest);
           std::fill_n(x.sum.data(), kTile, 0.0f);
-          AttendTile(s, rows, place, 0, s.PastKey(place + rows - 1), 0, map ? keys1 : keys0, values, 0.0f, x);
+          const Upcoming next{q + s.QueryAt(b, t0 + kTile, h, map), 2 * s.H * s.d, s.d, std::min(kTile, q1 - t0 - kTile)};
+          AttendTile(s, rows, place, 0, s.PastKey(place + rows - 1), 0, map ? keys1 : keys0, values, 0.0f, next, x);
           for (int64_t i = 0; i < rows; ++i) {
             const F share(1.0f / x.sum[i]);
             float* to = read[map] + at + i * apart;
@@ -120,9 +121,9 @@ float LoadSlopes(const Differential& s, int64_t rows, int64_t b, int64_t t0, int
 
 /// One tile of queries against keys k0 ...: adds to dKeys of both components [2, S, d] and dValues [S, e], and to dq (or starts it).
 void PairBackward(const Differential& s, const Pair& t, int64_t k0, bool start, GradScratch& x, float* dKeys, float* dValues) {
-  Scores(s.form, t, s.d, x.keys0.Left(k0), x.queries0.Across(), x.P0);
-  Scores(s.form, t, s.d, x.keys1.Left(k0), x.queries1.Across(), x.P1);
-  Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ0);
+  Scores(s.form, t, s.d, x.keys0.Left(k0), x.queries0.Across(), x.P0, {});
+  Scores(s.form, t, s.d, x.keys1.Left(k0), x.queries1.Across(), x.P1, {});
+  Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ0, {});
   std::copy_n(x.dZ0.data(), t.keys * kTile, x.dZ1.data());
   if (s.Bent()) {
     Bend(s, t, 0.0f, x.P0, nullptr);

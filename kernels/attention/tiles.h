@@ -90,6 +90,27 @@ struct Sizes {
 
 // ---------------------------------------------------------------- rows
 
+/// Asks for a row that will be read soon; past the end it does nothing. Heads of a token lie together, so the next row of one head is far away, and
+/// the processor does not guess it.
+LAB_INLINE void Soon(const float* p, int64_t width) {
+#if defined(__GNUC__)
+  const uintptr_t at = reinterpret_cast<uintptr_t>(p);
+  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j));
+#else
+  (void)p, (void)width;
+#endif
+}
+constexpr int64_t kSoon = 12;  // rows ahead
+
+/// Rows of the next tile, `ld` apart: asked for bit by bit between products. Without rows nothing is asked for.
+struct Upcoming {
+  const float* p;
+  int64_t ld, width, rows;
+  void Ask(int64_t from, int64_t past) const {
+    for (int64_t i = from; i < std::min(past, rows); ++i) Soon(p + i * ld, width);
+  }
+};
+
 inline void Copy(int64_t width, const float* from, float* to) {
   for (int64_t j = 0; j < width; j += W) StoreUpTo(to + j, LoadUpTo(from + j, width - j), width - j);
 }
@@ -171,6 +192,8 @@ inline void KeyRow(const Sizes& s, int64_t b, int64_t g, int64_t key, float* to)
 inline void FillKeys(const Sizes& s, int64_t b, int64_t g, int64_t first, int64_t past, Held& keys) {
   Scratch two(2 * s.d);
   for (int64_t key = first; key < past; key += 2) {
+    for (const int64_t next : {key + kSoon, key + kSoon + 1})
+      Soon(s.source.own + (b * s.S + next) * s.source.ownToken + g * s.source.ownHead, s.source.ownWidth);
     KeyRow(s, b, g, key, two);
     if (key + 1 < past) KeyRow(s, b, g, key + 1, two + s.d);
     keys.Take(key - first, two, key + 1 < past ? two + s.d : nullptr);
@@ -180,6 +203,7 @@ inline void FillValues(const Sizes& s, int64_t b, int64_t g, int64_t first, int6
   Scratch two(2 * s.e);
   const float* from = s.source.values + b * s.S * s.source.valueToken + g * s.source.valueHead;
   for (int64_t key = first; key < past; key += 2) {
+    for (const int64_t next : {key + kSoon, key + kSoon + 1}) Soon(from + next * s.source.valueToken, s.e);
     Copy(s.e, from + key * s.source.valueToken, two);
     if (key + 1 < past) Copy(s.e, from + (key + 1) * s.source.valueToken, two + s.e);
     values.Take(key - first, two, key + 1 < past ? two + s.e : nullptr);
@@ -260,10 +284,12 @@ inline void Multiply(const Form& form, int64_t m, int64_t n, Factor a, Rows b, O
   Product(m, n, a, b, c, add, span);
 }
 
-/// P[s][i] = left[s] · across[:, i] where query i may see key s, and a little beyond.
-inline void Scores(const Form& form, const Pair& t, int64_t width, Rows left, const float* across, float* P) {
-  Multiply(form, t.keys, kTile, {left.p, left.ld, 1}, {across, kTile}, {P, kTile}, false,
-           [&](int64_t s0, int64_t s1) { return Span{0, form.Slots(width), t.FromQuery(s0), t.PastQuery(s1 - 1)}; });
+/// P[s][i] = left[s] · across[:, i] where query i may see key s, and a little beyond. Between strips, rows of `next` are asked for.
+inline void Scores(const Form& form, const Pair& t, int64_t width, Rows left, const float* across, float* P, const Upcoming& next) {
+  Multiply(form, t.keys, kTile, {left.p, left.ld, 1}, {across, kTile}, {P, kTile}, false, [&](int64_t s0, int64_t s1) {
+    next.Ask(s0, s1 < t.keys ? s1 : kTile);
+    return Span{0, form.Slots(width), t.FromQuery(s0), t.PastQuery(s1 - 1)};
+  });
 }
 
 /// Entries of a vector that are not seen become minus infinity; those around its keys, up to kMargin, zero.
@@ -369,13 +395,13 @@ struct ForwardScratch {
 };
 
 /// Softmax over keys lo .. hi-1 for the queries in x, whose first stands at `place`, times the values: x.o [rows, e], not yet divided by x.sum.
-/// Row 0 of keys and values is key `first`. `most` and `sum` are started by the caller.
+/// Row 0 of keys and values is key `first`. `most` and `sum` are started by the caller. `next` are the queries after these.
 inline void AttendTile(const Sizes& s, int64_t rows, int64_t place, int64_t lo, int64_t hi, int64_t first, const Held& keys, const Held& values,
-                       float slope, ForwardScratch& x) {
+                       float slope, const Upcoming& next, ForwardScratch& x) {
   if (hi <= lo) std::fill(x.o.data(), x.o + rows * s.e, 0.0f);
   for (int64_t k0 = lo; k0 < hi; k0 += kTile) {
     const Pair t(s, rows, place, k0, hi);
-    Scores(s.form, t, s.d, keys.Left(k0 - first), x.queries.Across(), x.P);
+    Scores(s.form, t, s.d, keys.Left(k0 - first), x.queries.Across(), x.P, k0 == lo ? next : Upcoming{});
     if (s.Bent()) Bend(s, t, slope, x.P, nullptr);
     OnlineSoftmax(t, x.P, x.most, x.sum, x.factor);
     if (k0 > lo)
