@@ -2,7 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import { reversed } from '../parts/reversed';
-import { reciprocals, waves } from './waves';
+import { dips, reciprocals } from './waves';
 
 /** Row maps q and column maps k [b or 1, T, H, d]; one for all sequences where the data do not make them. */
 export interface Maps {
@@ -85,16 +85,18 @@ export function cosineTransform(T: number, L: number): Tensor4D {
 
 const transposed = (M: Tensor3D): Tensor3D => tf.transpose(M, [0, 2, 1]);
 
-/** Σ_c cos(2π q[i,c] j) + cos(2π k[j,c] i), scaled. */
-export const learnedWaves = ({ q, k }: Maps, scale: number): Tensor4D =>
-  asMatrix(tf.mul(tf.add(waves(perHead(q), 'cosine'), transposed(waves(perHead(k), 'cosine'))), scale), q);
+/** Σ_c cos(2π q[i,c] j) + cos(2π k[j,c] i), scaled; by way of cos a = 1 − 2 sin²(a/2). */
+export function learnedWaves({ q, k }: Maps, scale: number): Tensor4D {
+  const both = tf.add(dips(perHead(q)), transposed(dips(perHead(k))));
+  return asMatrix(tf.mul(tf.sub(q.shape[3], both), 2 * scale), q);
+}
 
 /** Turns a step for a map of 1. */
 const SLOW = 1e-3;
-/** Σ_c cos(2π e q[i,c] j) − cos(2π e k[j,c] i), e = 1e-3, scaled; by way of cos a = 1 − 2 sin²(a/2), as near 0 the cosines differ in their last digits. */
+/** Σ_c cos(2π e q[i,c] j) − cos(2π e k[j,c] i), e = 1e-3, scaled; likewise, as near 0 the cosines differ in their last digits. */
 export function slowWaves({ q, k }: Maps, scale: number): Tensor4D {
-  const dips = (u: Tensor4D) => waves(tf.mul(perHead(u), SLOW), 'dip');
-  return asMatrix(tf.mul(tf.sub(transposed(dips(k)), dips(q)), 2 * scale), q);
+  const slow = (u: Tensor4D) => dips(tf.mul(perHead(u), SLOW));
+  return asMatrix(tf.mul(tf.sub(transposed(slow(k)), slow(q)), 2 * scale), q);
 }
 
 /** Maps above this are cut before exp: e³⁰ squared still is a float32, and so far out nothing is left of the reciprocal. */

@@ -1,6 +1,7 @@
-// Sums over channels of waves and of reciprocals between all pairs of tokens, without holding [T, T, d] for the gradient.
+// Sums over channels of waves and of reciprocals between all pairs of tokens, without holding [T, T, d]; native kernels where there are some.
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
-import { tf } from '../../ops';
+import { reciprocalSums, waveSums } from '../../../kernels/pair-sums/kernel';
+import { bind, tf } from '../../ops';
 
 type Save = (kept: Tensor[]) => void;
 
@@ -32,24 +33,16 @@ function phases(turns: Tensor, times: Tensor): Tensor {
   return tf.add(fraction(tf.mul(coarse, times)), tf.mul(tf.sub(part, coarse), times));
 }
 
-const WAVES = {
-  /** cos(2π φ) */
-  cosine: { of: (phase: Tensor) => tf.cos(tf.mul(phase, 2 * Math.PI)), slope: -2 * Math.PI },
-  /** sin²(π φ) = (1 − cos(2π φ)) / 2, with all its digits where φ is small */
-  dip: { of: (phase: Tensor) => tf.square(tf.sin(tf.mul(phase, Math.PI))), slope: Math.PI },
-};
-
-/** turns [n, T, d], turns a step of channel c, to Σ_c wave(turns[n, i, c] · j) as [n, T, T] by row i and column j. */
-export function waves(turns: Tensor3D, kind: keyof typeof WAVES): Tensor3D {
-  const { of, slope } = WAVES[kind];
+/** turns [n, T, d] to Σ_c sin²(π turns[n, i, c] j), [n, T, T]. */
+function composedDips(turns: Tensor3D): Tensor3D {
   const compute = tf.customGrad((x, save) => {
     const u = x as Tensor3D;
     (save as Save)([u]);
     const [, T, d] = u.shape;
     const times = tf.range(0, T);
-    const value = sumOver(d, (c) => of(phases(channel(u, c), times)));
+    const value = sumOver(d, (c) => tf.square(tf.sin(tf.mul(phases(channel(u, c), times), Math.PI))));
     const gradFunc = (dy: Tensor, [kept]: Tensor[]) => {
-      const weighted = tf.mul(dy, tf.mul(tf.range(0, T), slope)); // dy · j · slope
+      const weighted = tf.mul(dy, tf.mul(tf.range(0, T), Math.PI)); // dy · j · π
       const turn = (c: number) =>
         tf.tidy(() => {
           const phase = phases(channel(kept as Tensor3D, c), tf.range(0, T));
@@ -65,8 +58,8 @@ export function waves(turns: Tensor3D, kind: keyof typeof WAVES): Tensor3D {
   return compute(turns) as Tensor3D;
 }
 
-/** u, w [n, T, d], positive, to Σ_c 1 / (u[n, i, c] + w[n, j, c]) as [n, T, T] by row i and column j. */
-export function reciprocals(u: Tensor3D, w: Tensor3D): Tensor3D {
+/** u, w [n, T, d], positive, to Σ_c 1 / (u[n, i, c] + w[n, j, c]), [n, T, T]. */
+function composedReciprocals(u: Tensor3D, w: Tensor3D): Tensor3D {
   const [, , d] = u.shape;
   const inverse = (rows: Tensor3D, columns: Tensor3D, c: number) =>
     tf.reciprocal(tf.add(channel(rows, c), tf.transpose(channel(columns, c), [0, 2, 1])));
@@ -93,3 +86,15 @@ export function reciprocals(u: Tensor3D, w: Tensor3D): Tensor3D {
   });
   return compute(u, w) as Tensor3D;
 }
+
+const boundDips = bind(waveSums, { replaces: ({ turns }) => ({ sums: composedDips(turns as Tensor3D) }) });
+const boundReciprocals = bind(reciprocalSums, {
+  replaces: ({ rows, columns }) => ({ sums: composedReciprocals(rows as Tensor3D, columns as Tensor3D) }),
+});
+
+/** turns [n, T, d], turns a step of channel c, to Σ_c sin²(π turns[n, i, c] j) = Σ_c (1 − cos(2π ·)) / 2, [n, T, T] by row i and column j. */
+export const dips = (turns: Tensor3D): Tensor3D => boundDips({ turns }, {}).sums as Tensor3D;
+
+/** u, w [n, T, d], positive, to Σ_c 1 / (u[n, i, c] + w[n, j, c]) as [n, T, T] by row i and column j. */
+export const reciprocals = (u: Tensor3D, w: Tensor3D): Tensor3D =>
+  boundReciprocals({ rows: u, columns: w }, {}).sums as Tensor3D;
