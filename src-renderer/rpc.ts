@@ -28,7 +28,7 @@ const SAFE: { [N in Noun]: readonly (keyof Api[N])[] } = {
   blocks: ['list'],
   tasks: ['list', 'preview'],
   texts: ['list'],
-  models: ['inspect', 'presets', 'list'],
+  models: ['inspect', 'causality', 'presets', 'list'],
   runs: ['list', 'get', 'events', 'csv'],
   metrics: ['names', 'series'],
   devices: ['list', 'test'],

@@ -26,6 +26,11 @@ export interface LossOptions {
   training?: boolean;
 }
 
+interface PassContext {
+  training?: boolean;
+  seen?(block: PlannedBlock, y: Tensor3D): void;
+}
+
 export interface Model {
   spec: ModelSpec;
   vocabulary: number;
@@ -37,8 +42,8 @@ export interface Model {
   causal: boolean;
   /** Longest sequence it can read; undefined where there is no limit. */
   maxTokens: number | undefined;
-  /** tokens int32 [B, T] to [B, T, V]. */
-  logits(tokens: Tensor2D, context?: { training?: boolean }): Tensor3D;
+  /** tokens int32 [B, T] to [B, T, V]. `seen` is called with the output [B, T, D] of each block, before a residual is added to it. */
+  logits(tokens: Tensor2D, context?: PassContext): Tensor3D;
   /** inputs and targets int32 [B, T], mask float32 [B, T] (1: graded) to the mean loss in nats over graded tokens. */
   loss(inputs: Tensor2D, targets: Tensor2D, mask: Tensor2D | undefined, options?: LossOptions): Scalar;
   /** The state before the first token, for `batch` sequences. */
@@ -113,14 +118,14 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
     parameters,
     causal,
     maxTokens,
-    logits: (ids, { training = false } = {}) =>
+    logits: (ids, { training = false, seen } = {}) =>
       tf.tidy(() => {
         const [B, T] = ids.shape;
         if (B < 1 || T < 1)
           throw new SpecError(`the model wants at least one sequence of at least one token, not tokens [${B}, ${T}]`);
         if (maxTokens !== undefined && T > maxTokens) throw tooLong(T, maxTokens);
         const x = enter(stack, ids, 0);
-        return leave(stack, runLayers(stack, x, { training })) as Tensor3D;
+        return leave(stack, runLayers(stack, x, { training, seen })) as Tensor3D;
       }),
     loss: (inputs, targets, mask, { labelSmoothing = 0, training = false } = {}) =>
       tf.tidy(() => crossEntropy(model.logits(inputs, { training }), targets, mask, labelSmoothing)),
@@ -148,10 +153,14 @@ const tooLong = (came: number, fits: number) =>
   ]);
 
 /** The stream [B, T, D] through all blocks, whole sequences at once. */
-function runLayers(stack: Stack, x: Tensor3D, { training }: { training: boolean }): Tensor3D {
+function runLayers(stack: Stack, x: Tensor3D, { training, seen }: PassContext): Tensor3D {
   const shared = {};
   return runPlanned(stack.layers, x, (planned, stream) => {
     const context: LayerContext<PlannedBlock['options']> = { options: planned.options, training, shared };
-    return around(stack, planned, stream, (u) => planned.block.layer.forward(u, stack.own(planned), context));
+    return around(stack, planned, stream, (u) => {
+      const y = planned.block.layer.forward(u, stack.own(planned), context);
+      seen?.(planned, y);
+      return y;
+    });
   });
 }

@@ -1,6 +1,7 @@
 // What the window may ask of main, and what it gets: the whole contract between the two, as types.
 import type { Agreement, AgreementProgress } from '../spec/agreement';
 import type { BlockCard, TaskCard } from '../spec/card';
+import type { Causality } from '../spec/causality';
 import type { DeviceInfo, DeviceTest } from '../spec/device';
 import type { Problem } from '../spec/error';
 import type { Fill, RunEvent, RunStatus } from '../spec/event';
@@ -9,7 +10,7 @@ import type { ModelSpec } from '../spec/model';
 import type { DeviceId, ObjectiveDraft, ObjectiveKind, RunDraft, RunSpec } from '../spec/run';
 
 export type { NodeFacts } from '../spec/inspection';
-export type { Agreement, AgreementProgress, DeviceInfo, DeviceTest, Inspection, ModelPreset };
+export type { Agreement, AgreementProgress, Causality, DeviceInfo, DeviceTest, Inspection, ModelPreset };
 
 export interface SavedModel {
   id: string;
@@ -186,6 +187,8 @@ export interface Api {
       vocabulary: number;
       objective?: ObjectiveKind | 'auto';
     }): Inspection;
+    /** Changes single tokens and looks whether earlier outputs move, in a process of its own; refused for a model with problems. */
+    causality(input: { model: unknown; tokens: number; vocabulary: number }): Causality;
     presets(input: Record<string, never>): ModelPreset[];
     list(input: Record<string, never>): SavedModel[];
     save(input: { id?: string; name: string; model: ModelSpec }): SavedModel;

@@ -38,10 +38,10 @@ export function devices({ probe, now }: Lab, timeoutMs = TIMEOUT_MS): Implementa
 }
 
 /**
- * Asks the probe and waits for its one answer.
+ * Asks the probe and waits for its one answer. `question` goes to it as a message, where arguments are too small for it.
  * @throws Error in words when it crashes, says what is wrong, or does not answer in time.
  */
-export function ask<T>(script: string, args: string[], timeoutMs: number): Promise<T> {
+export function ask<T>(script: string, args: string[], timeoutMs: number, question?: object): Promise<T> {
   return new Promise((resolve, reject) => {
     const env: NodeJS.ProcessEnv = { ...process.env };
     if (process.versions.electron) env.ELECTRON_RUN_AS_NODE = '1';
@@ -55,7 +55,13 @@ export function ask<T>(script: string, args: string[], timeoutMs: number): Promi
     let answered = false;
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(new Error(`The device did not answer within ${timeoutMs / 1000} s; its driver may hang.`));
+      reject(
+        new Error(
+          question
+            ? `There was no answer within ${timeoutMs / 1000} s; try a smaller model.`
+            : `The device did not answer within ${timeoutMs / 1000} s; its driver may hang.`,
+        ),
+      );
     }, timeoutMs);
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said = [...said, ...text.split('\n')].filter(Boolean).slice(-LINES);
@@ -67,6 +73,7 @@ export function ask<T>(script: string, args: string[], timeoutMs: number): Promi
       child.kill();
     });
     child.on('error', reject);
+    if (question) child.send(question, () => {}); // What goes wrong here ends the process, which is told below.
     child.on('exit', (code, signal) => {
       clearTimeout(timer);
       if (!answered)

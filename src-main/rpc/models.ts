@@ -8,9 +8,13 @@ import { type ModelSpec, modelSchema } from '../spec/model';
 import { OBJECTIVES } from '../spec/run';
 import { problemsOf } from '../spec/zod';
 import { listModels, saveModel, setModelDeleted } from '../store/model';
-import type { Implementation } from './contract';
+import type { Causality, Implementation } from './contract';
+import { ask } from './devices';
 import type { Lab } from './lab';
 import { type Inputs, id, name, nothing } from './method';
+
+/** A model that takes longer is too large for a look. */
+const CAUSALITY_MS = 120_000;
 
 export const inputs: Inputs<'models'> = {
   inspect: z.strictObject({
@@ -19,6 +23,11 @@ export const inputs: Inputs<'models'> = {
     vocabulary: z.int().min(1).max(10_000_000),
     objective: z.enum(['auto', ...OBJECTIVES]).default('next_token'),
   }) as unknown as Inputs<'models'>['inspect'],
+  causality: z.strictObject({
+    model: z.custom<ModelSpec>(),
+    tokens: z.int().min(1).max(1_048_576),
+    vocabulary: z.int().min(1).max(10_000_000),
+  }) as unknown as Inputs<'models'>['causality'],
   presets: nothing,
   list: nothing,
   // The model's own shape is checked by `readModel`, whose problems name paths inside the model.
@@ -27,13 +36,19 @@ export const inputs: Inputs<'models'> = {
   restore: z.strictObject({ id }),
 };
 
-export const models = ({ store, tell, now }: Lab): Implementation['models'] => ({
+export const models = ({ store, tell, now, probe }: Lab): Implementation['models'] => ({
   inspect({ model, tokens, vocabulary, objective }) {
     const answer = inspect(model, { tokens, vocabulary, objective });
     // The mask token is one more row of the tables.
     return answer.objective === 'masked'
       ? inspect(model, { tokens, vocabulary: vocabulary + 1, objective: 'masked' })
       : answer;
+  },
+  causality({ model, tokens, vocabulary }) {
+    // What is wrong with it is told here, with its paths; only the computing is done elsewhere.
+    const { problems } = inspect(model, { tokens, vocabulary, objective: 'masked' });
+    if (problems.length) throw new SpecError(problems);
+    return ask<Causality>(probe(), ['causality'], CAUSALITY_MS, { model, tokens, vocabulary });
   },
   presets: () => [...presets],
   list: () => listModels(store),

@@ -1,6 +1,8 @@
 // The process that devices are listed and tested in, and blocks compared on them: one question by its arguments, answers by message.
 import { describeDevices, testDevice, useDevice } from '../ops';
+import type { Causality } from '../spec/causality';
 import { SpecError } from '../spec/error';
+import type { ModelSpec } from '../spec/model';
 import type { DeviceId } from '../spec/run';
 import type { AgreementMessage } from './agreement';
 
@@ -17,6 +19,16 @@ async function agree(device: DeviceId, golden: string, blocks: readonly string[]
   return 'done';
 }
 
+/** The question is a message: a model may be larger than an argument. */
+async function causality(): Promise<Causality> {
+  const asked = new Promise<{ model: ModelSpec; tokens: number; vocabulary: number }>((found) =>
+    process.once('message', (message) => found(message as Awaited<typeof asked>)),
+  );
+  const { checkCausality } = await import('../engine/causality');
+  const { model, ...context } = await asked;
+  return checkCausality(model, context);
+}
+
 try {
   const device = id as DeviceId;
   const value =
@@ -24,7 +36,9 @@ try {
       ? await testDevice(device)
       : what === 'agree'
         ? await agree(device, rest[0], rest.slice(1))
-        : await describeDevices();
+        : what === 'causality'
+          ? await causality()
+          : await describeDevices();
   process.send?.({ value });
 } catch (error) {
   if (!(error instanceof SpecError)) console.error(error);

@@ -148,7 +148,7 @@ const EVERY = {
   blocks: ['list'],
   tasks: ['list', 'preview'],
   texts: ['list', 'add', 'remove'],
-  models: ['inspect', 'presets', 'list', 'save', 'remove', 'restore'],
+  models: ['inspect', 'causality', 'presets', 'list', 'save', 'remove', 'restore'],
   runs: [
     'list',
     'get',

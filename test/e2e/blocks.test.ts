@@ -70,6 +70,26 @@ it('trains the Hydra preset as it comes, and its samples are fill-ins', async ()
   await expect.poll(() => at('generate-none').textContent()).toContain('fill in masked tokens');
 });
 
+it('says which block lets later tokens through, and that a causal model lets none', async () => {
+  const { at } = window;
+  await window.go('build');
+  await at('causality').click();
+  await expect
+    .poll(() => at('causality-note').textContent(), { timeout: 60_000 })
+    .toMatch(
+      /Hydra lets later tokens through: changing token \d+ of 128 moves its output .* It learns to fill in masked tokens/s,
+    );
+  await window.picture('causality');
+  await at('causality-show').click();
+  await expect.poll(() => at('block-card').first().textContent()).toContain('two-sided Mamba-2');
+  await at('causality-dismiss').click();
+  await at('presets').click();
+  await at('preset-llama').click();
+  await at('causality').click();
+  await expect.poll(() => at('causality-note').textContent(), { timeout: 60_000 }).toContain('No earlier output moves');
+  await at('causality-dismiss').click();
+});
+
 it('compares a block with its published code on this device, from its card', async () => {
   const { at, page } = window;
   await window.go('build');

@@ -282,6 +282,7 @@ export function fakeMain(): {
     },
     models: {
       inspect,
+      causality: ({ tokens }) => ({ tokens, changed: [1], worst: 0, leak: null }),
       presets: () => [
         {
           id: 'transformer',

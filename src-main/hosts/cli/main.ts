@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { builtScript } from '../../runs/worker';
 import { bench, SECTIONS } from './bench';
+import { check } from './check';
 import { type ExitCode, verdict } from './command';
 import { compare } from './compare';
 import { doctor } from './doctor';
@@ -109,6 +110,14 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--reference', 'check the reference compositions instead of the fused kernels')
     .option(...json)
     .action(async (dir, options) => ended(await parity(dir, options)));
+  program
+    .command('check')
+    .description('check a model: its problems, and whether later tokens reach earlier outputs, block by block')
+    .argument('<file>', 'file of a model or of a run spec, or the folder of a run')
+    .option('--tokens <n>', 'context length; at most 130 tokens are read', whole, 128)
+    .option('--vocabulary <n>', 'ids of the tokens', whole, 256)
+    .option(...json)
+    .action(async (file, options) => ended(await check(file, options)));
   program
     .command('bench')
     .description('measure this machine: products, kernels, whole steps, decoding, threads, other engines')

@@ -57,6 +57,17 @@ export default {
     paper: 'Paper',
     hint: 'Drag a block to a gap, or double-click to add it after the selection.',
   },
+  causality: {
+    check: 'Check causality',
+    checkHelp: 'Changes single tokens and looks whether any earlier output moves, block by block',
+    checking: 'Changing single tokens of {tokens} …',
+    causal:
+      'No earlier output moves: {tokens} tokens were read, token {changed} was changed, and no block let it through.',
+    leak: '{block} lets later tokens through: changing token {token} of {tokens} moves its output at token {moved} by {change} of the largest.',
+    masked: 'It learns to fill in masked tokens, so it may.',
+    show: 'Show the block',
+    old: 'The model has changed since.',
+  },
   agreement: {
     agrees: 'Agrees with the published code.',
     strays: 'Strays from the published code.',
