@@ -1,6 +1,6 @@
 // What a block is: its card, its weights and state, its cost, and the layer that runs it.
 import type { Rank, Tensor, Tensor3D } from '@tensorflow/tfjs-core';
-import type { BlockRole } from '../spec/card';
+import type { BlockRole, Usual } from '../spec/card';
 import type { Problem } from '../spec/error';
 import type { Options, ValuesOf } from '../spec/options';
 
@@ -46,8 +46,19 @@ export interface Cost {
 export type Weights = Record<string, Tensor>;
 export type State = Record<string, Tensor>;
 
+/** Random numbers of one place in a training step: a pure function of the run's seed, the place, and the step in the counter (kernels/dropout). */
+export interface Chance {
+  seed: number;
+  /** Tells the places of one model apart. */
+  site: number;
+  /** int32 [2]: the step, and the row of the whole batch that the tensors begin with. */
+  counter: Tensor;
+}
+
 export interface LayerContext<O> {
   options: O;
+  /** In a training step of a model that draws random numbers. */
+  chance?: Chance;
   /** True inside a training step: what is meant for evaluation only stays out. */
   training?: boolean;
   /** What blocks hand to later ones within one pass, by name: a value residual. One record a pass; a step has its own. */
@@ -110,6 +121,10 @@ export interface BlockDefinition<S extends Options = Options> {
   rules?(options: ValuesOf<S>, width: number, path: string): Problem[];
   /** Fills in options that follow from where the block stands in its model (its depth); asked once, when a model is planned. */
   placed?(options: ValuesOf<S>, place: Place): ValuesOf<S>;
+  /** How the block usually stands in the stream, where its node does not say; default: an RMS norm before it, a residual around it. */
+  usual?: Usual;
+  /** True if a training step draws random numbers for it: then its context holds `chance`. */
+  random?(options: ValuesOf<S>): boolean;
   /** False if an earlier output may depend on a later token: refused in a causal language model. */
   causal(options: ValuesOf<S>): boolean;
   weights(options: ValuesOf<S>, width: number): Record<string, WeightSpec>;

@@ -38,8 +38,10 @@ export const catalogue: Catalogue = new Map(found.map((definition) => [definitio
 
 /** The card of each block and operator, as the palette and the inspector show it. */
 export const cards = (): BlockCard[] =>
-  found.map(({ id, role, title, options, paper }) => {
+  found.map((definition) => {
+    const { id, role, title, options, paper } = definition;
+    const usual = isOperator(definition) ? undefined : definition.usual;
     const text = texts[`./${id}/card.md`];
     const translations = translationsOf(russian[`./${id}/ru.ts`]);
-    return { id, role, title, summary: summaryOf(text), text, options, paper, translations };
+    return { id, role, title, summary: summaryOf(text), text, options, paper, usual, translations };
   });

@@ -1,7 +1,8 @@
 // ModelSpec to model: weights drawn from the seed, the stack run over whole sequences, the loss, and decoding token by token.
 import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
-import type { Init, LayerContext, WeightSpec } from '../blocks/define';
+import type { Chance, Init, LayerContext, WeightSpec } from '../blocks/define';
 import { crossEntropy } from '../blocks/parts/cross_entropy';
+import { dropped } from '../blocks/parts/dropout';
 import { tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
@@ -24,10 +25,13 @@ export interface LossOptions {
   labelSmoothing?: number;
   /** True in a training step: what is meant for evaluation only stays out. */
   training?: boolean;
+  /** int32 [2], step and first row of the batch: dropout draws by it in a training step, and does nothing without it. */
+  counter?: Tensor;
 }
 
 interface PassContext {
   training?: boolean;
+  counter?: Tensor;
   seen?(block: PlannedBlock, y: Tensor3D): void;
 }
 
@@ -40,6 +44,8 @@ export interface Model {
   parameters: number;
   /** No output depends on a later token. */
   causal: boolean;
+  /** A training step draws random numbers: it wants a counter. */
+  random: boolean;
   /** Longest sequence it can read; undefined where there is no limit. */
   maxTokens: number | undefined;
   /** tokens int32 [B, T] to [B, T, V]. `seen` is called with the output [B, T, D] of each block, before a residual is added to it. */
@@ -117,18 +123,24 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
     specs,
     parameters,
     causal,
+    random: plan.random,
     maxTokens,
-    logits: (ids, { training = false, seen } = {}) =>
+    logits: (ids, { training = false, counter, seen } = {}) =>
       tf.tidy(() => {
         const [B, T] = ids.shape;
         if (B < 1 || T < 1)
           throw new SpecError(`the model wants at least one sequence of at least one token, not tokens [${B}, ${T}]`);
         if (maxTokens !== undefined && T > maxTokens) throw tooLong(T, maxTokens);
-        const x = enter(stack, ids, 0);
-        return leave(stack, runLayers(stack, x, { training, seen })) as Tensor3D;
+        const chance = training && counter ? { seed, counter } : undefined;
+        const x = dropped(
+          enter(stack, ids, 0),
+          spec.dropout?.embedding ?? 0,
+          chance && { ...chance, site: EMBEDDING_SITE },
+        );
+        return leave(stack, runLayers(stack, x, { training, chance, seen })) as Tensor3D;
       }),
-    loss: (inputs, targets, mask, { labelSmoothing = 0, training = false } = {}) =>
-      tf.tidy(() => crossEntropy(model.logits(inputs, { training }), targets, mask, labelSmoothing)),
+    loss: (inputs, targets, mask, { labelSmoothing = 0, training = false, counter } = {}) =>
+      tf.tidy(() => crossEntropy(model.logits(inputs, { training, counter }), targets, mask, labelSmoothing)),
     begin: (batch, options) => begin(stack, batch, causal, options),
     stateAfter: (batch, count, fill) => stateAfter(stack, batch, causal, count, fill),
     step(ids, state) {
@@ -152,15 +164,28 @@ const tooLong = (came: number, fits: number) =>
     },
   ]);
 
+/** Places of dropout: of the embedding, and of a block (by its index) itself and the branch that it is. */
+const EMBEDDING_SITE = 0;
+const siteOf = (index: number) => 2 * index + 1;
+const branchSiteOf = (index: number) => 2 * index + 2;
+
+interface Passing extends Pick<PassContext, 'seen'> {
+  training: boolean;
+  chance: Omit<Chance, 'site'> | undefined;
+}
+
 /** The stream [B, T, D] through all blocks, whole sequences at once. */
-function runLayers(stack: Stack, x: Tensor3D, { training, seen }: PassContext): Tensor3D {
+function runLayers(stack: Stack, x: Tensor3D, { training, chance, seen }: Passing): Tensor3D {
   const shared = {};
+  const rate = stack.spec.dropout?.branches ?? 0;
   return runPlanned(stack.layers, x, (planned, stream) => {
-    const context: LayerContext<PlannedBlock['options']> = { options: planned.options, training, shared };
+    const { index, options, residual } = planned;
+    const own = chance && { ...chance, site: siteOf(index) };
+    const context: LayerContext<PlannedBlock['options']> = { options, training, chance: own, shared };
     return around(stack, planned, stream, (u) => {
       const y = planned.block.layer.forward(u, stack.own(planned), context);
       seen?.(planned, y);
-      return y;
+      return residual ? dropped(y, rate, chance && { ...chance, site: branchSiteOf(index) }) : y;
     });
   });
 }

@@ -48,17 +48,25 @@ export function sharesOf(parts: readonly Part[]): number[] {
  * nothing but rounding.
  * @param parts a captured step reads this list again each time: the next step's parts, of the same shapes, may stand in it by then.
  * @param shares `sharesOf(parts)`, likewise.
+ * @param step number of the step, for models that draw random numbers; asked again each time.
  */
 export function gradientsOf(
   model: Model,
   parts: readonly Part[],
   labelSmoothing: number,
   shares: readonly number[] = sharesOf(parts),
+  step: () => number = () => 0,
 ): LossAndGradients {
   let sum: LossAndGradients | undefined;
   for (const i of parts.keys()) {
     const share = parts.length > 1 ? () => shares[i] : undefined;
-    const one = partGradients(model, () => parts[i], labelSmoothing, share);
+    // Rows count through all parts, so that a batch in parts draws what the whole would.
+    const row = parts.slice(0, i).reduce((sum, { size }) => sum + size, 0);
+    const one = partGradients(model, () => parts[i], {
+      labelSmoothing,
+      share,
+      counter: () => Int32Array.of(step(), row),
+    });
     sum = sum ? added(sum, one) : one;
   }
   return sum!;
@@ -67,14 +75,15 @@ export function gradientsOf(
 function partGradients(
   model: Model,
   part: () => Part,
-  labelSmoothing: number,
-  share: (() => number) | undefined,
+  given: { labelSmoothing: number; share: (() => number) | undefined; counter(): Int32Array },
 ): LossAndGradients {
+  const { labelSmoothing, share } = given;
   const { value, grads } = tf.tidy(() => {
     const [inputs, targets, mask] = tensorsOf(part);
+    const counter = model.random ? fed(given.counter, [2], 'int32') : undefined;
     return tf.variableGrads(
       () => {
-        const loss = model.loss(inputs, targets, mask, { labelSmoothing, training: true });
+        const loss = model.loss(inputs, targets, mask, { labelSmoothing, training: true, counter });
         return share ? (tf.mul(loss, fedNumber(share)) as Scalar) : loss;
       },
       [...model.weights.values()] as Variable[],

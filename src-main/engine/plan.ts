@@ -1,6 +1,7 @@
 // A ModelSpec as the tree that will be built: repeats written out, blocks numbered, options complete, every weight named.
 import { blocks } from '../blocks';
 import type { AnyBlock, WeightSpec } from '../blocks/define';
+import { USUAL } from '../spec/card';
 import { type Problem, SpecError } from '../spec/error';
 import { isBlock, isParallel, isRepeat, type ModelSpec, type Node, type Norm } from '../spec/model';
 import { complete } from '../spec/options';
@@ -31,6 +32,8 @@ export interface Plan {
   blocks: PlannedBlock[];
   /** Blocks with a residual: weights marked `branch` are divided by the square root of this. */
   branches: number;
+  /** A training step draws random numbers. */
+  random: boolean;
 }
 
 /**
@@ -60,8 +63,8 @@ export function planModel(spec: ModelSpec, { skip }: { skip?(path: string): bool
         path: at,
         block,
         options: complete(block.options, node.options),
-        norm: node.norm ?? 'rms',
-        residual: node.residual ?? true,
+        norm: node.norm ?? (block.usual ?? USUAL).norm,
+        residual: node.residual ?? (block.usual ?? USUAL).residual,
       };
       list.push(planned);
       return [planned];
@@ -71,7 +74,9 @@ export function planModel(spec: ModelSpec, { skip }: { skip?(path: string): bool
   const roles = list.map(({ block }) => block.role);
   for (const planned of list)
     planned.options = planned.block.placed?.(planned.options, { ids, roles, index: planned.index }) ?? planned.options;
-  return { spec, layers, blocks: list, branches: list.filter((b) => b.residual).length };
+  const { embedding = 0, branches = 0 } = spec.dropout ?? {};
+  const random = embedding > 0 || branches > 0 || list.some(({ block, options }) => block.random?.(options) ?? false);
+  return { spec, layers, blocks: list, branches: list.filter((b) => b.residual).length, random };
 }
 
 /** Blocks whose outputs depend on later tokens, as problems: a model that predicts the next token can't hold them. One for each node of the spec. */

@@ -53,7 +53,7 @@ it('ends soon after the signal, changes nothing, and the next step is as if it h
   const warm = 4;
   for (let i = 0; i < warm; i++) {
     const signal = new AbortController().signal;
-    await broken.step.run([part(i)], 0.001, signal);
+    await broken.step.run([part(i)], 0.001, { signal });
     await whole.step.run([part(i)], 0.001);
   }
   expect(broken.step.played).toBeGreaterThan(0);
@@ -66,7 +66,7 @@ it('ends soon after the signal, changes nothing, and the next step is as if it h
       at = performance.now();
       abort.abort();
     }, 10);
-    const thrown = await broken.step.run([part(9)], 0.001, abort.signal).catch((error: unknown) => error);
+    const thrown = await broken.step.run([part(9)], 0.001, { signal: abort.signal }).catch((error: unknown) => error);
     expect(thrown).toBe(abort.signal.reason);
     clearTimeout(timer);
     expect(at).toBeGreaterThan(0); // the timer ran while the step played
@@ -78,7 +78,7 @@ it('ends soon after the signal, changes nothing, and the next step is as if it h
   for (const [name, bits] of await weightsOf(broken)) expect(bits, name).toEqual(before.get(name));
 
   const [got, wanted] = [
-    await broken.step.run([part(warm)], 0.001, new AbortController().signal),
+    await broken.step.run([part(warm)], 0.001, { signal: new AbortController().signal }),
     await whole.step.run([part(warm)], 0.001),
   ];
   expect(got).toEqual(wanted);
@@ -92,7 +92,7 @@ it('does not begin when the signal came before, computed or captured', async () 
   const opened = open();
   const before = await weightsOf(opened);
   const late = AbortSignal.abort();
-  await expect(opened.step.run([part(0)], 0.001, late)).rejects.toBe(late.reason);
+  await expect(opened.step.run([part(0)], 0.001, { signal: late })).rejects.toBe(late.reason);
   for (const [name, bits] of await weightsOf(opened)) expect(bits, name).toEqual(before.get(name));
   close(opened);
 }, 120_000);

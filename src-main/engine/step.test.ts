@@ -25,6 +25,16 @@ const spec = (more: Partial<ModelSpec> = {}): ModelSpec => ({
   head: { tied: true },
   ...more,
 });
+/** Drops numbers of the stream, of the embedding and of each branch. */
+const dropping = () =>
+  spec({
+    layers: [
+      { block: 'softmax_attention', options: { heads: 2 } },
+      { block: 'dropout', options: { rate: 0.2 } },
+      { block: 'gated_mlp', options: { roundTo: 8 } },
+    ],
+    dropout: { embedding: 0.1, branches: 0.3 },
+  });
 const adamw: OptimiserSpec = { kind: 'adamw', lr: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
 const sgd: OptimiserSpec = { kind: 'sgd', lr: 0.05, momentum: 0.9, nesterov: true, weightDecay: 0.01 };
 const plainSgd: OptimiserSpec = { kind: 'sgd', lr: 0.05, momentum: 0, nesterov: false, weightDecay: 0.01 };
@@ -95,7 +105,7 @@ function close({ model, optimiser, step }: Parts): void {
 async function run(setting: Setting, captured: boolean, steps = 20): Promise<Run> {
   const parts = open(setting, captured);
   const results: StepResult[] = [];
-  for (let i = 0; i < steps; i++) results.push(await parts.step.run(batch(i, setting), lrOf(i)));
+  for (let i = 0; i < steps; i++) results.push(await parts.step.run(batch(i, setting), lrOf(i), { step: i }));
   const { played, arenaBytes } = parts.step;
   const state = await stateOf(parts);
   close(parts);
@@ -133,6 +143,8 @@ describe('a captured step gives the bits of the computed one over 20 steps', () 
     'label smoothing': { labelSmoothing: 0.1, masked: true },
     accumulation: { accumulation: 3 },
     'accumulation of masked parts': { accumulation: 2, masked: true, labelSmoothing: 0.1 },
+    dropout: { model: dropping() },
+    'dropout in parts': { model: dropping(), accumulation: 2 },
     'width, rows and tokens of one': { model: spec({ width: 1, layers: [{ block: 'gated_mlp' }] }), tokens: () => 1 },
     'branches and a head of its own': {
       model: spec({

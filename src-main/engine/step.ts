@@ -25,11 +25,12 @@ export interface StepResult {
 export interface TrainStep {
   /**
    * One update from these parts; the weights stay as they are if the loss or the norm is not a number.
+   * @param step its number, from which alone random numbers follow (default 0)
    * @param signal aborted while loss and gradients are worked out, it ends the step with the weights as they were: a captured one between two
    * kernels, a computed one behind the gradients.
    * @throws the signal's reason
    */
-  run(parts: readonly Part[], lr: number, signal?: AbortSignal): Promise<StepResult>;
+  run(parts: readonly Part[], lr: number, options?: { step?: number; signal?: AbortSignal }): Promise<StepResult>;
   /** How many steps were played back. */
   readonly played: number;
   /** Bytes that the captured steps work in, beside weights and the optimiser's state. */
@@ -47,6 +48,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
   // The lists from which captured steps take their numbers.
   const parts: Part[] = [];
   const shares: number[] = [];
+  let now = 0;
   let played = 0;
 
   /** Step by step as written here. Where it can be captured, it is recorded meanwhile. */
@@ -54,7 +56,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
     const session = capture.record(key);
     const held: Tensor[] = [];
     try {
-      const { loss, gradients } = gradientsOf(model, parts, labelSmoothing, shares);
+      const { loss, gradients } = gradientsOf(model, parts, labelSmoothing, shares, () => now);
       held.push(loss, ...gradients.values());
       const norm = globalNorm(gradients);
       held.push(norm);
@@ -79,8 +81,9 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
   }
 
   return {
-    async run(batch, lr, signal) {
+    async run(batch, lr, { step: at = 0, signal } = {}) {
       signal?.throwIfAborted();
+      now = at;
       parts.splice(0, parts.length, ...batch);
       shares.splice(0, shares.length, ...sharesOf(batch));
       const key = keyOf(batch);

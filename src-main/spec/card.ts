@@ -1,5 +1,6 @@
 // Cards: what the palette, the inspector and the checker know of a block or a task, as plain data.
 import type { Problem } from './error';
+import type { Norm } from './model';
 import type { Options } from './options';
 
 /** Where a block may stand: a mixer moves data between tokens, a channel block within one; an operator is tested, not placed. */
@@ -33,6 +34,13 @@ export function summaryOf(text: string): string {
 export const translationsOf = <T extends Translation>(ru: T | undefined): Translations<T> | undefined =>
   ru && { ru: { ...ru, summary: summaryOf(ru.text) } };
 
+/** Norm and residual of a node that says nothing of them. */
+export interface Usual {
+  norm: Norm;
+  residual: boolean;
+}
+export const USUAL: Usual = { norm: 'rms', residual: true };
+
 export interface BlockCard {
   id: string;
   role: BlockRole;
@@ -43,6 +51,8 @@ export interface BlockCard {
   text: string;
   options: Options;
   paper?: string;
+  /** Where it differs from `USUAL`. */
+  usual?: Usual;
   translations?: Translations;
 }
 

@@ -25,6 +25,6 @@ export interface Leak {
 /** In words, for the command line. */
 export function sayCausality({ tokens, changed, worst, leak }: Causality): string {
   if (!leak)
-    return `No earlier output moves: token ${changed.map((t) => t + 1).join(', then ')} of ${tokens} was changed, and no block's outputs before it did (by at most ${worst.toExponential(0)} of the largest).`;
+    return `No earlier output moves: of ${tokens} tokens number ${changed.map((t) => t + 1).join(', then ')} was changed, and no block's outputs before it did${worst ? ` by more than ${worst.toExponential(0)} of the largest` : ', by not a bit'}.`;
   return `${leak.block} lets later tokens through (block ${leak.index + 1}, ${leak.path}): changing token ${leak.token + 1} of ${tokens} moves its output at token ${leak.moved + 1} by ${leak.change.toPrecision(2)} of the largest. The blocks before it do not.`;
 }

@@ -38,6 +38,8 @@ export interface ModelSpec {
   layers: Node[];
   finalNorm: Norm;
   head: { tied: boolean };
+  /** Shares that a training step sets to zero: of the embedded tokens, and of what each block adds to the stream. */
+  dropout?: { embedding: number; branches: number };
 }
 
 export const isBlock = (node: Node): node is BlockNode => 'block' in node;
@@ -75,6 +77,8 @@ const node: z.ZodType<Node> = z.lazy(() =>
   }),
 );
 
+const rate = z.number().min(0).max(0.95).default(0);
+
 export const modelSchema = z.strictObject({
   format: z.literal(MODEL_FORMAT),
   name: z.string().max(200).optional(),
@@ -83,6 +87,7 @@ export const modelSchema = z.strictObject({
   layers: z.array(node).max(256),
   finalNorm: norm.default('rms'),
   head: z.strictObject({ tied: z.boolean() }).default({ tied: true }),
+  dropout: z.strictObject({ embedding: rate, branches: rate }).optional(),
 });
 
 /** Walks every node, groups before their members, with its dotted path below `model`. */

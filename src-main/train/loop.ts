@@ -131,7 +131,7 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
     const parts = Array.from({ length: batch.accumulation }, (_, i) =>
       data.batch('train', progress.step * batch.accumulation + i, partSize),
     );
-    const result = await unlessEnding(() => train.run(parts, lr, control.signal));
+    const result = await unlessEnding(() => train.run(parts, lr, { step: progress.step, signal: control.signal }));
     if (!result) continue;
     const { loss, norm } = result;
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) return { status: 'failed', why: diverged(), progress };

@@ -40,8 +40,10 @@ const draft = (rest: Partial<RunDraft> = {}): RunDraft => ({
     width: 16,
     layers: [
       { block: 'softmax_attention', options: { heads: 2, headDim: 8 } },
+      { block: 'dropout' },
       { block: 'mamba2', options: { headDim: 8, dState: 8 } },
     ],
+    dropout: { embedding: 0.1, branches: 0.1 },
   },
   task: { id: 'text', options: { tokens: 16 } },
   schedule: { warmup: 4 },
