@@ -359,6 +359,49 @@ describe('the trash', () => {
   });
 });
 
+describe('a queued run', () => {
+  it('that is deleted and brought back waits in the queue again, over a restart too', async () => {
+    const { supervisor, store } = at.open(1);
+    setSetting(store, AT_ONCE, 1);
+    const ids = supervisor.create([spec('a'), spec('b'), spec('c')]).map(({ id }) => id);
+    await trains(at.lab!, ids[0]);
+    trashRun(store, supervisor, ids[1], Date.now());
+    expect(queued(store)).toEqual([ids[2]]);
+    restoreRun(store, supervisor, ids[1]);
+    expect(getRun(store, ids[1])).toMatchObject({ status: 'queued', deletedAt: null, why: null });
+    expect(queued(store)).toEqual([ids[2], ids[1]]);
+    trashRun(store, supervisor, ids[1], Date.now());
+    trashRun(store, supervisor, ids[2], Date.now());
+    supervisor.stop(ids[0]);
+    await reaches(at.lab!, ids[0], 'stopped');
+    await at.close();
+    const again = at.open(1);
+    expect(queued(again.store)).toEqual([]);
+    restoreRun(again.store, again.supervisor, ids[2]);
+    await trains(again, ids[2]);
+    expect(getRun(again.store, ids[1])!.step).toBe(0);
+  });
+});
+
+describe('paused runs', () => {
+  it('go on only where there is room, and say why they stay', async () => {
+    const { supervisor, store } = at.open(1);
+    setSetting(store, AT_ONCE, 1);
+    const ids = supervisor.create([spec('a'), spec('b')]).map(({ id }) => id);
+    await trains(at.lab!, ids[0]);
+    supervisor.pause(ids[0]);
+    await trains(at.lab!, ids[1]); // a paused run takes no room
+    expect(() => supervisor.resume(ids[0])).toThrow(/^a stays paused: 1 run is at work already, the most at once/);
+    supervisor.pause(ids[1]);
+    await reaches(at.lab!, ids[1], 'paused');
+    supervisor.resume(ids[0]);
+    // Told to go on a moment ago: it takes room before its log says so.
+    expect(() => supervisor.resume(ids[1])).toThrow(/^b stays paused/);
+    await trains(at.lab!, ids[0], getRun(store, ids[0])!.step + 1);
+    supervisor.resume(ids[0]);
+  });
+});
+
 describe('a full disk', () => {
   const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
 

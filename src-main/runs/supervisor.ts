@@ -55,6 +55,8 @@ export interface SupervisorOptions {
 interface AtWork {
   worker: Worker;
   stops: number;
+  /** Told to go on, though its log may not say so yet. */
+  resumed: boolean;
   done: Promise<void>;
 }
 
@@ -118,15 +120,26 @@ export class Supervisor {
   pause(id: string): void {
     const run = this.#known(id);
     if (run.status === 'paused') return;
-    this.#own(run, 'pause').worker.send({ kind: 'pause' });
+    const atWork = this.#own(run, 'pause');
+    atWork.resumed = false;
+    atWork.worker.send({ kind: 'pause' });
   }
 
-  /** A paused run goes on; one that is over joins the queue. */
+  /**
+   * A paused run goes on where there is room; one that is over joins the queue.
+   * @throws Error in words for a paused run beside as many at work as may be at once.
+   */
   resume(id: string): void {
     const run = this.#known(id);
     if (run.deletedAt !== null) throw new Error(`${run.name} is in the trash: bring it back first, then resume it.`);
     const atWork = this.#atWork.get(id);
     if (atWork && !isOver(run.status)) {
+      const busy = this.#busy().filter((other) => other !== id).length;
+      if (busy >= this.atOnce)
+        throw new Error(
+          `${run.name} stays paused: ${busy} ${busy === 1 ? 'run is' : 'runs are'} at work already, the most at once. Pause or wait for one of them, or raise that limit.`,
+        );
+      atWork.resumed = true;
       atWork.worker.send({ kind: 'resume' });
       return;
     }
@@ -243,11 +256,16 @@ export class Supervisor {
     for (const id of queued(store)) {
       // Its worker has said its last word and is on its way out; when it is gone, the queue is looked at again.
       if (this.#atWork.has(id)) continue;
-      const busy = [...this.#atWork.keys()].filter((other) => getRun(store, other)?.status !== 'paused');
-      if (busy.length >= this.atOnce) return;
+      if (this.#busy().length >= this.atOnce) return;
       this.#start(id);
     }
   }
+
+  /** Ids of the runs that take room: all at work but the paused ones. */
+  #busy = (): string[] =>
+    [...this.#atWork]
+      .filter(([id, { resumed }]) => resumed || getRun(this.#o.store, id)?.status !== 'paused')
+      .map(([id]) => id);
 
   #start(id: string): void {
     const { store, now, cores } = this.#o;
@@ -275,7 +293,7 @@ export class Supervisor {
           resolve();
         },
       });
-      this.#atWork.set(id, { worker, stops: 0, done: promise });
+      this.#atWork.set(id, { worker, stops: 0, resumed: false, done: promise });
       setStatus(store, id, 'starting', { pid: worker.pid ?? null });
     } catch (error) {
       setStatus(store, id, 'failed', { why: inWords(error, folder), endedAt: now() });

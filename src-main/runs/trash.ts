@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { purgeModels } from '../store/model';
 import type { Store } from '../store/open';
-import { forgetRun, getRun, listRuns, setDeleted, setName } from '../store/run';
+import { forgetRun, getRun, leaveQueue, listRuns, setDeleted, setName, setStatus } from '../store/run';
 import { forgetText, removedTexts } from '../store/text';
 import { type LabPaths, removeRunFolder } from './folder';
 import type { Supervisor } from './supervisor';
@@ -11,19 +11,27 @@ import type { Supervisor } from './supervisor';
 export const TRASH_DAYS = 30;
 const DAY_MS = 86_400_000;
 
-/** Hides the run and stops it if need be; its folder stays. Where the disk does not take the mark, the run goes on. */
+/**
+ * Hides the run and stops it if need be; its folder stays. A queued one only leaves the queue, so that it can come back to it. Where the disk
+ * does not take the mark, the run goes on.
+ */
 export function trashRun(store: Store, supervisor: Supervisor, id: string, at: number): void {
   if (!getRun(store, id)) throw new Error(`There is no run ${JSON.stringify(id)} in this lab.`);
   supervisor.label(id, { deletedAt: at });
   setDeleted(store, id, at);
-  supervisor.stop(id);
+  if (getRun(store, id)?.status === 'queued') leaveQueue(store, id);
+  else supervisor.stop(id);
 }
 
+/** Brings a run back; one that waited in the queue joins its end. */
 export function restoreRun(store: Store, supervisor: Supervisor, id: string): void {
   if (!getRun(store, id))
     throw new Error(`Run ${JSON.stringify(id)} is no longer in the trash: it was removed after ${TRASH_DAYS} days.`);
   supervisor.label(id, { deletedAt: null });
   setDeleted(store, id, null);
+  if (getRun(store, id)?.status !== 'queued') return;
+  setStatus(store, id, 'queued');
+  supervisor.refresh();
 }
 
 export function renameRun(store: Store, supervisor: Supervisor, id: string, name: string): void {

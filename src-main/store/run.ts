@@ -207,6 +207,11 @@ export function setStatus(
     .run(status, why, endedAt, pid, status, id);
 }
 
+/** Takes a run's place in the queue away; it stays queued, and `setStatus` gives it a new place. */
+export const leaveQueue = (store: Store, id: string): void => {
+  store.sql('UPDATE run SET queue = NULL WHERE id = ?').run(id);
+};
+
 export const setHeartbeat = (store: Store, id: string, at: number, pid: number): void => {
   store.sql('UPDATE run SET heartbeat_at = ?, owner_pid = ? WHERE id = ?').run(at, pid, id);
 };

@@ -150,6 +150,12 @@ export default {
     finalNormHelp: 'Stands between the last block and the head.',
     tied: 'Tied head',
     tiedHelp: 'The head shares its weights with the embedding.',
+    dropout: {
+      embedding: 'Dropout, embedding',
+      embeddingHelp: 'Share of the embedded tokens’ numbers that a training step sets to zero.',
+      branches: 'Dropout, branches',
+      branchesHelp: 'Share of what each block adds to the stream that a training step sets to zero.',
+    },
     norms: { rms: 'RMS', layer: 'Layer', none: 'none' },
     task: 'Measured for',
     taskHelp: 'The task decides the vocabulary and the context length that shapes and costs are shown for.',
