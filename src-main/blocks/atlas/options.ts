@@ -12,11 +12,13 @@ export const options = {
     help: 'Starting polynomial: flat has 0 for the constant and 1 for the rest, taylor those of the exponential, as in the paper.',
   }),
   convSize: int(4, {
+    title: 'convolution taps',
     min: 0,
     max: 16,
     help: 'Taps K of the short convolutions on queries, keys and values; 0 for none.',
   }),
   etaMax: float(0.1, {
+    title: 'largest η',
     min: 1e-6,
     max: 10,
     log: true,
@@ -24,6 +26,7 @@ export const options = {
   }),
   normEps: float(1e-5, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the norm of each head.' }),
   l2Eps: float(1e-6, {
+    title: 'L2 ε',
     min: 0,
     max: 0.1,
     log: true,

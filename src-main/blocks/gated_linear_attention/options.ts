@@ -7,6 +7,7 @@ export const FREE = -1000;
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Query heads H.' }),
   kvHeads: int(0, {
+    title: 'KV heads',
     min: 0,
     max: 256,
     help: 'Key and value heads Hk; must divide the heads. 0 means as many as query heads.',
@@ -19,18 +20,21 @@ export const options = {
   valueDim: int(0, { min: 0, max: 1024, help: 'Channels of a value head; 0 means width / heads.' }),
   gateRank: int(16, { min: 1, max: 4096, help: 'Rank R of the projection that makes the decays.' }),
   gateNormalizer: float(16, {
+    title: 'gate divisor',
     min: 0.01,
     max: 1000,
     log: true,
     help: 'Divides the log decays: with 16 a new model remembers for about 16 tokens, with 1 for one.',
   }),
   gateClampMin: float(FREE, {
+    title: 'gate floor',
     min: FREE,
     max: 0,
     help: 'Log decays are at least this, so no channel forgets faster; -1000 leaves them free.',
   }),
   outputGate: bool(true, { help: 'Multiplies the normed output with SiLU of a projection of the input.' }),
   convSize: int(0, {
+    title: 'convolution taps',
     min: 0,
     max: 16,
     help: 'Taps of a short causal convolution with SiLU on queries, keys and values; 0 leaves it out, 4 is usual.',

@@ -2,8 +2,9 @@
 import { bool, choice, float, int, interval, type ValuesOf } from '../../spec/options';
 
 export const options = {
-  dState: int(64, { min: 1, max: 1024, help: 'State width N of a head, in each direction.' }),
+  dState: int(64, { title: 'state width', min: 1, max: 1024, help: 'State width N of a head, in each direction.' }),
   dConv: int(7, {
+    title: 'convolution taps',
     min: 1,
     max: 15,
     step: 2,
@@ -18,7 +19,12 @@ export const options = {
   }),
   bias: bool(false, { help: 'Biases on the input and output projections.' }),
   convBias: bool(true, { help: 'Bias in the convolution.' }),
-  dtLimit: interval(null, { min: 0, max: 1000, help: 'Clamps the step sizes to [low, high]; null leaves them free.' }),
+  dtLimit: interval(null, {
+    title: 'step size limits',
+    min: 0,
+    max: 1000,
+    help: 'Clamps the step sizes to [low, high]; null leaves them free.',
+  }),
   normEps: float(1e-5, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the gated norm.' }),
 };
 export type HydraOptions = ValuesOf<typeof options>;

@@ -4,6 +4,7 @@ import { bool, choice, float, int, type ValuesOf } from '../../spec/options';
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Query heads H.' }),
   kvHeads: int(0, {
+    title: 'KV heads',
     min: 0,
     max: 256,
     help: 'Key and value heads Hk; must divide the heads. 0 means as many as query heads.',
@@ -20,7 +21,13 @@ export const options = {
     paper: 'https://arxiv.org/abs/2006.16236',
   }),
   normalize: bool(true, { help: 'Divides by the sum of the weights, as softmax does; wants positive features.' }),
-  denomEps: float(1e-10, { min: 0, max: 1, log: true, help: 'Added to the sum of the weights.' }),
+  denomEps: float(1e-10, {
+    title: 'denominator ε',
+    min: 0,
+    max: 1,
+    log: true,
+    help: 'Added to the sum of the weights.',
+  }),
   scale: float(0, { min: 0, max: 1000, help: 'Factor on the queries after the feature map; 0 means 1/√keyDim.' }),
   outputNorm: choice('none', {
     choices: ['none', 'rmsnorm'],

@@ -7,19 +7,23 @@ export const options = {
     help: 'Structure of the matrix that mixes the tokens.',
   }),
   dataDependent: bool(true, {
+    title: 'data-dependent',
     help: 'The tokens make the matrix, each its own row and column; off, the matrix is learned once for all positions.',
   }),
   qkDim: int(16, {
+    title: 'map width',
     min: 1,
     max: 1024,
     help: 'Channels d of the row and column maps, a head; the paper takes 16, or 64 where the data do not make them.',
   }),
   maxSeqLen: int(256, {
+    title: 'longest sequence',
     min: 1,
     max: 16_384,
     help: 'Length L that the matrix is made and scaled for; longer sequences fit only where the data make it.',
   }),
   dConv: int(7, {
+    title: 'convolution taps',
     min: 1,
     max: 15,
     step: 2,
@@ -28,10 +32,12 @@ export const options = {
   expand: int(2, { min: 1, max: 8, help: 'Inner width as a multiple of the model width.' }),
   headDim: int(128, { min: 1, max: 1024, help: 'Channels P of a head; divides the inner width.' }),
   toeplitzIndex: choice('aligned', {
+    title: 'Toeplitz index',
     choices: ['aligned', 'reference'],
     help: 'Of a Toeplitz matrix: aligned is the published index, reference the released code’s, one place off.',
   }),
   vandermondeKind: choice('dft', {
+    title: 'Vandermonde kind',
     choices: ['dft', 'learned'],
     help: 'Of a Vandermonde matrix that the data do not make: the fixed cosine transform, or learned frequencies.',
   }),
