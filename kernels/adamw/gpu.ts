@@ -1,4 +1,4 @@
-// How gpu.wgsl makes the step of SGD and the sum of squares. AdamW would bind nine buffers, one more than every device grants: its composition serves.
+// How gpu.wgsl makes the steps of AdamW and SGD, and the sum of squares.
 import { ceilDiv, type GpuPlans } from '../core/plan';
 
 /** Numbers of a part of the sum: kPart of gpu.wgsl. */
@@ -6,7 +6,9 @@ const PART = 4096;
 const everywhere = ([n]: readonly number[]) => ceilDiv(n, 256);
 
 export const gpu: GpuPlans = {
+  AdamW: { passes: [{ entry: 'adamw', workgroups: everywhere }] },
   Sgd: { passes: [{ entry: 'sgd', workgroups: everywhere }] },
+  StoreSound: { passes: [{ entry: 'store_sound', workgroups: everywhere }] },
   SquareSum: {
     scratch: ([n]) => ({ partial: ceilDiv(n, PART) }),
     passes: [

@@ -1,5 +1,6 @@
 // One optimiser step of one weight, AdamW or SGD, in one pass over its numbers; and the sum of squares that clipping needs. None has a gradient.
-// The numbers that change from update to update are inputs, so that a captured step can be fed with them.
+// The numbers that change from update to update are inputs, so that a captured step can be fed with them. On a GPU a scale that is not a finite
+// number leaves weight and state as they are.
 import { type Attrs, defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
 
 const size = ({ weight }: Shapes) => [sizeOf(weight)];
@@ -55,6 +56,19 @@ export const sgd = defineKernel({
   refuses: differs({ rate: [1] }),
 });
 
+/**
+ * weight, next of its shape and scale [] to the new weight: next where scale is a finite number, else as it was. For devices that learn after
+ * the update only whether the step was sound.
+ */
+export const storeSound = defineKernel({
+  name: 'StoreSound',
+  inputs: ['weight', 'next', 'scale'],
+  outputs: ({ weight }) => ({ weight }),
+  inPlace: true,
+  ints: size,
+  refuses: differs({}),
+});
+
 /** x of any shape to sum [] = Σ x², added in float64. */
 export const squareSum = defineKernel({
   name: 'SquareSum',
@@ -63,4 +77,4 @@ export const squareSum = defineKernel({
   ints: ({ x }) => [sizeOf(x)],
 });
 
-export const kernels: Kernel[] = [adamw, sgd, squareSum];
+export const kernels: Kernel[] = [adamw, sgd, storeSound, squareSum];

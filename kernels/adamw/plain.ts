@@ -19,5 +19,6 @@ export const plain: Record<string, Plain> = {
     const out: Arrays = { weight: w };
     return b ? { ...out, buffer: b } : out;
   },
+  StoreSound: ({ weight, next, scale }) => ({ weight: Number.isFinite(scale[0]) ? next : weight }),
   SquareSum: ({ x }) => ({ sum: Float64Array.of(x.reduce((sum, value) => sum + value * value, 0)) }),
 };

@@ -2,7 +2,8 @@
 //
 // The host binds tensors to the shader's variables by name. A `read` variable is the input of that name, and left unread where it is absent; a
 // `read_write` variable is the output of that name or scratch memory. An output whose name an input of the folder bears too is called `<name>_out`;
-// an input whose name WGSL reserves is called `<name>_in`.
+// an input whose name WGSL reserves is called `<name>_in`. Of a kernel that works in place (`inPlace` in kernel.ts) a `read_write` variable that
+// bears an input's name holds the input's numbers at first.
 // The uniform is at binding 0, the storage variables at 1 and on. It starts with `present: u32`, one bit for each input of kernel.ts that is there;
 // then come its ints (i32) and its floats (f32).
 // An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants.

@@ -11,11 +11,14 @@ export type Gradients = ReadonlyMap<string, Tensor>;
 export interface Optimiser {
   /**
    * One update. A weight without a gradient keeps its value.
-   * @param scale factor on all gradients, a scalar on the device, as clipping gives it.
+   * @param scale factor on all gradients, a scalar on the device, as clipping gives it. On devices whose steps are whole (`StepCapture.whole`), one
+   * that is not a finite number leaves weights and state as they are.
    */
   update(gradients: Gradients, lr: number, scale?: Scalar): void;
   /** Counts an update whose computing a captured step is about to do, and gives the numbers that it is fed with. */
   advance(lr: number): void;
+  /** Takes one from the count: the device left the last update out. */
+  retreat(): void;
   /** State by name, e.g. `m/layers.0.w_q`, and `updates`: how many were made. */
   save(): Promise<Map<string, PlainTensor>>;
   /** @throws SpecError if a name or shape differs from what this optimiser keeps. */
@@ -60,6 +63,9 @@ export function makeOptimiser(spec: OptimiserSpec, weights: Weights, specs: Spec
       });
     },
     advance,
+    retreat: () => {
+      now.updates -= 1;
+    },
     async save() {
       const saved = new Map<string, PlainTensor>([['updates', { shape: [1], data: Int32Array.of(now.updates) }]]);
       for (const [name, variable] of state)
@@ -210,6 +216,12 @@ function sgd(
   };
 }
 
+/** The new value of a weight or of its state, if the scale is a number. */
+function replace(weight: Variable, next: Tensor, scale: Scalar | undefined): void {
+  if (scale && hasKernel('StoreSound')) update('StoreSound', { weight, next, scale }, {}, { weight });
+  else store(weight, next);
+}
+
 /**
  * Muon (Jordan et al. 2024, github.com/KellerJordan/Muon): the momentum of a matrix, made nearly orthogonal, is the step.
  * Matrices are stored [in, out] here, so the factor for tall ones is sqrt(max(1, out / in)).
@@ -231,13 +243,13 @@ function muon(
         if (!gradient) continue;
         const [w, buffer] = [weights.get(name)!, state.get(`momentum/${name}`)!];
         const g = scaled(gradient, scale);
-        store(buffer, tf.add(tf.mul(buffer, momentum), tf.mul(g, 1 - momentum)));
+        replace(buffer, tf.add(tf.mul(buffer, momentum), tf.mul(g, 1 - momentum)), scale);
         const m = nesterov ? tf.add(tf.mul(g, 1 - momentum), tf.mul(buffer, momentum)) : buffer;
         const [rows, columns] = w.shape as [number, number];
         const rate = fedNumber(() => now.lr * Math.sqrt(Math.max(1, columns / rows)));
         const step = tf.mul(orthogonal(m as Tensor2D, newtonSchulzSteps), rate);
         const kept = decays(specs.get(name)!) ? tf.mul(w, keep) : w;
-        store(w, tf.sub(kept, step));
+        replace(w, tf.sub(kept, step), scale);
       }
     },
   };

@@ -1,6 +1,6 @@
 // One training step: gradients, their norm, clipping and the optimiser's update; captured and played back where the device can.
 import type { Scalar, Tensor } from '@tensorflow/tfjs-core';
-import { StepCapture, tf } from '../ops';
+import { StepCapture, submit, tf, type WholeStep } from '../ops';
 import type { Model } from './build';
 import { gradientsOf, type Part, sharesOf } from './gradient';
 import { clipScale, globalNorm, type Optimiser } from './optimiser';
@@ -22,15 +22,23 @@ export interface StepResult {
   norm: number;
 }
 
-export interface TrainStep {
+export interface RunOptions {
+  /** The step's number, from which alone random numbers follow (default 0). */
+  step?: number;
   /**
-   * One update from these parts; the weights stay as they are if the loss or the norm is not a number.
-   * @param step its number, from which alone random numbers follow (default 0)
-   * @param signal aborted while loss and gradients are worked out, it ends the step with the weights as they were: a captured one between two
-   * kernels, a computed one behind the gradients.
-   * @throws the signal's reason
+   * Aborted while loss and gradients are worked out, it ends the step with the weights as they were and throws its reason: a captured one of the
+   * cpu device between two kernels, a computed one behind the gradients; on a GPU only before it begins.
    */
-  run(parts: readonly Part[], lr: number, options?: { step?: number; signal?: AbortSignal }): Promise<StepResult>;
+  signal?: AbortSignal;
+  /** Whether loss and norm are wanted (default true). */
+  read?: boolean;
+}
+
+export interface TrainStep {
+  /** One update from these parts; the weights stay as they are if the loss or the norm is not a number. */
+  run(parts: readonly Part[], lr: number, options?: RunOptions & { read?: true }): Promise<StepResult>;
+  /** The same; where it may be done without reading, a GPU is not waited for and nothing may come back. */
+  run(parts: readonly Part[], lr: number, options: RunOptions): Promise<StepResult | undefined>;
   /** How many steps were played back. */
   readonly played: number;
   /** Bytes that the captured steps work in, beside weights and the optimiser's state. */
@@ -63,8 +71,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
       const both = tf.tidy(() => tf.stack([loss, norm]));
       held.push(both);
       session?.cut(both);
-      const [lossValue, normValue] = await both.data();
-      const result = { loss: lossValue, norm: normValue };
+      const result = resultOf(await both.data());
       signal?.throwIfAborted();
       if (!isSound(result)) return result;
       session?.resume();
@@ -80,25 +87,72 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
     }
   }
 
+  /** The same in one piece: the scale tells the update whether loss and norm are numbers. */
+  async function computeWhole(key: string, lr: number, read: boolean): Promise<StepResult | undefined> {
+    const session = capture.recordWhole(key);
+    const held: Tensor[] = [];
+    try {
+      const { loss, gradients } = gradientsOf(model, parts, labelSmoothing, shares, () => now);
+      held.push(loss, ...gradients.values());
+      const norm = globalNorm(gradients);
+      const both = tf.tidy(() => tf.stack([loss, norm]));
+      const scale = tf.tidy(() => {
+        const clipping: Scalar = clip === null ? tf.scalar(1) : clipScale(norm, clip);
+        return tf.add(clipping, tf.mul(tf.add(loss, norm), 0)) as Scalar; // 0 times what is no finite number is none either
+      });
+      held.push(norm, scale);
+      optimiser.update(gradients, lr, scale);
+      for (const tensor of held.splice(0)) tensor.dispose();
+      held.push(both);
+      session?.end(both);
+      if (!read) submit();
+      return read ? resultOf(await both.data()) : undefined;
+    } finally {
+      session?.abandon();
+      for (const tensor of held) tensor.dispose();
+    }
+  }
+
+  async function playWhole(step: WholeStep, lr: number, read: boolean): Promise<StepResult | undefined> {
+    optimiser.advance(lr);
+    played += 1;
+    const result = await step.play(read);
+    return result && resultOf(result);
+  }
+
+  async function runWhole(key: string, lr: number, read: boolean): Promise<StepResult | undefined> {
+    const step = capture.findWhole(key);
+    const result = await (step ? playWhole(step, lr, read) : computeWhole(key, lr, read));
+    if (result && !isSound(result)) optimiser.retreat();
+    return result;
+  }
+
+  async function run(
+    batch: readonly Part[],
+    lr: number,
+    { step: at = 0, signal, read = true }: RunOptions = {},
+  ): Promise<StepResult | undefined> {
+    signal?.throwIfAborted();
+    now = at;
+    parts.splice(0, parts.length, ...batch);
+    shares.splice(0, shares.length, ...sharesOf(batch));
+    const key = keyOf(batch);
+    if (capture.whole) return runWhole(key, lr, read);
+    const step = capture.find(key);
+    if (!step) return compute(key, lr, signal);
+    if (signal) await step.playFirstUnless(signal);
+    else step.playFirst();
+    const result = resultOf(step.result);
+    if (isSound(result)) {
+      optimiser.advance(lr);
+      step.playSecond();
+    }
+    played += 1;
+    return result;
+  }
+
   return {
-    async run(batch, lr, { step: at = 0, signal } = {}) {
-      signal?.throwIfAborted();
-      now = at;
-      parts.splice(0, parts.length, ...batch);
-      shares.splice(0, shares.length, ...sharesOf(batch));
-      const key = keyOf(batch);
-      const step = capture.find(key);
-      if (!step) return compute(key, lr, signal);
-      if (signal) await step.playFirstUnless(signal);
-      else step.playFirst();
-      const result = { loss: step.result[0], norm: step.result[1] };
-      if (isSound(result)) {
-        optimiser.advance(lr);
-        step.playSecond();
-      }
-      played += 1;
-      return result;
-    },
+    run: run as TrainStep['run'],
     get played() {
       return played;
     },
@@ -109,4 +163,5 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
   };
 }
 
+const resultOf = ([loss, norm]: ArrayLike<number> & Iterable<number>): StepResult => ({ loss, norm });
 const isSound = ({ loss, norm }: StepResult): boolean => Number.isFinite(loss) && Number.isFinite(norm);

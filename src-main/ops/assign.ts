@@ -1,13 +1,15 @@
 // New values for variables, written where the old ones lie if nobody else reads them there.
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import type { Attrs } from '../../kernels/core/kernel';
-import { type Inputs, runKernel } from './fused';
+import { hasKernel, type Inputs, runKernel } from './fused';
 import { kernels, readName, shapesOf, unfit } from './kernels';
-import type { NativeBackend } from './native/backend';
 import { nativeBackend } from './native/register';
 import * as tf from './tf';
+import type { FusedBackend } from './webgpu/dispatch';
+import { callFused } from './webgpu/fused';
 
-const current = (): NativeBackend | undefined => (tf.getBackend() === 'native' ? nativeBackend() : undefined);
+const native = () => (tf.getBackend() === 'native' ? nativeBackend() : undefined);
+const gpu = () => (tf.getBackend() === 'webgpu' ? (tf.backend() as FusedBackend) : undefined);
 
 /**
  * Runs a kernel that works in place, as an optimiser's step does: `into` names the variable for each output, which is also the input of that name.
@@ -29,13 +31,18 @@ export function update(name: string, inputs: Inputs, attrs: Attrs, into: Readonl
  */
 export function overwrite(name: string, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Tensor>>): boolean {
   const kernel = kernels.get(name);
-  const backend = current();
-  if (!kernel || !backend || !kernel.inPlace || !Object.values(into).every((one) => backend.mayOverwrite(one)))
+  const cpu = native();
+  const backend = cpu ?? gpu();
+  if (!kernel?.inPlace || !backend || !hasKernel(name) || !Object.values(into).every((one) => backend.mayOverwrite(one)))
     return false;
   const given = shapesOf(inputs);
   const why = unfit(kernel, inputs) ?? kernel.refuses?.(given, attrs);
   if (why) throw new Error(`${name}: ${why}`);
-  backend.run(
+  if (!cpu) {
+    callFused(backend as FusedBackend, name, inputs, attrs, into);
+    return true;
+  }
+  cpu.run(
     name,
     kernel.inputs.map((declared) => inputs[readName(declared).name]),
     Object.keys(kernel.outputs(given, attrs)).map((output) => into[output]),
@@ -52,9 +59,11 @@ export function store(variable: Variable, value: Tensor): void {
 
 /** Writes the values of a tensor where another of its size lies, if that memory is its alone; false, and nothing is done, where the device cannot. */
 export function copyInto(target: Tensor, value: Tensor): boolean {
-  const backend = current();
+  const cpu = native();
+  const backend = cpu ?? gpu();
   if (!backend?.mayOverwrite(target)) return false;
-  backend.run('StridedCopy', [value], [target], [1, 0, 0, value.size, 1, 1]);
+  if (cpu) cpu.run('StridedCopy', [value], [target], [1, 0, 0, value.size, 1, 1]);
+  else (backend as FusedBackend).copy(value, target);
   return true;
 }
 

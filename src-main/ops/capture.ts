@@ -6,6 +6,8 @@ import { Arena, Program } from './native/program';
 import { difference, type Made, Recording } from './native/recording';
 import { nativeBackend } from './native/register';
 import * as tf from './tf';
+import { GpuCapture, type WholeSession, type WholeStep } from './webgpu/capture';
+import type { FusedBackend } from './webgpu/dispatch';
 
 /** Recordings of a step until it is given up: the first may fill caches, and two must be alike. */
 const TRIES = 4;
@@ -19,6 +21,7 @@ const SHAPES = 16;
 export function fed(read: () => Float32Array | Int32Array, shape: number[], dtype: 'float32' | 'int32'): Tensor {
   const tensor = tf.tensor(read().slice(), shape, dtype); // our own array: it is written again and again
   if (tf.getBackend() === 'native') nativeBackend()?.feed(tensor, read);
+  if (tf.getBackend() === 'webgpu') (tf.backend() as FusedBackend).feed(tensor, read);
   return tensor;
 }
 
@@ -50,16 +53,34 @@ interface Attempt {
 export class StepCapture {
   private readonly steps = new Map<string, Program | Attempt>();
   private readonly arena = new Arena();
+  private readonly gpu: GpuCapture;
 
   /** `on`: false records nothing. `what` begins the sentence on steps that can't be captured. */
   constructor(
     private readonly on: boolean = process.env.ARCHLAB_CAPTURE !== '0',
     private readonly what = 'Training steps',
-  ) {}
+  ) {
+    this.gpu = new GpuCapture(on, TRIES, SHAPES);
+  }
 
   /** Bytes of memory that the captured steps work in. */
   get arenaBytes(): number {
-    return this.arena.bytes;
+    return this.arena.bytes + this.gpu.bytes;
+  }
+
+  /** True where a step is one piece, with nothing read in the midst of it: its updates see by themselves whether loss and norm are numbers. */
+  get whole(): boolean {
+    return tf.getBackend() === 'webgpu';
+  }
+
+  /** `find` for such devices. */
+  findWhole(key: string): WholeStep | undefined {
+    return this.gpu.find(key);
+  }
+
+  /** `record` for such devices. */
+  recordWhole(key: string): WholeSession | undefined {
+    return this.gpu.record(key);
   }
 
   /** The captured step, if there is one that still fits the tensors it works on. */
@@ -92,6 +113,7 @@ export class StepCapture {
   dispose(): void {
     for (const step of this.steps.values()) if (step instanceof Program) step.dispose();
     this.steps.clear();
+    this.gpu.dispose();
   }
 
   private session(backend: NativeBackend, key: string, attempt: Attempt): Session {
@@ -132,4 +154,9 @@ export class StepCapture {
       },
     };
   }
+}
+
+/** Sends what is encoded to the GPU, where nothing is read that would. */
+export function submit(): void {
+  if (tf.getBackend() === 'webgpu') (tf.backend() as FusedBackend).flush();
 }

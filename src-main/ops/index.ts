@@ -1,7 +1,7 @@
 // The op surface: TF.js, the devices, and the fused kernels with their fallbacks.
 export { adamwRates } from '../../kernels/adamw/kernel';
 export { copyInto, overwrite, own, store, update } from './assign';
-export { type CapturedStep, fed, fedNumber, type Session, StepCapture } from './capture';
+export { type CapturedStep, fed, fedNumber, type Session, StepCapture, submit } from './capture';
 export { type DeviceFacts, type DeviceOptions, describeDevices, testDevice, useDevice } from './device';
 export {
   type Binding,
@@ -20,3 +20,4 @@ export type { WatchedCall } from './native/backend';
 export { measureBandwidth, measurePeak } from './peak';
 export * as tf from './tf';
 export { useWasm } from './wasm';
+export type { WholeStep } from './webgpu/capture';

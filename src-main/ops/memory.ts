@@ -3,6 +3,7 @@ import type { WatchedCall } from './native/backend';
 import { arenasBytes } from './native/program';
 import { nativeBackend } from './native/register';
 import * as tf from './tf';
+import { programsBytes } from './webgpu/program';
 
 export interface MemoryFacts {
   /** Tensors alive on the current device. */
@@ -22,7 +23,7 @@ export function memoryFacts(): MemoryFacts {
     tensors: numTensors,
     bytes: native?.liveBytes ?? numBytes,
     pooledBytes: native?.pool.freeBytes ?? 0,
-    arenaBytes: arenasBytes(),
+    arenaBytes: arenasBytes() + programsBytes(),
   };
 }
 

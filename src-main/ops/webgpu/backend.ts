@@ -18,6 +18,9 @@ const LIMITS = [
   'maxBufferSize',
 ] as const;
 
+/** Dispatches of one submission: a training step fits, and a loop that never reads anything doesn't pile up without end. */
+const MOST_DISPATCHES = 16384;
+
 /** Registers the backend `webgpu` on a device of this adapter. */
 export async function register(adapter: GPUAdapter): Promise<void> {
   const device = await adapter.requestDevice({
@@ -30,6 +33,7 @@ export async function register(adapter: GPUAdapter): Promise<void> {
   });
   // Small tensors stay on the GPU too: a result then comes from one kind of arithmetic.
   tf.env().set('WEBGPU_CPU_FORWARD', false);
+  tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', MOST_DISPATCHES);
   repairKernels();
   registerFused();
   overrideKernels();

@@ -226,7 +226,7 @@ describe.runIf(testable)('shaders', () => {
       }
   });
 
-  it.each([1, 65, 4100])('Sgd and SquareSum of %i numbers', async (n) => {
+  it.each([1, 65, 4100])('Sgd, AdamW, StoreSound and SquareSum of %i numbers', async (n) => {
     const shapes = { weight: [n], gradient: [n], rate: [1] };
     const sgd = { forward: adamw.sgd, plain: plainAdamw, attrs: { momentum: 0.9, weightDecay: 0.01 } };
     // A handful of float32 operations an element.
@@ -234,6 +234,17 @@ describe.runIf(testable)('shaders', () => {
     const heavy = { ...sgd, shapes: { ...shapes, buffer: [n], scale: [] } };
     await agree(heavy, 1e-6);
     await agree({ ...heavy, attrs: { ...heavy.attrs, nesterov: true } }, 1e-6);
+    const adam = { forward: adamw.adamw, plain: plainAdamw, attrs: { beta1: 0.9, beta2: 0.95, eps: 1e-8 } };
+    const moments = { weight: [n], gradient: [n], first: [n], second: [n], rates: [3] };
+    const second = draw(n, 4).map((u) => u * u);
+    const rates = Float64Array.from(adamw.adamwRates(1e-2, 0.9, 0.95, 0.1, 3), Math.fround);
+    // As above, and a root and a division, where a step may be up to sqrt(1 / (1 - 0.95)) times the rate.
+    await agree({ ...adam, shapes: moments, inputs: { second, rates } }, 2e-6);
+    const scaled = { second, rates, scale: Float64Array.of(0.25) };
+    await agree({ ...adam, shapes: { ...moments, scale: [] }, inputs: scaled }, 2e-6);
+    const store = { forward: adamw.storeSound, plain: plainAdamw, shapes: { weight: [n], next: [n], scale: [] } };
+    for (const scale of [1, Number.NaN, Number.POSITIVE_INFINITY])
+      await agree({ ...store, inputs: { scale: Float64Array.of(scale) } }, 0);
     await agree({ forward: adamw.squareSum, plain: plainAdamw, shapes: { x: [n] } }, 1e-6);
   });
 

@@ -46,7 +46,7 @@ export function registerFused(): void {
         kernelName: name,
         backendName: 'webgpu',
         kernelFunc: ({ inputs, attrs, backend }) =>
-          call(backend as FusedBackend, shader, inputs as Record<string, TensorInfo>, (attrs ?? {}) as Attrs),
+          call(backend as FusedBackend, shader, inputs as Inputs, (attrs ?? {}) as Attrs),
       });
     }
   }
@@ -59,31 +59,43 @@ function moduleOf(folder: string): string {
   return ['../../../kernels/core/core.wgsl', ...own.sort()].map((file) => sources[file]).join('\n');
 }
 
-/** Runs a kernel outside TF.js's registry: what it makes is the caller's. Shapes and types are the caller's care too. */
+/**
+ * Runs a kernel outside TF.js's registry: what it makes is the caller's. Shapes and types are the caller's care too.
+ * @param into tensors to write outputs to, by name; for kernels that work in place.
+ */
 export const callFused = (
   backend: FusedBackend,
   name: string,
-  inputs: Record<string, TensorInfo>,
+  inputs: Inputs,
   attrs: Attrs,
-): TensorInfo[] => call(backend, shaders.get(name)!, inputs, attrs);
+  into: Readonly<Record<string, TensorInfo>> = {},
+): TensorInfo[] => call(backend, shaders.get(name)!, inputs, attrs, into);
+
+type Inputs = Readonly<Record<string, TensorInfo | undefined>>;
 
 function call(
   backend: FusedBackend,
   { kernel, plan, code }: Shader,
-  inputs: Record<string, TensorInfo>,
+  inputs: Inputs,
   attrs: Attrs,
+  into: Readonly<Record<string, TensorInfo>> = {},
 ): TensorInfo[] {
   const shapes = shapesOf(inputs);
   const ints = kernel.ints(shapes, attrs);
   const outputs = kernel.outputs(shapes, attrs);
   const made = new Map<string, TensorInfo>();
-  for (const [name, shape] of Object.entries(outputs)) made.set(name, backend.fresh(shape, dtypeOf(kernel, name)));
+  for (const [name, shape] of Object.entries(outputs)) {
+    const output = into[name] ?? backend.fresh(shape, dtypeOf(kernel, name));
+    if (into[name]) backend.forgetValues(output);
+    else if (kernel.inPlace && inputs[name]) backend.copy(inputs[name], output);
+    made.set(name, output);
+  }
   const scratch = Object.entries(plan.scratch?.(ints) ?? {}).map(([name, size]) => {
     const info = backend.fresh([size], 'float32');
     made.set(name, info);
     return info;
   });
-  const uniform = backend.uniform(words(kernel, shapes, ints, (plan.floats ?? kernel.floats)?.(attrs) ?? []));
+  const uniform = words(kernel, shapes, ints, (plan.floats ?? kernel.floats)?.(attrs) ?? []);
   for (const pass of plan.passes) {
     const count = pass.workgroups(ints);
     if (count === 0) continue;
@@ -97,7 +109,6 @@ function call(
     const x = Math.min(count, WIDEST);
     backend.dispatch(pipeline, tensors, uniform, UNIFORM_AT, [x, Math.ceil(count / x)]);
   }
-  backend.release(uniform);
   for (const { dataId } of scratch) backend.disposeData(dataId);
   return Object.keys(outputs).map((name) => made.get(name)!);
 }
@@ -123,7 +134,7 @@ function compiled(device: GPUDevice, code: string, pass: GpuPass): Pass {
   const compute = { module, entryPoint: pass.entry, constants: pass.constants };
   const made = {
     variables: variablesOf(code, pass.entry),
-    pipeline: device.createComputePipeline({ layout: 'auto', compute }),
+    pipeline: device.createComputePipeline({ label: pass.entry, layout: 'auto', compute }),
   };
   pipelines.set(pass, made);
   return made;
