@@ -1,10 +1,11 @@
 // The devices: opening one, describing all, and a real compute test of each.
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import type { DeviceInfo, DeviceTest } from '../spec/device';
+import { type DeviceInfo, type DeviceTest, failedTest, type GpuFacts } from '../spec/device';
 import { DEVICES, type DeviceId } from '../spec/run';
 import { isaTitle, loadAddon } from './native/addon';
 import { nativeBackend, registerNative } from './native/register';
+import { measureBandwidth, measurePeak } from './peak';
 import * as tf from './tf';
 
 export interface DeviceOptions {
@@ -28,7 +29,16 @@ const TITLES: Record<DeviceId, string> = {
   reference: "Reference (TF.js's JavaScript CPU backend)",
 };
 
-type Opened = { backend: string; detail: string; threads: number; version: string } | { unavailable: string };
+interface Found {
+  backend: string;
+  detail: string;
+  threads: number;
+  version: string;
+  gpu?: GpuFacts;
+  /** The most it could do, measured. */
+  peak?(): Promise<{ gflops?: number; gigabytesPerSecond?: number }>;
+}
+type Opened = Found | { unavailable: string };
 
 const threadsAsked = (threads: number | undefined): number => {
   const asked = threads ?? Number(process.env.ARCHLAB_THREADS ?? 0);
@@ -60,7 +70,8 @@ async function open(id: DeviceId, threads: number): Promise<Opened> {
   const { openWebGpu } = await import('./webgpu');
   const result = await openWebGpu();
   if ('unavailable' in result) return result;
-  return { backend: 'webgpu', detail: result.detail, threads: 1, version: tfjsVersion };
+  const { detail, facts, measure } = result;
+  return { backend: 'webgpu', detail, threads: 1, version: tfjsVersion, gpu: facts, peak: measure };
 }
 
 function openCpu(threads: number): Opened {
@@ -77,6 +88,7 @@ function openCpu(threads: number): Opened {
     detail: `${isaTitle(addon.isa)}, ${plural(count, 'thread')}`,
     threads: count,
     version: loaded.version,
+    peak: async () => ({ gflops: measurePeak(count), gigabytesPerSecond: measureBandwidth(COPIED_BYTES, 'copy') }),
   };
 }
 
@@ -125,14 +137,11 @@ export async function describeDevices(): Promise<DeviceInfo[]> {
   const infos: DeviceInfo[] = [];
   for (const id of DEVICES) {
     const opened = await keeping(() => open(id, nativeBackend()?.addon.threads() ?? threadsAsked(undefined)));
-    const available = !('unavailable' in opened);
-    infos.push({
-      id,
-      title: TITLES[id],
-      available,
-      detail: available ? opened.detail : opened.unavailable,
-      kernelVersion: available ? opened.version : null,
-    });
+    const about = { id, title: TITLES[id] };
+    if ('unavailable' in opened)
+      infos.push({ ...about, available: false, detail: opened.unavailable, kernelVersion: null });
+    else
+      infos.push({ ...about, available: true, detail: opened.detail, kernelVersion: opened.version, gpu: opened.gpu });
   }
   return infos;
 }
@@ -148,6 +157,8 @@ async function keeping<T>(fn: () => Promise<T>): Promise<T> {
 }
 
 const SIDE = 256;
+/** More than caches hold. */
+const COPIED_BYTES = 2 ** 27;
 
 /** Multiplies two matrices on the device, compares with float64 sums, and measures the rate. */
 export async function testDevice(id: DeviceId): Promise<DeviceTest> {
@@ -155,6 +166,7 @@ export async function testDevice(id: DeviceId): Promise<DeviceTest> {
   return keeping(async () => {
     try {
       const facts = await useDevice(id, { threads });
+      const opened = await open(id, facts.threads);
       const a = Float32Array.from({ length: SIDE * SIDE }, (_, i) => Math.sin(i * 0.37));
       const b = Float32Array.from({ length: SIDE * SIDE }, (_, i) => Math.cos(i * 0.11));
       const x = tf.tensor2d(a, [SIDE, SIDE]);
@@ -177,12 +189,16 @@ export async function testDevice(id: DeviceId): Promise<DeviceTest> {
       const gflops = (2 * SIDE ** 3) / best / 1e6;
       // float32 sums of 256 products of numbers up to 1 stay within 256 half units in the last place of 16.
       const ok = worst < 2e-4;
+      const peak = 'unavailable' in opened ? undefined : await opened.peak?.();
+      const most = peak?.gflops && ` of ${peak.gflops.toFixed(0)} between registers`;
+      const copying = peak?.gigabytesPerSecond && `; it copies ${peak.gigabytesPerSecond.toFixed(1)} GB/s`;
       const message = ok
-        ? `${facts.detail}: a ${SIDE}×${SIDE} product is right to ${worst.toExponential(1)}, at ${gflops.toFixed(1)} GFLOP/s.`
+        ? `${facts.detail}: a ${SIDE}×${SIDE} product is right to ${worst.toExponential(1)}, at ${gflops.toFixed(1)} GFLOP/s${most ?? ''}${copying ?? ''}.`
         : `${facts.detail}: a ${SIDE}×${SIDE} product is off by ${worst.toExponential(1)}; don't trust this device.`;
-      return { id, ok, gflops, worstError: worst, message };
+      const limits = { peakGflops: peak?.gflops ?? null, gigabytesPerSecond: peak?.gigabytesPerSecond ?? null };
+      return { id, ok, gflops, worstError: worst, ...limits, message };
     } catch (error) {
-      return { id, ok: false, gflops: null, worstError: null, message: (error as Error).message };
+      return failedTest(id, (error as Error).message);
     }
   });
 }

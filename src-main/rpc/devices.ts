@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import { z } from 'zod';
 import { deathOf } from '../runs/standing';
+import { failedTest } from '../spec/device';
 import { DEVICES } from '../spec/run';
 import type { DeviceInfo, DeviceTest, Implementation } from './contract';
 import type { Lab } from './lab';
@@ -31,7 +32,7 @@ export function devices({ probe, now }: Lab, timeoutMs = TIMEOUT_MS): Implementa
       try {
         return await ask<DeviceTest>(probe(), ['test', id], timeoutMs);
       } catch (error) {
-        return { id, ok: false, gflops: null, worstError: null, message: (error as Error).message };
+        return failedTest(id, (error as Error).message);
       }
     },
   };

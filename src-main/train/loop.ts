@@ -3,7 +3,7 @@ import type { Model } from '../engine/build';
 import { evaluate } from '../engine/evaluate';
 import type { Optimiser } from '../engine/optimiser';
 import { lrAt } from '../engine/schedule';
-import { makeStep, type TrainStep } from '../engine/step';
+import { makeStep, type StepResult, type TrainStep } from '../engine/step';
 import type { RunEventBody } from '../spec/event';
 import type { RunSpec } from '../spec/run';
 import type { Batch, TaskData } from '../tasks/define';
@@ -65,6 +65,8 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
   let evaluatedAt = -1;
   let savedAt = -1;
   const pace = { stepMs: Number.POSITIVE_INFINITY };
+  /** Steps since the last whose loss was read, that one's wait being theirs too. */
+  const unread = { steps: 0, ms: 0 };
   const partSize = batch.size / batch.accumulation;
 
   const report = async (signal?: AbortSignal) => {
@@ -131,24 +133,36 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
     const parts = Array.from({ length: batch.accumulation }, (_, i) =>
       data.batch('train', progress.step * batch.accumulation + i, partSize),
     );
-    const result = await unlessEnding(() => train.run(parts, lr, { step: progress.step, signal: control.signal }));
-    if (!result) continue;
-    const { loss, norm } = result;
-    if (!Number.isFinite(loss) || !Number.isFinite(norm)) return { status: 'failed', why: diverged(), progress };
-    const stepMs = now() - began;
+    const reported =
+      isDue(reportEvery(budget.steps, pace.stepMs), progress.step + 1) || progress.step + 1 === budget.steps;
+    const taken = await unlessEnding(async () => ({
+      result: await train.run(parts, lr, { step: progress.step, signal: control.signal, read: reported }),
+    }));
+    if (!taken) continue;
+    const { result } = taken;
+    if (result && !(Number.isFinite(result.loss) && Number.isFinite(result.norm)))
+      return { status: 'failed', why: diverged(result), progress };
+    const ms = now() - began;
+    unread.steps += 1;
+    unread.ms += ms;
     const tokens = parts.reduce((sum, { inputs }) => sum + inputs.length, 0);
     progress = {
       step: progress.step + 1,
       tokens: progress.tokens + tokens,
-      seconds: progress.seconds + stepMs / 1000,
+      seconds: progress.seconds + ms / 1000,
     };
-    pace.stepMs = Math.min(pace.stepMs, stepMs);
     const { step } = progress;
-    if (isDue(reportEvery(budget.steps, pace.stepMs), step) || step === budget.steps) {
+    const stepMs = unread.ms / unread.steps;
+    if (result) {
+      pace.stepMs = Math.min(pace.stepMs, stepMs);
+      unread.steps = 0;
+      unread.ms = 0;
+    }
+    if (result && reported) {
       const values = {
-        'loss/train': loss,
+        'loss/train': result.loss,
         lr,
-        grad_norm: norm,
+        grad_norm: result.norm,
         step_ms: stepMs,
         tokens_per_s: tokens / (stepMs / 1000),
       };
@@ -158,7 +172,7 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
     if (isDue(samples.every, step)) await show();
     if (isDue(checkpoint.every, step) && !spent(budget, progress)) await keep(false);
 
-    function diverged(): string {
+    function diverged({ loss, norm }: StepResult): string {
       const { clip } = spec;
       const tries = [
         `a lower learning rate (this step's was ${Number(lr.toPrecision(3))}; try ${Number((spec.optimiser.lr / 3).toPrecision(2))} at the peak)`,

@@ -351,7 +351,10 @@ export function fakeMain(): {
           kernelVersion: null,
         },
       ],
-      test: ({ id }) => ({ id, ok: true, gflops: 123.4, worstError: 2e-6, message: '' }),
+      test: ({ id }) => ({
+        ...{ id, ok: true, gflops: 123.4, worstError: 2e-6, peakGflops: 200, gigabytesPerSecond: 12.5 },
+        message: '',
+      }),
     },
     generations: { start: () => ({ id: 'generation-1' }), cancel: () => undefined },
     agreements: {

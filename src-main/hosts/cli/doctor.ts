@@ -7,6 +7,7 @@ import { devices as devicesRpc } from '../../rpc/devices';
 import type { Lab } from '../../rpc/lab';
 import { labFolder } from '../../runs/folder';
 import { builtScript } from '../../runs/worker';
+import type { GpuFacts } from '../../spec/device';
 import { answer, answerJson, type ExitCode } from './command';
 import { bytes } from './format';
 import { VERSION } from './version';
@@ -22,7 +23,7 @@ interface Facts {
   diskFree: string;
   electron: string;
   browser: string;
-  devices: { id: string; title: string; ok: boolean; detail: string; test: string | null }[];
+  devices: { id: string; title: string; ok: boolean; detail: string; gpu?: GpuFacts; test: string | null }[];
 }
 
 /** Exit code 1 if no device computes rightly. */
@@ -38,9 +39,9 @@ async function examine(folder: string): Promise<Facts> {
   // In a process of their own, as the window looks at them: a driver that crashes is a finding, not the end.
   const probe: Partial<Lab> = { probe: () => builtScript('probe.js'), now: Date.now };
   const { list, test: compute } = devicesRpc(probe as Lab);
-  for (const { id, title, available, detail } of await list({})) {
+  for (const { id, title, available, detail, gpu } of await list({})) {
     const test = available ? await compute({ id }) : null;
-    devices.push({ id, title, ok: test?.ok ?? false, detail, test: test?.message ?? null });
+    devices.push({ id, title, ok: test?.ok ?? false, detail, gpu, test: test?.message ?? null });
   }
   return {
     version: VERSION,
@@ -68,11 +69,33 @@ function report({ devices, ...facts }: Facts): string {
     Electron: facts.electron,
     Browser: facts.browser,
   }).map(([name, value]) => `${name.padEnd(12)}${value}`);
-  const shown = devices.map(({ id, ok, detail, test }) => {
+  const shown = devices.map(({ id, ok, detail, gpu, test }) => {
     const state = ok ? 'ok  ' : test === null ? 'none' : 'FAIL';
-    return `  ${state}  ${id.padEnd(12)}${detail}${test ? `\n${' '.repeat(20)}${test}` : ''}`;
+    const lines = [detail, ...(gpu ? [adapter(gpu)] : []), ...(test ? [test] : [])];
+    return `  ${state}  ${id.padEnd(12)}${lines.join(`\n${' '.repeat(20)}`)}`;
   });
   return [...lines, '', 'Devices, each tested by a matrix product:', ...shown].join('\n');
+}
+
+function adapter({
+  name,
+  vendor,
+  f16,
+  subgroups,
+  bufferBytes,
+  workgroupBytes,
+  invocations,
+  storageBuffers,
+}: GpuFacts): string {
+  const lanes = subgroups ? `subgroups of ${subgroups.join(' to ')} lanes` : 'no subgroups';
+  return [
+    `${name} (${vendor})`,
+    f16 ? '16-bit floats' : 'no 16-bit floats',
+    lanes,
+    `tensors up to ${bytes(bufferBytes)}`,
+    `${bytes(workgroupBytes)} and ${invocations} lanes a workgroup`,
+    `${storageBuffers} buffers a shader`,
+  ].join('; ');
 }
 
 /** Free bytes where the folder is or will be. */

@@ -21,8 +21,8 @@ const LIMITS = [
 /** Dispatches of one submission: a training step fits, and a loop that never reads anything doesn't pile up without end. */
 const MOST_DISPATCHES = 16384;
 
-/** Registers the backend `webgpu` on a device of this adapter. */
-export async function register(adapter: GPUAdapter): Promise<void> {
+/** Registers the backend `webgpu` on a device of this adapter, and gives the device. */
+export async function register(adapter: GPUAdapter): Promise<GPUDevice> {
   const device = await adapter.requestDevice({
     requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
   });
@@ -38,6 +38,7 @@ export async function register(adapter: GPUAdapter): Promise<void> {
   registerFused();
   overrideKernels();
   tf.registerBackend('webgpu', () => new FusedBackend(device, adapter.info));
+  return device;
 }
 
 /** Ends the process's present work with an error that no promise of ours can swallow. */

@@ -1,11 +1,15 @@
 // Opens the WebGPU device: Dawn (npm `webgpu`) in plain Node, and TF.js's WebGPU backend on top of it.
 import { cpus } from 'node:os';
 import '@tensorflow/tfjs-backend-webgpu/dist/flags_webgpu';
+import type { GpuFacts } from '../../spec/device';
 import * as tf from '../tf';
+import { gpuFacts, measureGpu } from './probe';
 import { prepareSwiftShader } from './swiftshader';
 
 /** What came of opening the device: what it is, or why it is not there and what to do. */
-export type WebGpu = { detail: string } | { unavailable: string };
+export type WebGpu =
+  | { detail: string; facts: GpuFacts; measure: () => ReturnType<typeof measureGpu> }
+  | { unavailable: string };
 
 const NO_ADAPTER =
   'no adapter was found: WebGPU wants a graphics driver with Vulkan (Linux), Direct3D 12 (Windows) or Metal (macOS)';
@@ -33,9 +37,10 @@ async function open(): Promise<WebGpu> {
   }
   const adapter = await findAdapter(dawn);
   if ('unavailable' in adapter) return adapter;
+  const facts = gpuFacts(adapter);
   const { register } = await import('./backend');
-  await register(adapter);
-  return { detail: describe(adapter.info) };
+  const device = await register(adapter);
+  return { detail: describe(adapter.info), facts, measure: () => measureGpu(device) };
 }
 
 async function findAdapter({
