@@ -159,6 +159,7 @@ async function keeping<T>(fn: () => Promise<T>): Promise<T> {
 const SIDE = 256;
 /** More than caches hold. */
 const COPIED_BYTES = 2 ** 27;
+const rate = (n: number): string => (n < 100 ? n.toPrecision(2) : n.toFixed(0));
 
 /** Multiplies two matrices on the device, compares with float64 sums, and measures the rate. */
 export async function testDevice(id: DeviceId): Promise<DeviceTest> {
@@ -190,10 +191,10 @@ export async function testDevice(id: DeviceId): Promise<DeviceTest> {
       // float32 sums of 256 products of numbers up to 1 stay within 256 half units in the last place of 16.
       const ok = worst < 2e-4;
       const peak = 'unavailable' in opened ? undefined : await opened.peak?.();
-      const most = peak?.gflops && ` of ${peak.gflops.toFixed(0)} between registers`;
-      const copying = peak?.gigabytesPerSecond && `; it copies ${peak.gigabytesPerSecond.toFixed(1)} GB/s`;
+      const most = peak?.gflops && ` of ${rate(peak.gflops)} between registers`;
+      const copying = peak?.gigabytesPerSecond && `; it copies ${rate(peak.gigabytesPerSecond)} GB/s`;
       const message = ok
-        ? `${facts.detail}: a ${SIDE}×${SIDE} product is right to ${worst.toExponential(1)}, at ${gflops.toFixed(1)} GFLOP/s${most ?? ''}${copying ?? ''}.`
+        ? `${facts.detail}: a ${SIDE}×${SIDE} product is right to ${worst.toExponential(1)}, at ${rate(gflops)} GFLOP/s${most ?? ''}${copying ?? ''}.`
         : `${facts.detail}: a ${SIDE}×${SIDE} product is off by ${worst.toExponential(1)}; don't trust this device.`;
       const limits = { peakGflops: peak?.gflops ?? null, gigabytesPerSecond: peak?.gigabytesPerSecond ?? null };
       return { id, ok, gflops, worstError: worst, ...limits, message };
