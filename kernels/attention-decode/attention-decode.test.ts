@@ -21,11 +21,17 @@ interface Sizes {
   room?: number;
   wider?: number;
   scale?: number;
+  softCap?: number;
+  slopes?: boolean;
+  sinks?: boolean;
 }
-function setting({ B = 1, H, G, Gv = G, n, a, e, r = 0, room = 0, wider = 0, scale = 0.3 }: Sizes) {
+function setting(sizes: Sizes) {
+  const { B = 1, H, G, Gv = G, n, a, e, r = 0, room = 0, wider = 0, scale = 0.3, softCap } = sizes;
   const shapes: Record<string, number[]> = { q: [B, H, a], k: [B, G, n + room, a + wider], v: [B, Gv, n + room, e] };
   if (r) Object.assign(shapes, { qs: [B, H, r], ks: [B, n + room, r] });
+  for (const name of ['slopes', 'sinks'] as const) if (sizes[name]) shapes[name] = [H];
   const inputs: Record<string, Float64Array> = { q: draw(B * H * a, 1).map((u) => Math.fround(3 * u)) };
+  if (sizes.slopes) inputs.slopes = draw(H, 8).map(Math.abs); // scores fall: rising ones would reach hundreds, and lose digits in any float32
   if (room) {
     shapes.length = [1];
     inputs.length = Float64Array.of(n);
@@ -37,7 +43,7 @@ function setting({ B = 1, H, G, Gv = G, n, a, e, r = 0, room = 0, wider = 0, sca
       );
     }
   }
-  return { forward: attentionDecode, plain, shapes, inputs, attrs: { scale } };
+  return { forward: attentionDecode, plain, shapes, inputs, attrs: { scale, softCap } };
 }
 
 describe.each(natives())('AttentionDecode on $isa', (native) => {
@@ -60,6 +66,14 @@ describe.each(natives())('AttentionDecode on $isa', (native) => {
     expectAgreement(native, setting({ H: 4, G: 2, n: 40, a: 24, e: 48, r: 24, wider: 24 }), tolerance);
     expectAgreement(native, setting({ H: 4, G: 4, Gv: 2, n: 90, a: 16, e: 32 }), tolerance);
     expectAgreement(native, setting({ H: 8, G: 2, Gv: 4, n: 90, a: 16, e: 32, scale: -1 }), tolerance);
+  });
+
+  it('agrees with a soft-cap, a fall with distance and sinks, over one chunk and several', () => {
+    for (const n of [1, 37, 300]) {
+      expectAgreement(native, setting({ H: 4, G: 2, n, a: 16, e: 16, softCap: 1.5 }), tolerance);
+      expectAgreement(native, setting({ H: 4, G: 2, n, a: 16, e: 16, slopes: true, sinks: true, room: 2 }), tolerance);
+      expectAgreement(native, setting({ H: 2, G: 2, n, a: 8, e: 8, softCap: 2, slopes: true, sinks: true }), tolerance);
+    }
   });
 
   it('does nothing for an empty batch', () => {

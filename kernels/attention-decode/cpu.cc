@@ -14,8 +14,8 @@ constexpr int kLine = 8;         // vectors of an output that stay in registers
 
 struct Decode {
   int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r;
-  float scale;
-  const float *q, *k, *v, *qs, *ks;
+  float scale, cap;  // cap 0: none
+  const float *q, *k, *v, *qs, *ks, *slopes, *sinks;
   int64_t n;      // tokens in the cache
   int64_t units;  // groups of heads that a task takes: those of one key or value group, whichever holds more
   int64_t Heads() const { return H / units; }
@@ -79,8 +79,11 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
     F top(-std::numeric_limits<float>::infinity());
     for (int64_t s = 0; s < count; s += W) {
       const int64_t left = count - s;
-      const F scaled = scale * LoadUpTo(z + s, left);
+      F scaled = scale * LoadUpTo(z + s, left);
+      if (x.cap > 0.0f) scaled = F(x.cap) * Tanh(scaled / F(x.cap));
       Store(z + s, scaled);
+      if (x.slopes)
+        for (int64_t i = s; i < std::min(s + W, count); ++i) z[i] -= x.slopes[h] * static_cast<float>(x.n - 1 - first - i);
       if (left < W) std::fill(z + count, z + s + W, -std::numeric_limits<float>::infinity());  // lanes past the end count nothing
       top = Max(top, Load(z + s));
     }
@@ -97,12 +100,12 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
   }
 }
 
-/// Joins the chunks of one head, `stride` floats apart, in order: o [e].
-void Join(const Decode& x, const float* partial, int64_t stride, float* o) {
+/// Joins the chunks of head h, `stride` floats apart, in order: o [e].
+void Join(const Decode& x, int64_t h, const float* partial, int64_t stride, float* o) {
   const int64_t chunks = x.Chunks();
-  float most = partial[0];
-  for (int64_t i = 1; i < chunks; ++i) most = std::max(most, partial[i * stride]);
-  float total = 0.0f;
+  float most = x.sinks ? x.sinks[h] : partial[0];
+  for (int64_t i = 0; i < chunks; ++i) most = std::max(most, partial[i * stride]);
+  float total = x.sinks ? Exp1(x.sinks[h] - most) : 0.0f;
   for (int64_t i = 0; i < chunks; ++i) total += partial[i * stride + 1] * Exp1(partial[i * stride] - most);
   for (int64_t c = 0; c < x.e; c += W) {
     const int64_t left = x.e - c;
@@ -115,11 +118,12 @@ void Join(const Decode& x, const float* partial, int64_t stride, float* o) {
   }
 }
 
-/// As kernel.ts says; n: B, H, G, Gv, capacities of k, v and ks, a, width of a key, e, r. f: scale.
+/// As kernel.ts says; n: B, H, G, Gv, capacities of k, v and ks, a, width of a key, e, r. f: scale, cap.
 void AttentionDecode(const Call& c) {
   Decode x{c.n[0], c.n[1], c.n[2], c.n[3], c.n[4], c.n[5], c.n[6], c.n[7], c.n[8], c.n[9], c.n[10], static_cast<float>(c.f[0]),
-           c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3), c.In<float>(4), c.n[5], std::min(c.n[2], c.n[3])};
-  if (const int32_t* length = c.In<int32_t>(5)) x.n = length[0];
+           static_cast<float>(c.f[1]), c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3), c.In<float>(4), c.In<float>(5),
+           c.In<float>(6), c.n[5], std::min(c.n[2], c.n[3])};
+  if (const int32_t* length = c.In<int32_t>(7)) x.n = length[0];
   if (x.n < 1 || x.n > x.Ck || x.n > x.Cv || (x.r && x.n > x.Cs)) return c.Fail("the length is not within the cache");
   float* o = c.Out<float>(0);
   const int64_t heads = x.Heads(), chunks = x.Chunks(), one = heads * x.Partial();
@@ -128,7 +132,7 @@ void AttentionDecode(const Call& c) {
   ParallelFor(x.B * x.units * chunks, 1, [&](int64_t task, int64_t) {
     Chunk(x, task / chunks / x.units, task / chunks % x.units, task % chunks, parts + task * one);
   });
-  for (int64_t i = 0; i < x.B * x.H; ++i) Join(x, parts + i / heads * chunks * one + i % heads * x.Partial(), one, o + i * x.e);
+  for (int64_t i = 0; i < x.B * x.H; ++i) Join(x, i % x.H, parts + i / heads * chunks * one + i % heads * x.Partial(), one, o + i * x.e);
 }
 LAB_KERNEL("AttentionDecode", AttentionDecode);
 

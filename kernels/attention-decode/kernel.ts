@@ -8,10 +8,12 @@ const outerOf = (cache: readonly number[]): number => sizeOf(cache.slice(0, -2))
  * q [B, H, a], k [B, G, n, at least a], v [B, Gv, n, e] to o [B, H, e]: Σ_s softmax_s(scale · (q·k[s] + qs·ks[s])) v[s] over the first `length` [1]
  * tokens (absent: all of v's). Query head h reads key group floor(h·G/H) and value group floor(h·Gv/H); of a wider key only the first a channels count.
  * qs [B, H, r] and ks [B, n, r], together or not at all, are a part of the scores that all groups share. The caches may differ in capacity.
+ * Attributes: `scale`; `softCap` c > 0 makes a score c·tanh(score / c). Then slopes [H] take slope · distance to the newest token from it. sinks [H] are
+ * scores of one more token, which is worth nothing.
  */
 export const attentionDecode = defineKernel({
   name: 'AttentionDecode',
-  inputs: ['q', 'k', 'v', 'qs?', 'ks?', 'length?'],
+  inputs: ['q', 'k', 'v', 'qs?', 'ks?', 'slopes?', 'sinks?', 'length?'],
   dtypes: { length: 'int32' },
   outputs: ({ q, v }) => ({ o: [q[0], q[1], v[3]] }),
   ints: ({ q, k, v, qs, ks }: Shapes) => [
@@ -27,8 +29,8 @@ export const attentionDecode = defineKernel({
     v[3], // e
     qs?.[2] ?? 0, // r
   ],
-  floats: ({ scale }) => [Number(scale)],
-  refuses({ q, k, v, qs, ks, length }, { scale }) {
+  floats: ({ scale, softCap }) => [Number(scale), Number(softCap ?? 0)],
+  refuses({ q, k, v, qs, ks, slopes, sinks, length }, { scale }) {
     if (q.length !== 3) return `q must be [batch, heads, width], not [${q.join(', ')}]`;
     for (const [name, shape] of Object.entries({ k, v }))
       if (shape.length !== 4 || shape[0] !== q[0])
@@ -40,6 +42,8 @@ export const attentionDecode = defineKernel({
     if ((qs === undefined) !== (ks === undefined)) return 'qs and ks come together or not at all';
     if (qs && ks && (String(qs.slice(0, 2)) !== String(q.slice(0, 2)) || ks[0] !== q[0] || ks[2] !== qs[2]))
       return `qs [${qs}] and ks [${ks}] must go with q [${q}] and with each other`;
+    for (const [name, shape] of Object.entries({ slopes, sinks }))
+      if (shape && sizeOf(shape) !== q[1]) return `${name} [${shape}] must hold a number for each of ${q[1]} heads`;
     if (length && sizeOf(length) !== 1) return `length must be one number, not [${length}]`;
     if (v[2] < 1 || (!length && (k[2] < v[2] || (ks && ks[1] < v[2])))) return 'there must be a key for each value';
     if (!Number.isFinite(scale)) return `scale must be a finite number, not ${String(scale)}`;

@@ -18,11 +18,15 @@ export const plain: Record<string, Plain> = {
           let sum = 0;
           for (let c = 0; c < a; c++) sum += inputs.q[(b * H + h) * a + c] * inputs.k[(key + s) * width + c];
           for (let c = 0; c < r; c++) sum += inputs.qs[(b * H + h) * r + c] * inputs.ks[(b * Cs + s) * r + c];
-          return Number(attrs.scale) * sum;
+          const cap = Number(attrs.softCap ?? 0);
+          const score = Number(attrs.scale) * sum;
+          const capped = cap > 0 ? cap * Math.tanh(score / cap) : score;
+          return capped - (inputs.slopes?.[h] ?? 0) * (n - 1 - s);
         });
-        const most = z.reduce((x, y) => Math.max(x, y), Number.NEGATIVE_INFINITY);
+        const sink = inputs.sinks?.[h] ?? Number.NEGATIVE_INFINITY;
+        const most = z.reduce((x, y) => Math.max(x, y), sink);
         const weights = z.map((u) => Math.exp(u - most));
-        const total = weights.reduce((x, y) => x + y, 0);
+        const total = weights.reduce((x, y) => x + y, Math.exp(sink - most));
         for (let s = 0; s < n; s++)
           for (let c = 0; c < e; c++) o[(b * H + h) * e + c] += (weights[s] / total) * inputs.v[(value + s) * e + c];
       }

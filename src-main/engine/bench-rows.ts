@@ -159,7 +159,7 @@ export type Row =
       block: string;
       from: number;
       to: number;
-      /** Time per token at `to` over that at `from`. */
+      /** Least time per token at `to` over that at `from`. */
       timeRatio: number;
       mixerTimeRatio?: number;
       /** Working memory per token, likewise: about 1 is linear. */

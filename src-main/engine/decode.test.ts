@@ -96,6 +96,17 @@ it('sees weights that have changed since the step was recorded, where they lie',
   model.dispose();
 });
 
+it.each([
+  { window: 7, sinks: true },
+  { softCap: 2, alibi: true, ropeFraction: 0, sinks: true, heads: 3, headDim: 8 },
+])('captures attention with %j', (options) => {
+  const model = build(specOf(twice('softmax_attention', { heads: 4, ...options })));
+  const captured = decode(model, 24, {});
+  expect(captured.played).toBeGreaterThan(10);
+  expect(captured.logits).toEqual(decode(model, 24, { captured: false }).logits);
+  model.dispose();
+});
+
 it('computes what can not be captured: a temperature that adapts to the cache', () => {
   const options = { heads: 2, adaptiveTemperature: true };
   const model = build(specOf(twice('softmax_attention', options)));

@@ -115,7 +115,7 @@ describe.runIf(testable)('a step on the GPU', () => {
       for (let i = 0; i < 7; i++) {
         const [submissions, reads, maps] = [backend.submissions, read.mock.calls.length, map.mock.calls.length];
         const asked = i % 2 === 0;
-        const result = await step.run(batch(i), lrOf(i), asked);
+        const result = await step.run(batch(i), lrOf(i), { read: asked });
         expect(result !== undefined).toBe(asked);
         expect(backend.submissions - submissions).toBe(1);
         expect(map.mock.calls.length - maps).toBe(Number(asked));

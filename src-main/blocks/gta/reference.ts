@@ -1,5 +1,5 @@
 // One token of the equation: the tied state s is the value, its first channels are the key, and one rotary key completes it for all heads.
-import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache } from '../define';
 import { attendCaches } from '../parts/decoding';

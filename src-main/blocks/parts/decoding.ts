@@ -50,7 +50,7 @@ export function rotaryNow(context: Context, headDim: number, rotary: Rotary) {
 }
 
 const attendOne = bind(attentionDecode, {
-  replaces: ({ q, k, v, qs, ks, length }, { scale }) => {
+  replaces: ({ q, k, v, qs, ks, slopes, sinks, length }, { scale, softCap }) => {
     const [B, H, a] = q!.shape;
     const [, G, , width] = k!.shape;
     const [, Gv, room, e] = v!.shape;
@@ -65,7 +65,13 @@ const attendOne = bind(attentionDecode, {
     const products = tf.matMul(tf.reshape(q!, [B * G, H / G, a]) as Tensor3D, keys, false, true);
     const own = tf.reshape(products, [B, H, n]);
     const shared = qs && ks && tf.matMul(qs as Tensor3D, first(ks, B, n, ks.shape[2]!) as Tensor3D, false, true);
-    const shares = tf.softmax(tf.mul(shared ? tf.add(own, shared) : own, Number(scale)));
+    const scaled = tf.mul(shared ? tf.add(own, shared) : own, Number(scale));
+    const cap = Number(softCap ?? 0);
+    const capped = cap > 0 ? tf.mul(tf.tanh(tf.div(scaled, cap)), cap) : scaled;
+    const falls = slopes && tf.mul(tf.reshape(slopes, [1, H, 1]), tf.range(n - 1, -1, -1));
+    const scores = falls ? tf.sub(capped, falls) : capped;
+    const sink = sinks && tf.add(tf.zeros([B, H, 1]), tf.reshape(sinks, [1, H, 1]));
+    const shares = tf.slice(tf.softmax(sink ? tf.concat([scores, sink], 2) : scores), [0, 0, 0], [B, H, n]);
     const values = tf.reshape(first(v!, B, Gv, n, e), [B * Gv, n, e]) as Tensor3D;
     const sums = tf.matMul(tf.reshape(shares, [B * Gv, H / Gv, n]) as Tensor3D, values);
     return { o: tf.reshape(sums, [B, H, e]) };
@@ -82,8 +88,16 @@ export interface OneQuery {
   v: Cache;
   /** A part that all heads share: queries [B, H, r] and keys [B, n, r]. */
   shared?: { q: Tensor; k: Cache };
+  /** [H]: scores fall by as much for each token of distance. */
+  slopes?: Tensor;
+  /** [H]: scores of one more token, which is worth nothing. */
+  sinks?: Tensor;
+  /** Scores go through cap · tanh(score / cap) before they fall; 0: as they are. */
+  softCap?: number;
 }
 
 /** o [B, H, e]: softmax over the tokens of (q·k + shared) · scale, times v. Head h reads group floor(h · groups / H) of keys and of values. */
-export const attendCaches = ({ q, k, v, shared }: OneQuery, scale: number): Tensor3D =>
-  attendOne({ q, k: k.rows, v: v.rows, qs: shared?.q, ks: shared?.k.rows, length: v.length }, { scale }).o as Tensor3D;
+export function attendCaches({ q, k, v, shared, slopes, sinks, softCap }: OneQuery, scale: number): Tensor3D {
+  const kept = { k: k.rows, v: v.rows, ks: shared?.k.rows, length: v.length };
+  return attendOne({ q, ...kept, qs: shared?.q, slopes, sinks }, { scale, softCap }).o as Tensor3D;
+}

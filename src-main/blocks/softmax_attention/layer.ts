@@ -8,7 +8,7 @@ import { rmsNorm } from '../parts/norm';
 import { rotaryTables, rotate } from '../parts/rotary';
 import { attend } from './fused';
 import { type AttentionOptions, sizes } from './options';
-import { attend as attendAndSee, attendCached, attendSharpened } from './reference';
+import { alibiSlopes, attend as attendAndSee, attendCached, attendSharpened } from './reference';
 
 /** Queries [B, T, H, d], keys and values [B, T, Hk, d] of x [B, T, D], normed if asked, not yet turned. */
 function project(x: Tensor3D, w: Weights, options: AttentionOptions) {
@@ -71,10 +71,13 @@ export const layer: Layer<AttentionOptions> = {
     const next = { k_cache: k_cache.rows, v_cache: v_cache.rows };
     const output = (o: Tensor3D) => ({ y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: next });
     const attributes = attributesOf(options, d);
-    if (!options.adaptiveTemperature && !options.softCap && !options.alibi && !w.sinks)
-      return output(attendCaches({ q: query, k: k_cache, v: v_cache }, attributes.scale));
-    const temperature = options.adaptiveTemperature ? 'adaptive' : 'plain';
-    const [keys, values] = [k_cache, v_cache].map((cache) => filled(cache) as Tensor4D);
-    return output(attendCached(query, keys, values, { ...attributes, sinks: w.sinks, temperature }));
+    const { sinks } = w;
+    if (options.adaptiveTemperature) {
+      const [keys, values] = [k_cache, v_cache].map((cache) => filled(cache) as Tensor4D);
+      return output(attendCached(query, keys, values, { ...attributes, sinks }));
+    }
+    const slopes = options.alibi ? tf.tensor1d(alibiSlopes(H)) : undefined;
+    const { softCap, scale } = attributes;
+    return output(attendCaches({ q: query, k: k_cache, v: v_cache, slopes, sinks, softCap }, scale));
   },
 };

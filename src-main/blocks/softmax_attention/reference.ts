@@ -145,17 +145,15 @@ export function attendSharpened(heads: Heads, attributes: Attributes, saw?: Saw)
 /** What a decoding step needs besides queries and caches. */
 export interface CachedAttributes extends Attributes {
   sinks?: Tensor;
-  temperature: 'plain' | 'adaptive';
 }
 
-/** One query a head, q [B, H, d] already turned, against caches k and v [B, Hk, n, d], which hold what it sees, to o [B, H, d]. */
+/** One query a head, q [B, H, d] already turned, against caches k and v [B, Hk, n, d], which hold what it sees, to o [B, H, d], sharpened likewise. */
 export function attendCached(q: Tensor3D, k: Tensor4D, v: Tensor4D, attributes: CachedAttributes): Tensor3D {
   const [B, H, d] = q.shape;
   const [, Hk, n] = k.shape;
   const flat = (u: Tensor) => tf.reshape(u, [B * Hk, -1, d]) as Tensor3D;
   const products = tf.reshape(tf.matMul(flat(q), flat(k), false, true), [B, H, 1, n]);
-  const normalise = attributes.temperature === 'plain' ? plain : sharpened([B, H, 1]);
-  const a = withSinks(normalise, attributes.sinks)(scoresOf(products, attributes) as Tensor4D, (z) => z);
+  const a = withSinks(sharpened([B, H, 1]), attributes.sinks)(scoresOf(products, attributes) as Tensor4D, (z) => z);
   const o = tf.matMul(tf.reshape(a, [B * Hk, H / Hk, n]) as Tensor3D, flat(v)); // [B·Hk, H/Hk, d]
   return tf.reshape(o, [B, H, d]) as Tensor3D;
 }
