@@ -157,6 +157,29 @@ describe.each(natives())('Attention on $isa', (native) => {
     expect(lse[0]).toBeCloseTo(90000 / Math.LN2, 1); // float32 leaves 0.01 of it
   });
 
+  it('rounds what it multiplies under bfloat16, and keeps sums and the softmax in float32', () => {
+    for (const T of [1, 65, 131]) {
+      const given = setting(2, T, T, 4, 2, 20, 13, true, true);
+      const floor = T === 1 ? 10 : undefined;
+      native.bfloat16(true);
+      try {
+        // Inputs of products have 8 bits: scores of up to 10 are off by 0.02, shares by as much of themselves.
+        const errors = expectAgreement(native, { ...given, floor }, 3e-2);
+        if (T > 1) expect(errors.o).toBeGreaterThan(1e-4);
+      } finally {
+        native.bfloat16(false);
+      }
+    }
+    // Numbers of 8 bits whose products are whole: nothing is lost but by the shares, which are all alike.
+    const shapes = { q: [1, 4, 1, 2], k: [1, 4, 1, 2], v: [1, 4, 1, 2] };
+    const inputs = { q: draw(8, 1), k: new Float64Array(8), v: Float64Array.from({ length: 8 }, (_, i) => i + 1) };
+    native.bfloat16(true);
+    const { o } = native.run(attention, inputs, shapes, { scale: 1, causal: true });
+    native.bfloat16(false);
+    expect([...o.slice(0, 4)]).toEqual([1, 2, 2, 3]);
+    expect([...o.slice(6)]).toEqual([4, 5]);
+  });
+
   it('gives the same bits on one thread and on two', () => {
     for (const [B, Hk] of [
       [2, 2],

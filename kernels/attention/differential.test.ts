@@ -60,6 +60,17 @@ describe.each(natives())('DifferentialAttention on $isa', (native) => {
     expectAgreement(native, setting({ B: 0, T: 3, H: 2, Hk: 1, d: 4, e: 4 }), tolerance);
   });
 
+  it('rounds what it multiplies under bfloat16', () => {
+    native.bfloat16(true);
+    try {
+      // Inputs of products have 8 bits; see attention.test.ts.
+      const errors = expectAgreement(native, setting({ T: 67, H: 4, Hk: 2, d: 8, e: 20 }), 5e-2);
+      expect(Math.max(...Object.values(errors))).toBeGreaterThan(1e-4);
+    } finally {
+      native.bfloat16(false);
+    }
+  });
+
   it('gives the same bits on one thread and on two', () => {
     const { shapes, inputs, attrs } = setting({ B: 1, T: 130, H: 4, Hk: 1, d: 4, e: 4 });
     const given = { k: draw(130 * 8, 2), v: draw(130 * 4, 3), weight: draw(4, 4), ...inputs };

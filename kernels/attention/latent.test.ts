@@ -56,6 +56,17 @@ describe.each(natives())('LatentAttention on $isa', (native) => {
     expectAgreement(native, setting({ B: 0, T: 3, H: 2, Hk: 2, own: 4, r: 2, e: 4 }), tolerance);
   });
 
+  it('rounds what it multiplies under bfloat16', () => {
+    native.bfloat16(true);
+    try {
+      // Inputs of products have 8 bits; see attention.test.ts.
+      const errors = expectAgreement(native, setting({ T: 67, H: 4, Hk: 4, own: 8, r: 6, e: 10 }), 3e-2);
+      expect(Math.max(...Object.values(errors))).toBeGreaterThan(1e-4);
+    } finally {
+      native.bfloat16(false);
+    }
+  });
+
   it('gives the same bits on one thread and on two', () => {
     const { shapes, inputs, attrs } = setting({ B: 1, T: 130, H: 4, Hk: 1, own: 4, r: 2, e: 4 });
     const given = { kv: draw(130 * 8, 2), shared: draw(130 * 2, 3), ...inputs };
