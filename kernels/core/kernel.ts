@@ -17,6 +17,8 @@ export interface KernelGradient {
   cotangents: readonly string[];
   /** Forward inputs that receive a gradient. */
   of: readonly string[];
+  /** Inputs whose gradient is that of another one, by name: the terms of a sum. */
+  alike?: Readonly<Record<string, string>>;
 }
 
 export interface Kernel {

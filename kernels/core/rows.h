@@ -26,6 +26,31 @@ LAB_INLINE float SumOver(int64_t n, At&& at) {
   return Sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
+/// The largest of n numbers, n from 1; NaN among them is passed over.
+inline float MaxOver(int64_t n, const float* z) {
+  F most(-std::numeric_limits<float>::infinity());
+  for (int64_t j = 0; j < n; j += W) {
+    const int64_t left = n - j;
+    // Missing lanes repeat the row's first number.
+    most = Max(left >= W ? Load(z + j) : Select(Lt(Iota(), F(static_cast<float>(left))), LoadPart(z + j, left), F(z[0])), most);
+  }
+  return MaxOf(most);
+}
+
+/// e^(z - less) of the first `left` lanes, 0 in the others.
+LAB_INLINE F ExpFrom(const float* z, float less, int64_t left) {
+  const F e = Exp(LoadUpTo(z, left) - F(less));
+  return left >= W ? e : Select(Lt(Iota(), F(static_cast<float>(left))), e, F(0.0f));
+}
+
+/// Σ mask, or the number of rows without one.
+inline double Graded(int64_t rows, const float* mask) {
+  if (!mask) return static_cast<double>(rows);
+  double sum = 0;
+  for (int64_t r = 0; r < rows; ++r) sum += mask[r];
+  return sum;
+}
+
 /// How to cut `rows` into parts that each keep a partial sum: at least `least` rows a part, at most 64 parts.
 struct Parts {
   int64_t grain, count;

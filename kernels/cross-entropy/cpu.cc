@@ -10,29 +10,6 @@ namespace {
 
 using namespace lab;
 
-float MaxOver(int64_t n, const float* z) {
-  F most(-std::numeric_limits<float>::infinity());
-  for (int64_t j = 0; j < n; j += W) {
-    const int64_t left = n - j;
-    // Missing lanes repeat the row's first number; NaN is not kept here but comes back through the sum.
-    most = Max(left >= W ? Load(z + j) : Select(Lt(Iota(), F(static_cast<float>(left))), LoadPart(z + j, left), F(z[0])), most);
-  }
-  return MaxOf(most);
-}
-
-LAB_INLINE F ExpFrom(const float* z, float less, int64_t left) {
-  const F e = Exp(LoadUpTo(z, left) - F(less));
-  return left >= W ? e : Select(Lt(Iota(), F(static_cast<float>(left))), e, F(0.0f));
-}
-
-// Σ mask, or the number of rows.
-double Graded(int64_t rows, const float* mask) {
-  if (!mask) return static_cast<double>(rows);
-  double sum = 0;
-  for (int64_t r = 0; r < rows; ++r) sum += mask[r];
-  return sum;
-}
-
 // logits [rows, V], targets and mask [rows] to loss [] and logsumexp [rows].
 void CrossEntropy(const Call& c) {
   const int64_t rows = c.n[0], V = c.n[1];

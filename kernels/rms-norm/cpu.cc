@@ -46,9 +46,10 @@ void Forward(const Sizes& s, float epsilon, const float* x, const float* gate, c
 }
 
 // With u what is normalised (x, or x silu(z)) and a the gradient of u · rstd:  du = rstd (a - u rstd² mean(a u)).
+// `pass`, if there, is a gradient that reaches x by another way: it is added to dx.
 template <Gate gated>
 void Backward(const Sizes& s, const float* x, const float* gate, const float* weight, const float* rstd, const float* dy, float* dx,
-              float* dgate, float* dweight) {
+              float* dgate, float* dweight, const float* pass = nullptr) {
   const Parts parts(s.rows, Grain(s.width, 4096));
   Scratch partial(std::max<int64_t>(parts.count, 1) * s.width);
   ParallelFor(s.rows, parts.grain, [&](int64_t begin, int64_t end) {
@@ -72,7 +73,8 @@ void Backward(const Sizes& s, const float* x, const float* gate, const float* we
         const F xs = LoadUpTo(x + at + j, left), ws = LoadUpTo(weight + first + j, left), g0 = LoadUpTo(dy + at + j, left);
         F sum = LoadUpTo(dw + first + j, left);
         if (gated == Gate::kNone) {
-          StoreUpTo(dx + at + j, F(r) * (g0 * ws - xs * pull), left);
+          const F own = F(r) * (g0 * ws - xs * pull);
+          StoreUpTo(dx + at + j, pass ? LoadUpTo(pass + at + j, left) + own : own, left);
           sum = Fma(g0, xs * F(r), sum);
         } else {
           const F z = LoadUpTo(gate + at + j, left), open = LoadUpTo(dgate + at + j, left);
@@ -103,6 +105,28 @@ void RmsNormGrad(const Call& c) {
                         c.Out<float>(1));
 }
 
+// x and y [rows, width], weight [width] to sum = x + y, its norm like it, and rstd [rows, groups].
+void AddRmsNorm(const Call& c) {
+  const Sizes s(c);
+  const float *x = c.In<float>(0), *y = c.In<float>(1);
+  float* sum = c.Out<float>(0);
+  // A few rows at a time, so that the norm finds them in cache.
+  ParallelFor(s.rows, Grain(s.width), [&](int64_t begin, int64_t end) {
+    const int64_t from = begin * s.width, past = end * s.width;
+    for (int64_t j = from; j < past; j += W) StoreUpTo(sum + j, LoadUpTo(x + j, past - j) + LoadUpTo(y + j, past - j), past - j);
+    Sizes some = s;
+    some.rows = end - begin;
+    Forward<Gate::kNone>(some, static_cast<float>(c.f[0]), sum + from, nullptr, c.In<float>(2), c.Out<float>(1) + from,
+                         c.Out<float>(2) + begin * s.groups);
+  });
+}
+
+// weight, sum, rstd, and the gradients of sum and of its norm, to the gradient of x, which is y's too, and dweight.
+void AddRmsNormGrad(const Call& c) {
+  Backward<Gate::kNone>(Sizes(c), c.In<float>(1), nullptr, c.In<float>(0), c.In<float>(2), c.In<float>(4), c.Out<float>(0), nullptr,
+                        c.Out<float>(1), c.In<float>(3));
+}
+
 void GatedRmsNorm(const Call& c) {
   const auto run = c.n[3] ? Forward<Gate::kBefore> : Forward<Gate::kAfter>;
   run(Sizes(c), static_cast<float>(c.f[0]), c.In<float>(0), c.In<float>(1), c.In<float>(2), c.Out<float>(0), c.Out<float>(1));
@@ -111,12 +135,14 @@ void GatedRmsNorm(const Call& c) {
 void GatedRmsNormGrad(const Call& c) {
   const auto run = c.n[3] ? Backward<Gate::kBefore> : Backward<Gate::kAfter>;
   run(Sizes(c), c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3), c.In<float>(4), c.Out<float>(0), c.Out<float>(1),
-      c.Out<float>(2));
+      c.Out<float>(2), nullptr);
 }
 
 }  // namespace
 
 LAB_KERNEL("RmsNorm", RmsNorm);
 LAB_KERNEL("RmsNormGrad", RmsNormGrad);
+LAB_KERNEL("AddRmsNorm", AddRmsNorm);
+LAB_KERNEL("AddRmsNormGrad", AddRmsNormGrad);
 LAB_KERNEL("GatedRmsNorm", GatedRmsNorm);
 LAB_KERNEL("GatedRmsNormGrad", GatedRmsNormGrad);

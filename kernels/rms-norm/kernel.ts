@@ -50,6 +50,40 @@ export const rmsNormGrad = defineKernel({
   ints,
 });
 
+/**
+ * The stream before a block and its norm: x and y [.., D], weight [D] to sum = x + y and u = RmsNorm(sum). Its gradient takes in what reaches the
+ * sum past the norm.
+ */
+export const addRmsNorm = defineKernel({
+  name: 'AddRmsNorm',
+  inputs: ['x', 'y', 'weight'],
+  outputs: (shapes, attrs) => {
+    const { y: u, rstd } = outputs(shapes, attrs);
+    return { sum: shapes.x, u, rstd };
+  },
+  ints,
+  floats,
+  refuses: (shapes, attrs) =>
+    String(shapes.y) === String(shapes.x)
+      ? refuses(shapes, attrs)
+      : `y [${shapes.y}] differs from x [${shapes.x}]: they must have one shape`,
+  gradient: {
+    kernel: 'AddRmsNormGrad',
+    inputs: ['weight'],
+    outputs: ['sum', 'rstd'],
+    cotangents: ['sum', 'u'],
+    of: ['x', 'weight'],
+    alike: { y: 'x' },
+  },
+});
+
+export const addRmsNormGrad = defineKernel({
+  name: 'AddRmsNormGrad',
+  inputs: ['weight', 'sum', 'rstd', 'dsum', 'du'],
+  outputs: ({ weight, sum }) => ({ dx: sum, dweight: weight }),
+  ints: ({ sum }, attrs) => ints({ x: sum }, attrs),
+});
+
 /** As RmsNorm with a gate like x. Attribute `gateFirst` true: y = norm(x · silu(gate)) · weight; false: y = norm(x) · weight · silu(gate). */
 export const gatedRmsNorm = defineKernel({
   name: 'GatedRmsNorm',
@@ -74,4 +108,4 @@ export const gatedRmsNormGrad = defineKernel({
   ints,
 });
 
-export const kernels: Kernel[] = [rmsNorm, rmsNormGrad, gatedRmsNorm, gatedRmsNormGrad];
+export const kernels: Kernel[] = [rmsNorm, rmsNormGrad, addRmsNorm, addRmsNormGrad, gatedRmsNorm, gatedRmsNormGrad];

@@ -55,9 +55,22 @@ const gradient: Plain = (inputs, shapes, attrs) => {
   return gate ? { ...out, dgate } : out;
 };
 
+const added: Plain = ({ x, y, weight }, { x: shape, weight: width }, attrs) => {
+  const sum = x.map((u, i) => u + y[i]);
+  const { y: u, rstd } = forward({ x: sum, weight }, { x: shape, weight: width }, attrs);
+  return { sum, u, rstd };
+};
+
+const addedGradient: Plain = ({ weight, sum, rstd, dsum, du }, { sum: shape, weight: width }, attrs) => {
+  const { dx, dweight } = gradient({ x: sum, weight, rstd, dy: du }, { x: shape, weight: width }, attrs);
+  return { dx: dx.map((slope, i) => slope + dsum[i]), dweight };
+};
+
 export const plain: Record<string, Plain> = {
   RmsNorm: forward,
   RmsNormGrad: gradient,
+  AddRmsNorm: added,
+  AddRmsNormGrad: addedGradient,
   GatedRmsNorm: forward,
   GatedRmsNormGrad: gradient,
 };

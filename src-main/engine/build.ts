@@ -1,7 +1,6 @@
 // ModelSpec to model: weights drawn from the seed, the stack run over whole sequences, the loss, and decoding token by token.
 import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
 import type { Chance, Init, LayerContext, WeightSpec } from '../blocks/define';
-import { crossEntropy } from '../blocks/parts/cross_entropy';
 import { dropped } from '../blocks/parts/dropout';
 import { tf } from '../ops';
 import { SpecError } from '../spec/error';
@@ -9,7 +8,7 @@ import type { ModelSpec } from '../spec/model';
 import { stream } from '../spec/random';
 import { begin, type DecodeOptions, type DecodeState, decodeStep, stateAfter } from './decode';
 import { causalProblems, type PlannedBlock, planModel, weightsOf } from './plan';
-import { around, enter, leave, runPlanned, type Stack } from './stack';
+import { enter, leave, leaveWithLoss, runPlanned, type Stack } from './stack';
 
 export interface BuildOptions {
   /** Token ids run from 0 to `vocabulary - 1`. */
@@ -116,6 +115,18 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
   };
   const maxTokens = spec.positions === 'learned' ? tokens : undefined;
 
+  /** ids [B, T] to the stream behind all blocks. */
+  function through(ids: Tensor2D, { training, counter, seen }: PassContext & { training: boolean }): Tensor3D {
+    const [B, T] = ids.shape;
+    if (B < 1 || T < 1)
+      throw new SpecError(`the model wants at least one sequence of at least one token, not tokens [${B}, ${T}]`);
+    if (maxTokens !== undefined && T > maxTokens) throw tooLong(T, maxTokens);
+    const chance = training && counter ? { seed, counter } : undefined;
+    const rate = spec.dropout?.embedding ?? 0;
+    const x = dropped(enter(stack, ids, 0), rate, chance && { ...chance, site: EMBEDDING_SITE });
+    return runLayers(stack, x, { training, chance, seen });
+  }
+
   const model: Model = {
     spec,
     vocabulary,
@@ -126,21 +137,9 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
     random: plan.random,
     maxTokens,
     logits: (ids, { training = false, counter, seen } = {}) =>
-      tf.tidy(() => {
-        const [B, T] = ids.shape;
-        if (B < 1 || T < 1)
-          throw new SpecError(`the model wants at least one sequence of at least one token, not tokens [${B}, ${T}]`);
-        if (maxTokens !== undefined && T > maxTokens) throw tooLong(T, maxTokens);
-        const chance = training && counter ? { seed, counter } : undefined;
-        const x = dropped(
-          enter(stack, ids, 0),
-          spec.dropout?.embedding ?? 0,
-          chance && { ...chance, site: EMBEDDING_SITE },
-        );
-        return leave(stack, runLayers(stack, x, { training, chance, seen })) as Tensor3D;
-      }),
+      tf.tidy(() => leave(stack, through(ids, { training, counter, seen })) as Tensor3D),
     loss: (inputs, targets, mask, { labelSmoothing = 0, training = false, counter } = {}) =>
-      tf.tidy(() => crossEntropy(model.logits(inputs, { training, counter }), targets, mask, labelSmoothing)),
+      tf.tidy(() => leaveWithLoss(stack, through(inputs, { training, counter }), targets, mask, labelSmoothing)),
     begin: (batch, options) => begin(stack, batch, causal, options),
     stateAfter: (batch, count, fill) => stateAfter(stack, batch, causal, count, fill),
     step(ids, state) {
@@ -178,14 +177,12 @@ interface Passing extends Pick<PassContext, 'seen'> {
 function runLayers(stack: Stack, x: Tensor3D, { training, chance, seen }: Passing): Tensor3D {
   const shared = {};
   const rate = stack.spec.dropout?.branches ?? 0;
-  return runPlanned(stack.layers, x, (planned, stream) => {
+  return runPlanned(stack, stack.layers, x, (planned, u) => {
     const { index, options, residual } = planned;
     const own = chance && { ...chance, site: siteOf(index) };
     const context: LayerContext<PlannedBlock['options']> = { options, training, chance: own, shared };
-    return around(stack, planned, stream, (u) => {
-      const y = planned.block.layer.forward(u, stack.own(planned), context);
-      seen?.(planned, y);
-      return residual ? dropped(y, rate, chance && { ...chance, site: branchSiteOf(index) }) : y;
-    });
+    const y = planned.block.layer.forward(u, stack.own(planned), context);
+    seen?.(planned, y);
+    return residual ? dropped(y, rate, chance && { ...chance, site: branchSiteOf(index) }) : y;
   });
 }

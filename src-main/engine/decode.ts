@@ -5,7 +5,7 @@ import { copyInto, fed, own, StepCapture, tf } from '../ops';
 import { SpecError } from '../spec/error';
 import { Caches } from './caches';
 import type { PlannedBlock } from './plan';
-import { around, enterOne, leave, type Now, runPlanned, type Stack } from './stack';
+import { enterOne, leave, type Now, runPlanned, type Stack } from './stack';
 
 export interface DecodeOptions {
   /** False computes each step op by op. Default: unless ARCHLAB_CAPTURE is 0, steps are captured where that can be. */
@@ -144,17 +144,15 @@ function compute(
       const shared = {};
       const now = nowOf(state);
       const ids = caches.able ? fed(() => text.live.tokens, [batch, 1], 'int32') : tf.reshape(tokens, [batch, 1]);
-      const y = runPlanned(stack.layers, enterOne(stack, ids as Tensor2D, now), (planned, stream) =>
-        around(stack, planned, stream, (u) => {
-          const { block, options, index } = planned;
-          const context = contextOf(state, index, { options, shared }, now, () =>
-            session?.refuse(`${block.id} computes with the position in JavaScript`),
-          );
-          const done = block.layer.step!(u, stack.own(planned), state.layers[index], context);
-          next[index] = done.state;
-          return done.y;
-        }),
-      );
+      const y = runPlanned(stack, stack.layers, enterOne(stack, ids as Tensor2D, now), (planned, u) => {
+        const { block, options, index } = planned;
+        const context = contextOf(state, index, { options, shared }, now, () =>
+          session?.refuse(`${block.id} computes with the position in JavaScript`),
+        );
+        const done = block.layer.step!(u, stack.own(planned), state.layers[index], context);
+        next[index] = done.state;
+        return done.y;
+      });
       return { logits: tf.reshape(leave(stack, y), [batch, -1]) as Tensor2D, next };
     });
     const layers = settle(state, next);

@@ -1,8 +1,9 @@
 // What runs around the blocks of a model: embedding and positions, norms and residuals, branches, the head.
-import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import type { Weights } from '../blocks/define';
 import { embed } from '../blocks/parts/embedding';
-import { layerNorm, rmsNorm } from '../blocks/parts/norm';
+import { linearCrossEntropy } from '../blocks/parts/linear_cross_entropy';
+import { addRmsNorm, layerNorm, rmsNorm } from '../blocks/parts/norm';
 import { tf } from '../ops';
 import type { ModelSpec, Norm } from '../spec/model';
 import { EMBEDDING_STD, type Planned, type PlannedBlock } from './plan';
@@ -62,15 +63,29 @@ export function enterOne(stack: Stack, ids: Tensor2D, now: Now): Tensor3D {
 /** Makes a tensor that follows from the position of the token at hand. */
 export type Now = (key: string, shape: number[], read: (position: number) => Float32Array | Int32Array) => Tensor;
 
+/** The stream [.., D] through the last norm, as rows. */
+function last(stack: Stack, x: Tensor): Tensor2D {
+  const { finalNorm, width: D } = stack.spec;
+  return tf.reshape(normed(stack, finalNorm, 'final_norm', x), [-1, D]) as Tensor2D;
+}
+
+/** The weight of the head: [V, D] if it is tied, else [D, V]. */
+const headOf = (stack: Stack): Tensor2D => stack.weight(stack.spec.head.tied ? 'embedding' : 'head') as Tensor2D;
+
 /** The stream [.., D] to logits [.., V]. */
 export function leave(stack: Stack, x: Tensor): Tensor {
-  const { finalNorm, head, width: D } = stack.spec;
-  const rows = tf.reshape(normed(stack, finalNorm, 'final_norm', x), [-1, D]) as Tensor2D;
-  const logits = head.tied
-    ? tf.matMul(rows, stack.weight('embedding') as Tensor2D, false, true)
-    : tf.matMul(rows, stack.weight('head') as Tensor2D);
+  const logits = tf.matMul(last(stack, x), headOf(stack), false, stack.spec.head.tied);
   return tf.reshape(logits, [...x.shape.slice(0, -1), -1]);
 }
+
+/** The stream [B, T, D] to the mean loss against targets [B, T], graded where the mask is 1. */
+export const leaveWithLoss = (
+  stack: Stack,
+  x: Tensor,
+  targets: Tensor,
+  mask: Tensor | undefined,
+  labelSmoothing: number,
+): Scalar => linearCrossEntropy(last(stack, x), headOf(stack), stack.spec.head.tied, targets, mask, labelSmoothing);
 
 function normed(stack: Stack, norm: Norm, name: string, x: Tensor): Tensor {
   if (norm === 'rms') return rmsNorm(x, stack.weight(name), NORM_EPSILON);
@@ -78,27 +93,44 @@ function normed(stack: Stack, norm: Norm, name: string, x: Tensor): Tensor {
   return x;
 }
 
-/** One block with its norm before it and its residual around it; `run` is the block's forward or its step. */
-export function around(stack: Stack, block: PlannedBlock, x: Tensor3D, run: (x: Tensor3D) => Tensor3D): Tensor3D {
-  const y = run(normed(stack, block.norm, `layers.${block.index}.norm`, x) as Tensor3D);
-  return block.residual ? (tf.add(x, y) as Tensor3D) : y;
+/** The stream between two blocks: `x`, and what the last block adds to it. The next norm makes the sum on its way. */
+interface Flow {
+  x: Tensor3D;
+  more?: Tensor3D;
+}
+const settled = ({ x, more }: Flow): Tensor3D => (more ? (tf.add(x, more) as Tensor3D) : x);
+
+/** One block of the stack: its forward or its step, on the normed stream. */
+export type RunBlock = (block: PlannedBlock, x: Tensor3D) => Tensor3D;
+
+/** One block with its norm before it and its residual around it. */
+function around(stack: Stack, block: PlannedBlock, flow: Flow, run: RunBlock): Flow {
+  const name = `layers.${block.index}.norm`;
+  if (block.norm === 'rms' && flow.more) {
+    const { sum, u } = addRmsNorm(flow.x, flow.more, stack.weight(name), NORM_EPSILON);
+    const y = run(block, u as Tensor3D);
+    return block.residual ? { x: sum as Tensor3D, more: y } : { x: y };
+  }
+  const x = settled(flow);
+  const y = run(block, normed(stack, block.norm, name, x) as Tensor3D);
+  return block.residual ? { x, more: y } : { x: y };
 }
 
-/** Runs a list of planned layers; `one` runs a single block. */
-export function runPlanned(
-  layers: readonly Planned[],
-  x: Tensor3D,
-  one: (block: PlannedBlock, x: Tensor3D) => Tensor3D,
-): Tensor3D {
-  return layers.reduce((stream, layer) => {
-    if (layer.kind === 'block') return one(layer, stream);
-    const outputs = layer.branches.map((branch) => runPlanned(branch, stream, one));
+/** The stream [B, T, D] through planned layers; `run` runs a single block. */
+export const runPlanned = (stack: Stack, layers: readonly Planned[], x: Tensor3D, run: RunBlock): Tensor3D =>
+  settled(flowThrough(stack, layers, { x }, run));
+
+function flowThrough(stack: Stack, layers: readonly Planned[], start: Flow, run: RunBlock): Flow {
+  return layers.reduce((flow, layer) => {
+    if (layer.kind === 'block') return around(stack, layer, flow, run);
+    const x = settled(flow);
+    const outputs = layer.branches.map((branch) => runPlanned(stack, branch, x, run));
     const total = outputs.reduce((a, b) => tf.add(a, b) as Tensor3D);
-    if (layer.combine === 'mean') return tf.div(total, outputs.length) as Tensor3D;
+    if (layer.combine === 'mean') return { x: tf.div(total, outputs.length) as Tensor3D };
     // Each branch made of residual blocks carries the stream; of the sum it is to be one part, not several.
     const carried = layer.branches.filter(carries).length;
-    return carried > 1 ? (tf.sub(total, tf.mul(stream, carried - 1)) as Tensor3D) : total;
-  }, x);
+    return { x: carried > 1 ? (tf.sub(total, tf.mul(x, carried - 1)) as Tensor3D) : total };
+  }, start);
 }
 
 /** Whether the output of a branch is its input plus something. */

@@ -33,7 +33,12 @@ export function overwrite(name: string, inputs: Inputs, attrs: Attrs, into: Read
   const kernel = kernels.get(name);
   const cpu = native();
   const backend = cpu ?? gpu();
-  if (!kernel?.inPlace || !backend || !hasKernel(name) || !Object.values(into).every((one) => backend.mayOverwrite(one)))
+  if (
+    !kernel?.inPlace ||
+    !backend ||
+    !hasKernel(name) ||
+    !Object.values(into).every((one) => backend.mayOverwrite(one))
+  )
     return false;
   const given = shapesOf(inputs);
   const why = unfit(kernel, inputs) ?? kernel.refuses?.(given, attrs);

@@ -137,7 +137,10 @@ function differentiable(kernel: Kernel, given: Inputs, attrs: Attrs): Outputs {
         throw new Error(`internal: kernels/ holds no kernel ${gradient.kernel}, the gradient of ${kernel.name}`);
       // Here, not in the functions below: TF.js tidies after each of them, which would throw away the others' results.
       const gradients = run(backward, present(backward, of), attrs);
-      return Object.fromEntries(gradient.of.map((name) => [name, () => gradients[`d${name}`]]));
+      return Object.fromEntries([
+        ...gradient.of.map((name) => [name, () => gradients[`d${name}`]]),
+        ...Object.entries(gradient.alike ?? {}).map(([name, other]) => [name, () => gradients[`d${other}`].clone()]),
+      ]);
     },
   });
   const tensors = [result].flat();

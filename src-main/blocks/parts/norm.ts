@@ -1,8 +1,12 @@
 // Root mean square and layer normalisation over the last axis.
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { layerNorm as layerNormKernel } from '../../../kernels/layer-norm/kernel';
-import { gatedRmsNorm as gatedRmsNormKernel, rmsNorm as rmsNormKernel } from '../../../kernels/rms-norm/kernel';
-import { bind, tf } from '../../ops';
+import {
+  addRmsNorm as addRmsNormKernel,
+  gatedRmsNorm as gatedRmsNormKernel,
+  rmsNorm as rmsNormKernel,
+} from '../../../kernels/rms-norm/kernel';
+import { bind, hasKernel, tf } from '../../ops';
 import { activate } from './activation';
 
 /** x [.., D] divided by the root mean square of each of its `groups` of neighbouring channels. */
@@ -16,6 +20,12 @@ const rms = bind(rmsNormKernel, {
   replaces: ({ x, weight }, { epsilon, groups }) => ({
     y: tf.mul(normalise(x!, Number(epsilon), Number(groups ?? 1)), weight!),
   }),
+});
+const addRms = bind(addRmsNormKernel, {
+  replaces: ({ x, y, weight }, { epsilon }) => {
+    const sum = tf.add(x!, y!);
+    return { sum, u: rms({ x: sum, weight }, { epsilon }).y };
+  },
 });
 const gatedRms = bind(gatedRmsNormKernel, {
   replaces: ({ x, gate, weight }, { epsilon, groups, gateFirst }) => {
@@ -35,6 +45,13 @@ const layer = bind(layerNormKernel, {
 
 /** x [.., D], weight [D] to x / sqrt(mean(x²) + epsilon) · weight. */
 export const rmsNorm = (x: Tensor, weight: Tensor, epsilon: number): Tensor => rms({ x, weight }, { epsilon }).y;
+
+/** The sum of x and y [.., D] and, as `u`, its `rmsNorm`. */
+export function addRmsNorm(x: Tensor, y: Tensor, weight: Tensor, epsilon: number): { sum: Tensor; u: Tensor } {
+  if (hasKernel('AddRmsNorm')) return addRms({ x, y, weight }, { epsilon }) as { sum: Tensor; u: Tensor };
+  const sum = tf.add(x, y);
+  return { sum, u: rmsNorm(sum, weight, epsilon) };
+}
 
 export interface GatedNormOptions {
   epsilon: number;
