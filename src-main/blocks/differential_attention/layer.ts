@@ -3,7 +3,7 @@ import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
 import { append, rotaryNow } from '../parts/decoding';
-import { linear } from '../parts/linear';
+import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { rotaryTables, rotate } from '../parts/rotary';
 import { attend } from './fused';
@@ -26,10 +26,11 @@ export const layer: Layer<DifferentialOptions> = {
     const [B, T, D] = x.shape;
     const { H, Hk, d } = sizes(options, D);
     const { start, lambda } = lambdas(w, options);
+    const [q, k, v] = linears(x, [w.w_q, w.w_k, w.w_v]);
     const heads = {
-      q: tf.reshape(linear(x, w.w_q), [B, T, 2 * H, d]) as Tensor4D,
-      k: tf.reshape(linear(x, w.w_k), [B, T, 2 * Hk, d]) as Tensor4D,
-      v: tf.reshape(linear(x, w.w_v), [B, T, Hk, 2 * d]) as Tensor4D,
+      q: tf.reshape(q, [B, T, 2 * H, d]) as Tensor4D,
+      k: tf.reshape(k, [B, T, 2 * Hk, d]) as Tensor4D,
+      v: tf.reshape(v, [B, T, Hk, 2 * d]) as Tensor4D,
       ...rotaryTables(0, T, d, rotary(options)),
     };
     const attributes = { causal: options.causal, scale: 1 / Math.sqrt(d) };
@@ -54,11 +55,10 @@ export const layer: Layer<DifferentialOptions> = {
       return tables ? rotate(one, tables.cos, tables.sin) : one;
     };
     // Caches [B, heads, n, width]: keys as they were turned at their own positions, row 2g + c for component c.
-    const keys = tf.reshape(turned(linear(x, w.w_k), Hk), [B, 2 * Hk, 1, d]);
-    const values = tf.reshape(linear(x, w.w_v), [B, Hk, 1, 2 * d]);
-    const k = append(context, 'k_cache', state.k_cache, keys);
-    const v = append(context, 'v_cache', state.v_cache, values);
-    const query = tf.reshape(turned(linear(x, w.w_q), H), [B, H, 2, d]) as Tensor4D;
+    const [queries, keys, values] = linears(x, [w.w_q, w.w_k, w.w_v]);
+    const k = append(context, 'k_cache', state.k_cache, tf.reshape(turned(keys, Hk), [B, 2 * Hk, 1, d]));
+    const v = append(context, 'v_cache', state.v_cache, tf.reshape(values, [B, Hk, 1, 2 * d]));
+    const query = tf.reshape(turned(queries, H), [B, H, 2, d]) as Tensor4D;
     const o = attendCached(query, k, v, lambda, 1 / Math.sqrt(d));
     const { weight, epsilon } = normOf(w, start, options.normEps);
     const normed = tf.reshape(rmsNorm(tf.reshape(o, [B, H, 2 * d]), weight, epsilon), [B, 1, 2 * H * d]);

@@ -4,7 +4,7 @@ import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
 import { append, rotaryNow } from '../parts/decoding';
 import { attendDecoupled, turnTail } from '../parts/decoupled';
-import { linear } from '../parts/linear';
+import { linear, linears } from '../parts/linear';
 import { rotaryTables } from '../parts/rotary';
 import { type GtaOptions, sizes } from './options';
 import { attendTiedCached } from './reference';
@@ -13,10 +13,11 @@ import { attendTiedCached } from './reference';
 function project(x: Tensor3D, w: Weights, options: GtaOptions) {
   const [B, T, D] = x.shape;
   const { H, Hk, d } = sizes(options, D);
+  const [q, kv, shared] = linears(x, [w.w_q, w.w_kv, w.w_kr], [undefined, undefined, w.b_kr]);
   return {
-    q: tf.reshape(linear(x, w.w_q), [B, T, H, d]) as Tensor4D,
-    kv: tf.reshape(linear(x, w.w_kv), [B, T, Hk, d]) as Tensor4D,
-    shared: linear(x, w.w_kr, w.b_kr) as Tensor3D,
+    q: tf.reshape(q, [B, T, H, d]) as Tensor4D,
+    kv: tf.reshape(kv, [B, T, Hk, d]) as Tensor4D,
+    shared: shared as Tensor3D,
   };
 }
 const rotary = ({ ropeTheta: theta, ropeFraction: fraction }: GtaOptions) => ({ theta, fraction });

@@ -3,7 +3,7 @@ import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { append } from '../parts/decoding';
-import { linear } from '../parts/linear';
+import { linear, linears } from '../parts/linear';
 import { keysOf, leakyKeys, leakySum } from '../parts/memory_key';
 import { mixValues, smooth } from './fused';
 import type { MosaicOptions } from './options';
@@ -12,8 +12,9 @@ import { recall, smooth as smoothAndSee, valuesOf } from './reference';
 /** Raw keys and values [B, T, H, d]. */
 function project(x: Tensor3D, w: Weights, { heads: H }: MosaicOptions) {
   const [B, T, D] = x.shape;
-  const raw = (name: 'k' | 'v') => tf.reshape(linear(x, w[`w_${name}`], w[`b_${name}`]), [B, T, H, D / H]) as Tensor4D;
-  return { rawKeys: raw('k'), rawValues: raw('v') };
+  const raw = linears(x, [w.w_k, w.w_v], [w.b_k, w.b_v]);
+  const [rawKeys, rawValues] = raw.map((u) => tf.reshape(u, [B, T, H, D / H]) as Tensor4D);
+  return { rawKeys, rawValues };
 }
 
 export const layer: Layer<MosaicOptions> = {

@@ -6,7 +6,7 @@ import { blockDiagonal } from './block_diagonal';
 import { attendCaches, once, rotaryNow } from './decoding';
 import { attendDecoupled, turnTail } from './decoupled';
 import { groupedRmsNorm } from './grouped_norm';
-import { linear } from './linear';
+import { linear, linears } from './linear';
 import { rmsNorm } from './norm';
 import { rotaryTables } from './rotary';
 
@@ -70,12 +70,13 @@ type Grouped = Weights;
 function project(x: Tensor3D, w: Grouped, of: Latent) {
   const [B, T] = x.shape;
   const { H, rq, dN, dR, epsilon } = of;
-  const queries =
-    rq > 0 ? linear(rmsNorm(linear(x, w.w_dq, w.b_dq), w.q_norm, epsilon), w.w_uq, w.b_uq) : linear(x, w.w_q, w.b_q);
+  const first = rq > 0 ? [w.w_dq, w.b_dq] : [w.w_q, w.b_q];
+  const [down, latents, shared] = linears(x, [first[0], w.w_dkv, w.w_kr], [first[1], w.b_dkv, w.b_kr]);
+  const queries = rq > 0 ? linear(rmsNorm(down, w.q_norm, epsilon), w.w_uq, w.b_uq) : down;
   return {
     q: tf.reshape(queries, [B, T, H, dN + dR]) as Tensor4D,
-    c: groupedRmsNorm(linear(x, w.w_dkv, w.b_dkv), w.kv_norm, epsilon),
-    shared: linear(x, w.w_kr, w.b_kr) as Tensor3D,
+    c: groupedRmsNorm(latents, w.kv_norm, epsilon),
+    shared: shared as Tensor3D,
   };
 }
 
