@@ -1,4 +1,4 @@
-// act(gate) · up and its gradient, for two tensors or for one that holds both halves of each row.
+// An activation, and act(gate) · up for two tensors or for one that holds both halves of each row; with their gradients.
 #include "../core/lab.h"
 #include "../core/rows.h"
 
@@ -73,12 +73,31 @@ void Backward(int64_t n, const float* gate, const float* up, const float* dy, fl
   }
 }
 
+template <class Act>
+void Alone(int64_t n, const float* x, float* y) {
+  for (int64_t j = 0; j < n; j += W) {
+    F slope;
+    StoreUpTo(y + j, Act::Both(LoadUpTo(x + j, n - j), &slope), n - j);
+  }
+}
+
+template <class Act>
+void AloneBackward(int64_t n, const float* x, const float* dy, float* dx) {
+  for (int64_t j = 0; j < n; j += W) {
+    F slope;
+    Act::Both(LoadUpTo(x + j, n - j), &slope);
+    StoreUpTo(dx + j, LoadUpTo(dy + j, n - j) * slope, n - j);
+  }
+}
+
 struct Pair {
   void (*forward)(int64_t, const float*, const float*, float*);
   void (*backward)(int64_t, const float*, const float*, const float*, float*, float*);
+  void (*alone)(int64_t, const float*, float*);
+  void (*aloneBackward)(int64_t, const float*, const float*, float*);
 };
 template <class Act>
-constexpr Pair Of() { return {Forward<Act>, Backward<Act>}; }
+constexpr Pair Of() { return {Forward<Act>, Backward<Act>, Alone<Act>, AloneBackward<Act>}; }
 
 // In the order of `activations` in kernel.ts.
 constexpr Pair kTable[] = {Of<Identity>(), Of<SiluGate>(), Of<GeluGate>(), Of<ReluGate>(), Of<SquaredReluGate>(), Of<SigmoidGate>(), Of<TanhGate>()};
@@ -96,6 +115,20 @@ void GatedActivationGrad(const Call& c) {
   const float *gate = c.In<float>(0), *up = c.In<float>(1), *dy = c.In<float>(2);
   float *dgate = c.Out<float>(0), *dup = c.Out<float>(1);
   ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { act.backward(e - b, gate + b, up + b, dy + b, dgate + b, dup + b); });
+}
+
+void Activation(const Call& c) {
+  const Pair act = kTable[c.n[1]];
+  const float* x = c.In<float>(0);
+  float* y = c.Out<float>(0);
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { act.alone(e - b, x + b, y + b); });
+}
+
+void ActivationGrad(const Call& c) {
+  const Pair act = kTable[c.n[1]];
+  const float *x = c.In<float>(0), *dy = c.In<float>(1);
+  float* dx = c.Out<float>(0);
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { act.aloneBackward(e - b, x + b, dy + b, dx + b); });
 }
 
 // x [rows, 2F], y [rows, F].
@@ -122,6 +155,8 @@ void PackedGatedActivationGrad(const Call& c) {
 
 }  // namespace
 
+LAB_KERNEL("Activation", Activation);
+LAB_KERNEL("ActivationGrad", ActivationGrad);
 LAB_KERNEL("GatedActivation", GatedActivation);
 LAB_KERNEL("GatedActivationGrad", GatedActivationGrad);
 LAB_KERNEL("PackedGatedActivation", PackedGatedActivation);

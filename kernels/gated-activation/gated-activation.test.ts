@@ -1,8 +1,10 @@
-// Gated activations, of two tensors and of one: native against plain loops, forward and gradient.
+// Activations, alone and as gates of two tensors and of one: native against plain loops, forward and gradient.
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
 import {
+  activationGrad,
   activations,
+  activation as alone,
   gatedActivation,
   gatedActivationGrad,
   packedGatedActivation,
@@ -13,6 +15,7 @@ import { plain } from './plain';
 // Elementwise: a few roundings and the 2 units in the last place of Exp and Tanh. The slope 1 - tanh² cancels for large inputs, hence the floor of 1.
 const tolerance = 1e-6;
 const two = { forward: gatedActivation, gradient: gatedActivationGrad, plain };
+const plainly = { forward: alone, gradient: activationGrad, plain };
 const one = { forward: packedGatedActivation, gradient: packedGatedActivationGrad, plain };
 
 describe.each(natives())('GatedActivation on $isa', (native) => {
@@ -21,11 +24,13 @@ describe.each(natives())('GatedActivation on $isa', (native) => {
       const gate = draw(3 * width, 5).map((u) => Math.fround(6 * u));
       const shapes = { gate: [3, width], up: [3, width] };
       expectAgreement(native, { ...two, shapes, inputs: { gate }, attrs: { activation }, floor: 1 }, tolerance);
+      expectAgreement(native, { ...plainly, shapes: { x: [3, width] }, inputs: { x: gate }, attrs: { activation }, floor: 1 }, tolerance); // biome-ignore format: as its neighbours
       expectAgreement(native, { ...one, shapes: { x: [5, 2 * width] }, attrs: { activation }, floor: 1 }, tolerance);
     }
   });
 
   it('covers more than one part of the parallel loop', () => {
+    expectAgreement(native, { ...plainly, shapes: { x: [20001] }, attrs: { activation: 'gelu' } }, tolerance);
     const shapes = { gate: [20001], up: [20001] };
     expectAgreement(native, { ...two, shapes, attrs: { activation: 'silu' } }, tolerance);
   });
@@ -37,6 +42,7 @@ describe.each(natives())('GatedActivation on $isa', (native) => {
       const { y } = native.run(gatedActivation, { gate, up: new Float64Array(4).fill(1) }, shapes, { activation });
       expect(y[0], activation).toBeNaN();
       expect(y.slice(1).every(Number.isFinite), activation).toBe(true);
+      expect(native.run(alone, { x: gate }, { x: [4] }, { activation }).y, activation).toEqual(y);
     }
   });
 });
@@ -45,6 +51,7 @@ describe('plain GatedActivation', () => {
   it.each(activations)('%s has the slopes that it claims', (activation) => {
     expectSlopes({ ...two, shapes: { gate: [2, 5], up: [2, 5] }, attrs: { activation } });
     expectSlopes({ ...one, shapes: { x: [3, 10] }, attrs: { activation } });
+    expectSlopes({ ...plainly, shapes: { x: [3, 10] }, attrs: { activation } });
   });
 
   it('refuses an unknown activation by name', () => {

@@ -1,4 +1,4 @@
-// The gate of a gated MLP, act(gate) · up: SwiGLU and its kin, from two tensors or from one that holds both halves.
+// Activations by name, and the gate of a gated MLP, act(gate) · up: SwiGLU and its kin, from two tensors or from one that holds both halves.
 import { type Attrs, defineKernel, type Kernel, type Shape, sizeOf } from '../core/kernel';
 
 /** Names of attribute `activation`; native code takes the index. `gelu` is the tanh form, `relu2` the squared ReLU. */
@@ -9,6 +9,22 @@ const indexOf = (attrs: Attrs): number => activations.indexOf(attrs.activation a
 const unknown = (attrs: Attrs): string | undefined =>
   indexOf(attrs) < 0 ? `activation ${String(attrs.activation)} is not one of ${activations.join(', ')}` : undefined;
 const half = (x: Shape): Shape => [...x.slice(0, -1), x[x.length - 1] / 2];
+
+/** x of any shape to y = act(x). Attribute: `activation`. */
+export const activation = defineKernel({
+  name: 'Activation',
+  inputs: ['x'],
+  outputs: ({ x }) => ({ y: x }),
+  ints: ({ x }, attrs) => [sizeOf(x), indexOf(attrs)],
+  refuses: (_, attrs) => unknown(attrs),
+  gradient: { kernel: 'ActivationGrad', inputs: ['x'], outputs: [], cotangents: ['y'], of: ['x'] },
+});
+export const activationGrad = defineKernel({
+  name: 'ActivationGrad',
+  inputs: ['x', 'dy'],
+  outputs: ({ x }) => ({ dx: x }),
+  ints: ({ x }, attrs) => [sizeOf(x), indexOf(attrs)],
+});
 
 /** gate and up [.., F] to y [.., F] = act(gate) · up. Attribute: `activation`. */
 export const gatedActivation = defineKernel({
@@ -63,6 +79,8 @@ export const packedGatedActivationGrad = defineKernel({
 });
 
 export const kernels: Kernel[] = [
+  activation,
+  activationGrad,
   gatedActivation,
   gatedActivationGrad,
   packedGatedActivation,

@@ -1,4 +1,4 @@
-// Gated activations as float64 loops.
+// Activations and gated activations as float64 loops.
 import type { Attrs, Plain } from '../core/kernel';
 import type { Activation } from './kernel';
 
@@ -25,6 +25,13 @@ const table: Record<Activation, [value: (u: number) => number, slope: (u: number
 const of = (attrs: Attrs) => table[attrs.activation as Activation];
 
 export const plain: Record<string, Plain> = {
+  Activation({ x }, _shapes, attrs) {
+    return { y: x.map(of(attrs)[0]) };
+  },
+  ActivationGrad({ x, dy }, _shapes, attrs) {
+    const [, slope] = of(attrs);
+    return { dx: dy.map((g, i) => g * slope(x[i])) };
+  },
   GatedActivation({ gate, up }, _shapes, attrs) {
     const [value] = of(attrs);
     return { y: up.map((b, i) => value(gate[i]) * b) };

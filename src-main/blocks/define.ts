@@ -39,8 +39,15 @@ export interface StateSpec {
 export interface Cost {
   forwardFlops: number;
   backwardFlops: number;
-  /** Float32 numbers kept for the backward pass, a sequence. */
+  /**
+   * Float32 numbers that stay from the forward pass to the backward pass where the native kernels serve, a sequence: the block's input counts, its
+   * output does not, since what reads it next counts it.
+   */
   savedNumbers: number;
+  /** The same of what does not grow with the number of sequences: copies of weights. Default 0. */
+  savedOnce?: number;
+  /** The most that the block's backward pass holds at once beside what it kept, a sequence, with the slopes of its output. Default: 3 T D. */
+  workingNumbers?: number;
 }
 
 export type Weights = Record<string, Tensor>;

@@ -38,6 +38,7 @@ interface Costs {
   forwardFlops: number;
   backwardFlops: number;
   stateBytes: number;
+  /** Of a sequence. */
   savedBytes: number;
 }
 const none: Costs = { parameters: 0, forwardFlops: 0, backwardFlops: 0, stateBytes: 0, savedBytes: 0 };
@@ -82,6 +83,55 @@ function costAround(spec: ModelSpec, { tokens: T, vocabulary: V }: Context): Cos
   };
 }
 
+/** Bytes that are held at a moment: `once`, and `each` for every sequence. */
+export type Held = Inspection['total']['held'][number];
+
+/** The moments at which most can be held, whatever the number of sequences: what is less in both numbers than another one never is the most. */
+const most = (moments: readonly Held[]): Held[] =>
+  moments.filter(
+    (one, i) =>
+      !moments.some(
+        (other, k) => k !== i && other.once >= one.once && other.each >= one.each && (k < i || other.once > one.once || other.each > one.each), // biome-ignore format: one condition
+      ),
+  );
+
+/**
+ * What a training step holds beside weights and optimiser state at each moment of its backward pass: what the blocks not yet passed have kept, what
+ * the one being passed works in, and the gradients of those behind it.
+ */
+function heldBy(plan: Plan, context: Context): Held[] {
+  const { width: D } = plan.spec;
+  const { tokens: T, vocabulary: V } = context;
+  const around = costAround(plan.spec, context);
+  const blocks = plan.blocks.map((planned) => {
+    const cost = planned.block.cost(planned.options, D, T);
+    return {
+      each: 4 * (cost.savedNumbers + normKeeps(planned.norm, D, T)),
+      once: 4 * (cost.savedOnce ?? 0),
+      works: 4 * (cost.workingNumbers ?? 3 * T * D),
+      gradient: 4 * numbersIn(weightsOfBlock(planned, D).values()),
+    };
+  });
+  let each = around.savedBytes + blocks.reduce((total, block) => total + block.each, 0);
+  let once = blocks.reduce((total, block) => total + block.once, 0);
+  // The slopes of the logits, which the head's product reads; then the head's gradient stays.
+  const moments: Held[] = [{ each: each + 4 * T * (V + D), once: once + 4 * D * V }];
+  each -= around.savedBytes;
+  once += 4 * D * V;
+  for (const block of [...blocks].reverse()) {
+    moments.push({ each: each + block.works, once: once + block.gradient / 2 }); // some of its own gradients are there by then
+    each -= block.each;
+    once += block.gradient - block.once;
+  }
+  // The look-up's gradient at last, and its sum with that of a head of the same weights.
+  moments.push({ each: each + 4 * T * D, once: once + 4 * (plan.spec.head.tied ? 2 : 1) * D * V });
+  return most(moments);
+}
+
+/** Bytes that a training step on `rows` sequences at a time works in, beside weights and optimiser state, where it is captured. */
+export const workingBytes = (held: readonly Held[], rows: number): number =>
+  Math.max(...held.map(({ each, once }) => each * rows + once));
+
 /** Whole model, a sequence of T tokens. */
 function costOf(plan: Plan, context: Context) {
   const around = costAround(plan.spec, context);
@@ -111,6 +161,7 @@ const EMPTY: Inspection['total'] = {
   flopsPerToken: 0,
   stateBytes: 0,
   savedBytes: 0,
+  held: [],
   blocks: 0,
 };
 
@@ -159,6 +210,7 @@ export function inspect(model: unknown, { objective: wanted = 'next_token', ...c
       flopsPerToken: total.forwardFlops / T,
       stateBytes: total.stateBytes,
       savedBytes: total.savedBytes,
+      held: heldBy(plan, context),
       blocks: plan.blocks.length,
     },
   };

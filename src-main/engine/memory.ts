@@ -2,13 +2,13 @@
 import { totalmem } from 'node:os';
 import type { Problem } from '../spec/error';
 import type { RunSpec } from '../spec/run';
-import { type Context, inspect } from './cost';
+import { type Context, inspect, workingBytes } from './cost';
 
-/** Bytes that training holds at once, at the least. */
+/** Bytes that training holds at once where its steps are captured; computed op by op they hold more. */
 export interface MemoryNeed {
   /** Weights, their gradients and the optimiser's state. */
   weights: number;
-  /** What one part of a batch keeps for its backward pass, and its tokens. */
+  /** What one part of a batch holds besides: activations, their slopes, and its tokens. */
   activations: number;
 }
 
@@ -16,13 +16,17 @@ export interface MemoryNeed {
 const stateOf = (optimiser: RunSpec['optimiser']): number =>
   optimiser.kind === 'adamw' ? 2 : optimiser.kind === 'sgd' && optimiser.momentum === 0 ? 0 : 1;
 
-/** A lower bound: no temporaries, and of Muon's AdamW part only one of its two numbers. */
+/** Of Muon's AdamW part only one of its two numbers is counted. A part's gradients grow while its activations go, so both together need less than their sum. */
 export function memoryNeed(spec: RunSpec, context: Context): MemoryNeed {
-  const { parameters, savedBytes } = inspect(spec.model, context).total;
-  const rows = spec.batch.size / spec.batch.accumulation;
+  const { parameters, held } = inspect(spec.model, context).total;
+  const { size, accumulation } = spec.batch;
+  const rows = Math.ceil(size / accumulation);
+  const gradients = 4 * parameters;
+  // With several parts, the gradients of those before stay while the next is worked off.
+  const working = workingBytes(held, rows) + (accumulation > 1 ? gradients : 0);
   return {
     weights: 4 * parameters * (2 + stateOf(spec.optimiser)),
-    activations: rows * (savedBytes + 8 * context.tokens),
+    activations: Math.max(0, working - gradients) + rows * 8 * context.tokens,
   };
 }
 
@@ -44,7 +48,7 @@ export function memoryProblem(spec: RunSpec, context: Context, limit = memoryLim
   const much = (bytes: number) => `${Number((bytes / 2 ** 30).toPrecision(3)).toLocaleString('en')} GiB`;
   return {
     path: weights > activations ? 'run.model' : 'run.batch.size',
-    message: `training wants at least ${much(weights + activations)} of memory (${much(weights)} for weights, gradients and optimiser, ${much(activations)} for the activations of a batch), and this machine has ${much(limit)}`,
+    message: `training wants about ${much(weights + activations)} of memory (${much(weights)} for weights, gradients and optimiser, ${much(activations)} for the activations of a batch), and this machine has ${much(limit)}`,
     hint:
       weights > activations
         ? 'take a smaller width or fewer layers'

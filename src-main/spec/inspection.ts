@@ -30,6 +30,11 @@ export interface Inspection {
     flopsPerToken: number;
     stateBytes: number;
     savedBytes: number;
+    /**
+     * What a training step holds beside weights and optimiser state: it works in the largest of `once + rows · each` bytes, of the moments at which
+     * that may be; `rows` sequences go through at a time.
+     */
+    held: { once: number; each: number }[];
     blocks: number;
   };
 }

@@ -272,7 +272,7 @@ describe('a worker', () => {
     [
       'wants more memory than there is',
       draft({ batch: { size: 65_536 }, task: { id: 'text', options: { tokens: 65_536 } } }),
-      /run\.batch\.size: training wants at least .* GiB of memory .*; take a smaller batch/,
+      /run\.batch\.size: training wants about .* GiB of memory .*; take a smaller batch/,
     ],
   ];
   it('ends as failed, with a sentence, when its spec does not fit', async () => {

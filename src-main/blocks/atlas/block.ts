@@ -1,8 +1,8 @@
 // What the palette, the checker and the engine know of the atlas layer.
+import { segmentStarts } from '../../../kernels/atlas-memory/kernel';
 import type { Problem } from '../../spec/error';
 import { memoryConfig, memoryFlops } from '../atlas_memory/block';
-import { segmentOf } from '../atlas_memory/memory';
-import { coefficients, matrixSizes } from '../atlas_memory/options';
+import { coefficients, featureWidth, matrixSizes } from '../atlas_memory/options';
 import { defineBlock, type Init, type StateSpec, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
 import { widthProblems } from '../parts/head_rules';
@@ -22,6 +22,13 @@ function coefficient({ featureMap, start }: AtlasOptions, index: number): number
   const power = featureMap === 'monomial' ? index : index + 1;
   if (start === 'flat') return power === 0 ? 0 : 1;
   return featureMap === 'monomial' ? 1 / Math.sqrt(factorial(power)) : 1 / factorial(power);
+}
+
+/** Numbers kept of the features of one key or query of width d: each step of the polynomial, or the products and their way into one row. */
+function featuresKeep({ featureMap, degree }: AtlasOptions, d: number): number {
+  if (featureMap === 'none') return 0;
+  if (featureMap === 'elementwise') return degree * d;
+  return featureWidth({ featureMap, degree }, d) + (degree > 1 ? d * (d + 1) + d : 0);
 }
 
 function rules(o: AtlasOptions, width: number, path: string): Problem[] {
@@ -91,13 +98,14 @@ export default defineBlock({
     const memory = memoryFlops(o, { F, h, d }, T);
     const inside = H * (memory.products + memory.elementwise);
     const around = T * (10 * D * inner + 8 * D * H + 6 * K * inner);
-    // The steps of the memory are made again in the gradient. Kept: the input; queries, keys and values before and after the convolution, cut by
-    // heads, at unit length; features; gates before and after their sigmoid; the memory's output, gate and norm; the memory a segment.
-    const states = Math.ceil(T / segmentOf(o.chunk)) * H * 2 * memory.P;
+    // The steps of the memory are made again in the gradient. Kept: the input; queries, keys and values before the convolution, by heads, and the
+    // first two at unit length; what their features are made of; gates; the memory's output, its gate and norm; the memory a segment, in doubles.
+    const states = 4 * segmentStarts(o.chunk, T).length * H * memory.P;
     return {
       forwardFlops: around + inside,
       backwardFlops: 2 * around + 3 * inside,
-      savedNumbers: T * (D + 14 * inner + 2 * H * F + 8 * H) + states,
+      savedNumbers: T * (D + 11 * inner + 10 * H + 2 * H * featuresKeep(o, d)) + states,
+      workingNumbers: T * (D + 4 * inner + 2 * H * F),
     };
   },
   layer,

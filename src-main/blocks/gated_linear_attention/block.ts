@@ -1,4 +1,5 @@
 // What the palette, the checker and the engine know of gated linear attention.
+import { segment } from '../../../kernels/gated-linear-scan/kernel';
 import type { Problem } from '../../spec/error';
 import { defineBlock, type Init, type StateSpec, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
@@ -66,14 +67,14 @@ export default defineBlock({
     // In chunks: a multiplication a pair for the decays of the keys, the products within, and the state's in and out.
     const scan = Q * Hk * d + 2 * H * Q * (d + e) + 2 * (Hk + H) * d * e;
     const forwardFlops = T * (matrices + 2 * K * convolved + scan);
-    // Kept: input and output, the branches (before and after the convolution, and in chunks), the decays, the keys as each token of a
-    // chunk sees them (with each step on the way), the products, what comes out; and five states a chunk.
-    const branch = (K ? 3 : 2) * convolved + 2 * H * d + 12 * Hk * d + R;
-    const pairs = 4 * Q * Hk * d + Q * H;
-    const out = 5 * H * e + gate;
-    const states = 5 * Math.ceil(T / Q) * Hk * d * e;
-    const savedNumbers = T * (2 * D + branch + pairs + out) + states;
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
+    // Kept: the input, the branches (before the convolution too), the rank of the decays and their logarithm's steps, the output, its gate and its
+    // norm; and a state a segment.
+    const branch = (K ? 2 : 1) * convolved + R + 2 * Hk * d;
+    const out = 2 * H * e + H + gate;
+    const states = Math.ceil(T / segment) * Hk * d * e;
+    const savedNumbers = T * (D + branch + out) + states;
+    const workingNumbers = T * (D + H * (d + 2 * e) + 2 * Hk * d);
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
   },
   layer,
   golden(given) {

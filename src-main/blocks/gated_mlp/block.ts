@@ -25,8 +25,9 @@ export default defineBlock({
   cost(o, D, T) {
     const F = hiddenWidth(o, D);
     const forwardFlops = T * 6 * D * F;
-    // Kept: the input, both branches and their product.
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 3 * F) };
+    // Kept: the input, both branches and their product; then the slopes of all three, when the product is not needed any more.
+    const savedNumbers = T * (D + 3 * F);
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers: T * (D + 2 * F) };
   },
   layer,
 });

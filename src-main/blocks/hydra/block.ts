@@ -61,14 +61,16 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * (D * (columns + inner) + inner * H);
     const around = T * (2 * K * conv + 14 * inner);
-    // Kept: input and output, z, the channels around the convolution and split, step sizes, what the reversed scan reads, the scans' outputs
-    // on their way to the sum, the norm; and the states of both scans.
-    const maps = 6 * (conv - inner);
-    const states = 2 * (Math.ceil(T / 64) + 1) * H * P * N;
+    // Kept: the input, z, the channels before the convolution, and after it cut apart; what the scan from the end reads, in its order; the sum of
+    // both and its norm; step sizes; and the states of both scans. The input projection's weight, split.
+    const longer = conv * Math.floor(K / 2);
+    const states = 2 * Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + 2 * scan.forward,
       backwardFlops: 2 * matrices + 2 * around + 2 * scan.backward,
-      savedNumbers: T * (2 * D + 18 * inner + maps + 10 * H) + states,
+      savedNumbers: T * (D + 5 * inner + conv + (conv - inner) + 5 * H + 1) + longer + states,
+      savedOnce: D * columns,
+      workingNumbers: T * (D + 3 * inner),
     };
   },
   layer,

@@ -22,7 +22,7 @@ export default defineBlock({
     const h = hiddenWidth(o, D);
     return { h: { shape: [h] }, c: { shape: [h] } };
   },
-  // Kept of each token: four gates, the cell, its tanh and the output.
-  cost: (o, D, T) => recurrentCost(o, D, T, GATES, 7),
+  // Kept of each token: four gates, the cell and the output.
+  cost: (o, D, T) => recurrentCost(o, D, T, GATES, 6),
   layer,
 });

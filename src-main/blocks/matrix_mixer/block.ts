@@ -91,27 +91,40 @@ function mixingFlops(o: MatrixMixerOptions, D: number, T: number): { forward: nu
   }
 }
 
-/** Numbers that the mixing keeps for its gradient: values on their way through it, and the matrix with the steps that made it. */
-function mixingKeeps(o: MatrixMixerOptions, D: number, T: number): number {
-  const { inner, H, P, d, maps } = sizes(o, D);
-  const product = 3 * T * inner;
-  const matrices = (count: number) => product + count * H * T * T;
+/**
+ * Numbers that the mixing keeps for its gradient, of each sequence and of all together: values on their way through it, and the matrix with what
+ * it is made of, where that depends on the data.
+ */
+function mixingKeeps(o: MatrixMixerOptions, D: number, T: number): { each: number; once: number } {
+  const { inner, H, P, d } = sizes(o, D);
+  const made = (steps: number, matrix = H * T * T): { each: number; once: number } => {
+    const own = T * steps * H * d + matrix;
+    return o.dataDependent ? { each: T * inner + own, once: 0 } : { each: T * inner, once: own };
+  };
   switch (o.structure) {
     case 'dense':
-      return matrices(2);
     case 'toeplitz':
-      return matrices(5);
+      return made(0);
     case 'vandermonde':
-      return matrices(!o.dataDependent && o.vandermondeKind === 'dft' ? 0 : 5);
+      return !o.dataDependent && o.vandermondeKind === 'dft' ? { each: 0, once: 0 } : made(2);
     case 'cauchy':
-      return matrices(2);
-    case 'low_rank':
-      return product + 2 * H * d * P;
+      return made(5);
+    case 'low_rank': {
+      const { each, once } = made(2, 0);
+      return { each: each + H * d * P, once };
+    }
     case 'attention':
-      return o.dataDependent ? T * (inner + H) : matrices(3);
+      return o.dataDependent ? { each: T * (2 * inner + 2 * H * d + H), once: 0 } : made(2);
     case 'quasiseparable':
-      return T * (10 * inner + 2 * maps + 10 * H) + 2 * (Math.ceil(T / 64) + 1) * inner * H * d;
+      return { each: T * (2 * inner + 4 * H * d + 5 * H) + 2 * Math.ceil(T / 64) * inner * H * d, once: 0 };
   }
+}
+
+/** Numbers that the mixing's backward pass holds beside what is kept: of a matrix, its slope and a step on the way to it. */
+function mixingWorks(o: MatrixMixerOptions, D: number, T: number): number {
+  const { inner, H } = sizes(o, D);
+  const matrix = o.dataDependent && ['toeplitz', 'vandermonde', 'cauchy'].includes(o.structure);
+  return T * 2 * inner + (matrix ? H * T * T : 0);
 }
 
 export default defineBlock({
@@ -138,12 +151,14 @@ export default defineBlock({
     const { inner, K, conv, columns } = sizes(o, D);
     const mixing = mixingFlops(o, D, T);
     const shell = T * (2 * D * (columns + inner) + 2 * K * conv + 14 * inner);
-    // Kept: input and output, what is projected, what is convolved (three times), the sum, the norm; and what the mixing keeps.
-    const savedNumbers = T * (2 * D + columns + 3 * conv + 2 * inner) + mixingKeeps(o, D, T);
+    // Kept: the input, z, what is convolved, the mixed values and their norm; and what the mixing keeps. Of all sequences: split weights.
+    const kept = mixingKeeps(o, D, T);
     return {
       forwardFlops: shell + mixing.forward,
       backwardFlops: 2 * shell + mixing.backward,
-      savedNumbers,
+      savedNumbers: T * (D + 3 * inner + 1) + (T + Math.floor(K / 2)) * conv + kept.each,
+      savedOnce: D * columns + (K + 1) * conv + kept.once,
+      workingNumbers: T * (D + inner) + mixingWorks(o, D, T),
     };
   },
   layer,

@@ -1,5 +1,6 @@
 // What the palette, the checker and the engine know of the plain MLP.
 import { defineBlock, type Init, type WeightSpec } from '../define';
+import { activationKeeps } from '../parts/activation';
 import { layer } from './layer';
 import { hiddenWidth, options } from './options';
 
@@ -29,8 +30,11 @@ export default defineBlock({
   cost(o, D, T) {
     const F = hiddenWidth(o, D);
     const forwardFlops = T * 4 * D * F;
-    // Kept: the input and the hidden layer before and after its activation.
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * F) };
+    // Kept: the input, and the hidden layer after its activation and, where the slope needs it, before. Then the slopes of
+    // both, when the first is not needed any more; with a step between where TF.js's own op serves.
+    const savedNumbers = T * (D + (1 + activationKeeps(o.activation)) * F);
+    const workingNumbers = T * (D + (o.activation === 'sigmoid' || o.activation === 'tanh' ? 2 : 1) * F);
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
   },
   layer,
 });

@@ -53,7 +53,8 @@ export function recurrentWeights(
 export function recurrentCost(options: RecurrentOptions, D: number, T: number, gates: number, kept: number): Cost {
   const h = hiddenWidth(options, D);
   const forwardFlops = T * (2 * gates * h * (D + h) + (options.project ? 2 * h * D : 0));
-  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + kept * h) };
+  const workingNumbers = T * (D + (gates + 1) * h);
+  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + kept * h), workingNumbers };
 }
 
 /** Input's share of the gates, x [B, T, D] to [B, T, gates·h]: one product for all tokens. */

@@ -1,4 +1,5 @@
 // What the palette, the checker and the engine know of RWKV-4's time mixing.
+import { segment } from '../../../kernels/wkv4/kernel';
 import { defineBlock, type Init } from '../define';
 import { config } from '../parts/golden';
 import { orthogonal } from '../parts/orthogonal';
@@ -48,8 +49,8 @@ export default defineBlock({
     return {
       forwardFlops: matrices + around + T * A * WKV_FLOPS.forward,
       backwardFlops: 2 * (matrices + around) + T * A * WKV_FLOPS.backward,
-      // Kept: x and its three blends, keys, values and receptance, the mean and the gated mean.
-      savedNumbers: T * (4 * D + 5 * A),
+      // Kept: three differences with the token before and the blends, keys, values and receptance, the mean and the gated mean; sums a segment.
+      savedNumbers: T * (6 * D + 5 * A) + Math.ceil(T / segment) * 3 * A,
     };
   },
   layer,

@@ -95,7 +95,8 @@ export default defineBlock({
     return {
       forwardFlops: around + T * H * rule.forward,
       backwardFlops: 2 * around + T * H * rule.backward,
-      savedNumbers: T * (22 * D + rank) + states,
+      savedNumbers: T * ((isFirst(o) ? 34 : 36) * D + rank + 6 * H) + states,
+      workingNumbers: T * 2 * D,
     };
   },
   layer,

@@ -255,7 +255,7 @@ export default {
     perRun: 'FLOPs a run',
     memory: 'Memory',
     memoryHelp:
-      'Weights, gradients, optimiser state and activations of one part of the batch; the true peak is somewhat higher.',
+      'Weights, optimiser state, and the most that a step holds of gradients and of the activations of one part of the batch; the first steps of a run take more.',
     atLeast: 'Time, at least',
     atLeastHelp: 'If the device did nothing but matrix products at the rate that its test measured.',
     measure: 'Measure the device',

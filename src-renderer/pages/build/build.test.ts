@@ -45,17 +45,31 @@ describe('drafts', () => {
 
 describe('estimate', () => {
   const inspection = {
-    total: { parameters: 1000, embeddingParameters: 0, flopsPerToken: 2000, stateBytes: 0, savedBytes: 500, blocks: 1 },
+    total: {
+      parameters: 1000,
+      embeddingParameters: 0,
+      flopsPerToken: 2000,
+      stateBytes: 0,
+      savedBytes: 500,
+      held: [
+        { once: 3000, each: 600 },
+        { once: 7000, each: 0 },
+      ],
+      blocks: 1,
+    },
   };
   it('counts tokens, forward and backward operations, memory and the least time', () => {
     const settings = { steps: 10, batch: 8, accumulation: 2, optimiser: 'adamw' as const };
     expect(estimate(inspection, 32, settings, 0.001)).toEqual({
       tokens: 2560,
       flops: 3 * 2000 * 2560,
-      memoryBytes: 1000 * 4 * 4 + 500 * 4,
+      memoryBytes: 1000 * 4 * 4 + 7000, // weights, two numbers of AdamW, the sum of the parts before
       seconds: (3 * 2000 * 2560) / 1e6,
     });
-    expect(estimate(inspection, 32, settings, null).seconds).toBeNull();
+    expect(estimate(inspection, 32, { ...settings, accumulation: 1 }, null)).toMatchObject({
+      memoryBytes: 1000 * 4 * 3 + 3000 + 600 * 8,
+      seconds: null,
+    });
   });
 });
 

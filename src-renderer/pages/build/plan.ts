@@ -110,10 +110,14 @@ export function estimate(
 ): Estimate {
   const seen = steps * batch * tokens;
   const flops = 3 * total.flopsPerToken * seen;
+  const rows = Math.ceil(batch / accumulation);
+  // Weights and optimiser state, and the gradients of the parts before; those of one part are among what its step holds.
+  const kept = 1 + STATE[optimiser] + Number(accumulation > 1);
   return {
     tokens: seen,
     flops,
-    memoryBytes: total.parameters * FLOAT * (2 + STATE[optimiser]) + total.savedBytes * Math.ceil(batch / accumulation),
+    memoryBytes:
+      total.parameters * FLOAT * kept + Math.max(0, ...total.held.map(({ once, each }) => once + rows * each)),
     seconds: gflops ? flops / (gflops * 1e9) : null,
   };
 }
