@@ -6,18 +6,41 @@ type Flops = (...ints: number[]) => number;
 /** Linear scans count what the recurrence needs, a state written and read once a token, however a kernel cuts the sums. */
 const scan = (rows: number, T: number, d: number, e: number): number => 4 * rows * T * d * e;
 
+/** Pairs of queries and keys that see each other; query t stands at place t + S − T. */
+function pairs(T: number, S: number, { causal = 1, strict = 0, window = 0 } = {}): number {
+  if (!causal && !window) return T * S;
+  let count = 0;
+  for (let t = 0; t < T; t++) {
+    const place = t + S - T;
+    const seen = causal ? place + (strict ? 0 : 1) : S;
+    count += window ? Math.min(seen, causal ? window : 2 * window - 1) : seen;
+  }
+  return count;
+}
+
+/** x [rows, D] through several maps side by side, with the columns of each. */
+const linear: Flops = (rows, D, _, ...columns) => 2 * rows * D * columns.reduce((a, b) => a + b, 0);
+
 const FORWARD: Record<string, Flops> = {
   MatMul: (batch, m, n, k) => 2 * batch * m * n * k,
-  Attention: (B, T, S, H, _, d, e, causal) => 2 * B * H * (d + e) * (causal ? T * (S - T) + (T * (T + 1)) / 2 : T * S),
+  ...Object.fromEntries([2, 3, 4].flatMap((n) => [`Linear${n}`, `SplitLinear${n}`].map((name) => [name, linear]))),
+  BlockDiagonal: (rows, N, I, O) => 2 * rows * N * I * O,
+  Attention: (B, T, S, H, _, d, e, causal, strict, window) =>
+    2 * B * H * (d + e) * pairs(T, S, { causal, strict, window }),
+  DifferentialAttention: (B, T, S, H, _, d, e, causal) => 2 * B * H * (2 * d + e) * pairs(T, S, { causal }),
+  LatentAttention: (B, T, S, H, _, d, n, causal, __, valueAt) =>
+    2 * B * H * (d + n - valueAt) * pairs(T, S, { causal }),
   SsdScan: (b, T, H, P, _, N) => scan(b * H, T, P, N),
   GatedLinearScan: (b, T, H, d, _, e) => scan(b * H, T, d, e),
   MlstmCell: (rows, T, d) => scan(rows, T, d, d),
   Wkv7: (rows, T, N) => 2 * scan(rows, T, N, N), // the state is also read and written along a and b
   SlstmCell: (b, T, H, d) => 8 * b * T * H * d * d,
+  Lstm: (b, T, h) => 8 * b * T * h * h,
+  Gru: (b, T, h) => 6 * b * T * h * h,
   CausalConv: (b, T, C, K) => 2 * b * T * C * K,
 };
 /** Products of the gradient as a multiple of the forward's: two for each, and those that are made again because they are not kept. */
-const BACKWARD: Record<string, number> = { Attention: 2.5 };
+const BACKWARD: Record<string, number> = { Attention: 2.5, DifferentialAttention: 2.5, LatentAttention: 2.5 };
 
 /** Operations of one call; 0 for a kernel whose bytes decide. */
 export function flopOfCall(kernel: string, ints: readonly number[]): number {

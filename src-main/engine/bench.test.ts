@@ -52,7 +52,9 @@ describe('the arithmetic', () => {
   it('counts operations and bytes of a call by its sizes', () => {
     expect(flopOfCall('MatMul', [2, 3, 5, 7, 0, 0, 0, 0])).toBe(2 * 2 * 3 * 5 * 7);
     expect(flopOfCall('Attention', [1, 4, 4, 2, 2, 8, 8, 0, 0])).toBe(2 * 2 * 16 * 16);
-    expect(flopOfCall('Attention', [1, 4, 6, 2, 2, 8, 8, 1, 0])).toBe(2 * 2 * 16 * (3 + 4 + 5 + 6));
+    expect(flopOfCall('Attention', [1, 4, 6, 2, 2, 8, 8, 1, 0, 0])).toBe(2 * 2 * 16 * (3 + 4 + 5 + 6));
+    expect(flopOfCall('Attention', [1, 4, 4, 2, 2, 8, 8, 1, 1, 2])).toBe(2 * 2 * 16 * (0 + 1 + 2 + 2));
+    expect(flopOfCall('Linear2Grad', [5, 7, 2, 3, 4])).toBe(2 * 2 * 5 * 7 * (3 + 4));
     expect(flopOfCall('SsdScanGrad', [1, 10, 2, 8, 1, 4])).toBe(2 * flopOfCall('SsdScan', [1, 10, 2, 8, 1, 4]));
     expect(flopOfCall('RmsNorm', [10, 4])).toBe(0);
     expect(bytesMoved('StridedCopy', [2, 0, 0, 3, 5, 9, 1, 5, 1])).toEqual({ read: 60, written: 60 });
@@ -68,6 +70,8 @@ describe('the arithmetic', () => {
       CrossEntropy: 'loss',
       AdamW: 'optimiser',
       PackedGatedActivation: 'other',
+      Linear2Grad: 'matmul',
+      BlockDiagonal: 'matmul',
     }))
       expect(groups.get(name), name).toBe(group);
     expect(groupOf('MatMul')).toBe('matmul');
