@@ -1,6 +1,6 @@
 // Decoding token by token at growing contexts: time a token, beside the bytes that it must read.
 import type { Tensor1D } from '@tensorflow/tfjs-core';
-import { tf } from '../ops';
+import { kernelTimes, tf } from '../ops';
 import { benchModel, CONFIGS, DECODABLE, tokenIds, VOCABULARY } from './bench-models';
 import { roof } from './bench-peaks';
 import { type Row, spread } from './bench-rows';
@@ -34,13 +34,25 @@ async function decode(model: Model, context: number, seconds: number) {
   };
   try {
     for (let i = 0; i < WARM; i++) await one(ids[i]);
+    const kernels = kernelTimes();
     cpu = process.cpuUsage();
     end = performance.now() + seconds * 1000;
     while (times.length < 3 || (times.length < MOST && performance.now() < end))
       times.push(await one(ids[WARM + times.length]));
     const { user, system } = process.cpuUsage(cpu);
     const captured = state.played > 0;
-    return { times, stateBytes, captured, cpuUsPerToken: (user + system) / times.length };
+    const whole = times.reduce((a, b) => a + b, 0);
+    const shares = [...kernelTimes()]
+      .map(([name, ms]): [string, number] => [name, (100 * (ms - (kernels.get(name) ?? 0))) / whole])
+      .filter(([, share]) => share > 0)
+      .sort(([, a], [, b]) => b - a);
+    return {
+      kernelPercent: shares.length ? Object.fromEntries(shares) : undefined,
+      times,
+      stateBytes,
+      captured,
+      cpuUsPerToken: (user + system) / times.length,
+    };
   } finally {
     disposeState(state);
   }
@@ -54,7 +66,7 @@ async function measure(asked: Asked, config: string, block: string): Promise<Row
   const model = buildModel(spec, { vocabulary: VOCABULARY, tokens: size.tokens, seed: 1 });
   try {
     for (const context of asked.contexts) {
-      const { times, stateBytes, captured, cpuUsPerToken } = await decode(model, context, asked.seconds);
+      const { times, stateBytes, captured, cpuUsPerToken, kernelPercent } = await decode(model, context, asked.seconds);
       const usPerToken = spread(times.map((ms) => 1000 * ms));
       const bytesPerToken = 4 * model.parameters + BATCH * stateBytes;
       const bandwidth = asked.device === 'cpu' ? roof(bytesPerToken, 'read', facts.threads) : undefined;
@@ -69,6 +81,7 @@ async function measure(asked: Asked, config: string, block: string): Promise<Row
         captured,
         usPerToken,
         cpuUsPerToken,
+        ...(kernelPercent && { kernelPercent }),
         bytesPerToken,
         floorUs,
         floorShare: floorUs === null ? null : floorUs / usPerToken.median,

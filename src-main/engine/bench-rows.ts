@@ -133,6 +133,8 @@ export type Row =
       captured: boolean;
       usPerToken: Spread;
       cpuUsPerToken: number;
+      /** Of the time a token, by native kernel; the rest is JavaScript. */
+      kernelPercent?: Record<string, number>;
       /** Read once a token: weights and state. */
       bytesPerToken: number;
       /** bytesPerToken at the read bandwidth of that much memory. */

@@ -1,7 +1,8 @@
 // Keys from the leaky sum, the stored pairs that they ask, and the projection of the answers; decoding keeps the sum alone.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import type { Layer, Weights } from '../define';
+import type { Layer, StepContext, Weights } from '../define';
+import { attendCaches, once } from '../parts/decoding';
 import { linear } from '../parts/linear';
 import { keysOf, leakyKeys, leakySum, lengthOf } from '../parts/memory_key';
 import { consult } from './fused';
@@ -20,6 +21,23 @@ function answer(k: Tensor, w: Weights, options: PersistentOptions): Tensor3D {
   return linear(tf.reshape(P === 1 ? answers : tf.sum(answers, 0), [B, T, H * d]), w.w_o, w.b_o) as Tensor3D;
 }
 
+/** As `answer` for the key [B, H, d] of one token: to [B, 1, D]. */
+function answerToken(key: Tensor, w: Weights, context: StepContext<PersistentOptions>): Tensor3D {
+  const { options } = context;
+  const [B, H, d] = key.shape as [number, number, number];
+  const [P] = w.mem_k.shape;
+  const factor = () => tf.reshape(tf.div(lengthOf(w.out_scale, options), P), [1, H, 1, 1]);
+  const memories = { k: { rows: w.mem_k }, v: { rows: once(context, 'values', () => tf.mul(w.mem_v, factor())) } };
+  const answers = Array.from({ length: B }, (_, b) => {
+    const each = tf.slice(key, [b, 0, 0], [1, H, d]);
+    const q = P === 1 ? each : tf.concat(Array<Tensor>(P).fill(each), 0); // every memory hears the same
+    const answered = attendCaches({ q, ...memories }, 1); // [P, H, d]
+    return P === 1 ? answered : tf.sum(answered, 0, true);
+  });
+  const all = B === 1 ? answers[0] : tf.concat(answers, 0);
+  return linear(tf.reshape(all, [B, 1, H * d]), w.w_o, w.b_o) as Tensor3D;
+}
+
 /** Raw keys [B, T, H, d]. */
 function project(x: Tensor3D, w: Weights, H: number): Tensor4D {
   const [B, T, D] = x.shape;
@@ -34,10 +52,11 @@ export const layer: Layer<PersistentOptions> = {
 
   begin: (batch, width, { heads: H }) => ({ leak_sum: tf.zeros([batch, H, width / H]) }),
 
-  step(x, w, state, { options }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const raw = tf.squeeze(project(x, w, options.heads), [1]); // [B, H, d]
     const leak_sum = leakySum(state.leak_sum, raw, w.leak, options);
     const key = keysOf(leak_sum, w.key_scale, 2, options);
-    return { y: answer(tf.expandDims(key, 1), w, options), state: { leak_sum } };
+    return { y: answerToken(key, w, context), state: { leak_sum } };
   },
 };

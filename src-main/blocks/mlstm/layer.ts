@@ -12,8 +12,9 @@ import { linear } from '../parts/linear';
 import { convolveToken } from '../parts/tokens';
 import { type MlstmOptions, sizes } from './options';
 
-/** Memory branch u and output gate z [B, T, E] of x [B, T, D]. The weight is split rather than its product: it has fewer rows. */
+/** Memory branch u and output gate z [B, T, E] of x [B, T, D]. What has fewer rows is split: the product of a single token, else the weight. */
 function up(x: Tensor3D, w: Weights): [Tensor3D, Tensor3D] {
+  if (x.shape[1] === 1) return tf.split(linear(x, w.w_up, w.b_up), 2, 2) as [Tensor3D, Tensor3D];
   const columns = tf.split(w.w_up, 2, 1);
   const biases = w.b_up ? tf.split(w.b_up, 2, 0) : [];
   return columns.map((column, i) => linear(x, column, biases[i])) as [Tensor3D, Tensor3D];
