@@ -39,9 +39,13 @@ function sections({ only, decode, scaling, torch }: BenchCommand): string[] | un
   return named.length ? named : listed(only);
 }
 
-export async function bench(command: BenchCommand): Promise<ExitCode> {
-  const { configs, blocks, precision, device, threads, seconds, longest, json } = command;
-  const options: BenchOptions = {
+/**
+ * What the command asks of the engine.
+ * @throws CommandError for a list that is none, an unknown device, or sections named twice.
+ */
+export function optionsOf(command: BenchCommand): BenchOptions {
+  const { configs, blocks, precision, device, threads, seconds, longest } = command;
+  return {
     only: sections(command),
     configs: listed(configs),
     blocks: listed(blocks),
@@ -53,7 +57,11 @@ export async function bench(command: BenchCommand): Promise<ExitCode> {
     contexts: numbers('--contexts', command.contexts),
     lengths: numbers('--lengths', command.lengths),
   };
-  for await (const row of asked(options)) answer(json ? JSON.stringify(row) : lineOf(row));
+}
+
+export async function bench(command: BenchCommand): Promise<ExitCode> {
+  const { json } = command;
+  for await (const row of asked(optionsOf(command))) answer(json ? JSON.stringify(row) : lineOf(row));
   return 0;
 }
 
