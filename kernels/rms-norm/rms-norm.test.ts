@@ -1,7 +1,7 @@
-// RMSNorm, plain and gated: native against plain loops, forward and gradient.
+// RMSNorm, plain, of a sum, and gated: native against plain loops, forward and gradient.
 import { describe, expect, it } from 'vitest';
 import { expectAgreement, expectSlopes, natives } from '../core/testing';
-import { gatedRmsNorm, gatedRmsNormGrad, rmsNorm, rmsNormGrad } from './kernel';
+import { addRmsNorm, addRmsNormGrad, gatedRmsNorm, gatedRmsNormGrad, rmsNorm, rmsNormGrad } from './kernel';
 import { plain } from './plain';
 
 // Sums of at most a few hundred float32 products: 2e-6 of the largest entry is some ten roundings.
@@ -9,6 +9,7 @@ const tolerance = 2e-6;
 // A single channel is normalised to ±1 whatever it is: its gradient is terms of the order of 1 that cancel.
 const floorFor = (width: number) => (width === 1 ? 1 : undefined);
 const whole = { forward: rmsNorm, gradient: rmsNormGrad, plain };
+const added = { forward: addRmsNorm, gradient: addRmsNormGrad, plain };
 const gated = { forward: gatedRmsNorm, gradient: gatedRmsNormGrad, plain };
 
 describe.each(natives())('RmsNorm on $isa', (native) => {
@@ -25,6 +26,8 @@ describe.each(natives())('RmsNorm on $isa', (native) => {
       { ...whole, shapes: { x: [rows, width], weight: [width] }, attrs: { epsilon: 1e-2 }, floor: floorFor(width) },
       tolerance,
     );
+    const shapes = { x: [rows, width], y: [rows, width], weight: [width] };
+    expectAgreement(native, { ...added, shapes, attrs: { epsilon: 1e-2 }, floor: floorFor(width) }, tolerance);
   });
 
   it('takes leading axes and groups of channels', () => {
