@@ -63,6 +63,9 @@ export async function useDevice(id: DeviceId, options: DeviceOptions = {}): Prom
   return { id, detail, threads, kernelVersion: version };
 }
 
+/** Changes the threads of the cpu device between two operations, and tells how many there are; the bits stay the same. */
+export const setThreads = (count: number): number => nativeBackend()?.addon.threads(count) ?? 1;
+
 async function open(id: DeviceId, threads: number): Promise<Opened> {
   if (id === 'cpu') return openCpu(threads);
   if (id === 'reference') return { backend: 'cpu', detail: 'JavaScript, one thread', threads: 1, version: tfjsVersion };

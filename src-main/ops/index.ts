@@ -2,7 +2,7 @@
 export { adamwRates } from '../../kernels/adamw/kernel';
 export { copyInto, overwrite, own, store, update } from './assign';
 export { type CapturedStep, fed, fedNumber, type Session, StepCapture, submit } from './capture';
-export { type DeviceFacts, type DeviceOptions, describeDevices, testDevice, useDevice } from './device';
+export { type DeviceFacts, type DeviceOptions, describeDevices, setThreads, testDevice, useDevice } from './device';
 export {
   type Binding,
   bind,

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { readEvents } from '../log/read';
 import { checkpoints, warnings } from '../store/event';
 import { getRun, listRuns, queued, type RunRecord } from '../store/run';
@@ -39,7 +39,7 @@ describe('a run', () => {
       tokens: 1000,
       why: 'The last step is done.',
       ownerPid: null,
-      facts: { threads: 2 },
+      facts: { threads: 8 },
     });
     expect(run.speed).toEqual({ median: 4000, low: 4000, high: 4000 });
     await until('its size', () => getRun(store, made.id)!.sizeBytes! > 1000);
@@ -162,6 +162,29 @@ describe('the queue', () => {
     const ids = supervisor.create([spec('a'), spec('b', 100_000, { threads: 5 })]).map(({ id }) => id);
     for (const id of ids) await trains(at.lab!, id);
     expect(ids.map((id) => getRun(store, id)!.facts!.threads)).toEqual([1, 5]);
+  });
+
+  it('gives a lone run all cores, and shares them anew when a run joins, pauses, goes on or leaves', async () => {
+    const { supervisor, store } = at.open(8);
+    const told = (id: string) => {
+      const file = join(runFolder(at.lab!.supervisor.paths, id), 'threads');
+      return existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
+    };
+    const shortly = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 20 });
+    const [first] = supervisor.create([spec('a')]).map(({ id }) => id);
+    await trains(at.lab!, first);
+    expect(getRun(store, first)!.facts!.threads).toBe(8);
+    const [second, fixed] = supervisor.create([spec('b'), spec('c', 100_000, { threads: 5 })]).map(({ id }) => id);
+    for (const id of [second, fixed]) await trains(at.lab!, id);
+    expect(getRun(store, second)!.facts!.threads).toBe(2);
+    await shortly(() => expect(told(first)).toBe(2));
+    supervisor.pause(second);
+    await shortly(() => expect(told(first)).toBe(4));
+    supervisor.resume(second);
+    await shortly(() => expect(told(first)).toBe(2));
+    supervisor.stop(fixed);
+    await shortly(() => expect([told(first), told(second)]).toEqual([4, 4]));
+    expect(told(fixed)).toBeUndefined();
   });
 
   it('goes on at the next start', async () => {

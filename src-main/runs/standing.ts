@@ -59,8 +59,9 @@ export const isResumable = (status: RunStatus): boolean =>
 /** Runs at once: half of the cores, but at least one. */
 export const atOnceByDefault = (cores: number): number => Math.max(1, Math.floor(cores / 2));
 
-/** Threads for each of `atOnce` runs. */
-export const threadsFor = (cores: number, atOnce: number): number => Math.max(1, Math.floor(cores / atOnce));
+/** Threads of each of `together` runs that compute side by side, so that together they have no more than there are cores. */
+export const threadsFor = (cores: number, together: number): number =>
+  Math.max(1, Math.floor(cores / Math.max(1, together)));
 
 /** True if the newest event says that nothing more will come. */
 export const hasEnded = (last: RunEvent | undefined): boolean => last?.kind === 'ended';

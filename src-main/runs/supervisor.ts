@@ -54,6 +54,8 @@ export interface SupervisorOptions {
 
 interface AtWork {
   worker: Worker;
+  /** Its share of the cores; undefined where its spec fixes the number. */
+  threads: number | undefined;
   stops: number;
   /** Told to go on, though its log may not say so yet. */
   resumed: boolean;
@@ -253,11 +255,23 @@ export class Supervisor {
   #pump(): void {
     const { store } = this.#o;
     if (this.#closing) return;
-    for (const id of queued(store)) {
-      // Its worker has said its last word and is on its way out; when it is gone, the queue is looked at again.
-      if (this.#atWork.has(id)) continue;
-      if (this.#busy().length >= this.atOnce) return;
-      this.#start(id);
+    // A worker that has said its last word is on its way out; when it is gone, the queue is looked at again.
+    const waiting = queued(store).filter((id) => !this.#atWork.has(id));
+    const busy = this.#busy().length;
+    const room = Math.min(waiting.length, this.atOnce - busy);
+    for (const id of waiting.slice(0, Math.max(0, room))) this.#start(id, busy + room);
+    this.#share();
+  }
+
+  /** Divides the cores among the runs that compute: one that joins or leaves changes what the others have from their next update on. */
+  #share(): void {
+    const busy = this.#busy();
+    const threads = threadsFor(this.#o.cores, busy.length);
+    for (const id of busy) {
+      const atWork = this.#atWork.get(id)!;
+      if (atWork.threads === undefined || atWork.threads === threads) continue;
+      atWork.threads = threads;
+      atWork.worker.send({ kind: 'threads', count: threads });
     }
   }
 
@@ -267,14 +281,16 @@ export class Supervisor {
       .filter(([id, { resumed }]) => resumed || getRun(this.#o.store, id)?.status !== 'paused')
       .map(([id]) => id);
 
-  #start(id: string): void {
+  /** `together`: how many runs will compute when all are started that are to be. */
+  #start(id: string, together: number): void {
     const { store, now, cores } = this.#o;
     const run = this.#known(id);
     const folder = runFolder(this.paths, id);
     try {
       if (!existsSync(folder)) throw new Error(`The run's folder ${folder} is gone.`);
       if (this.#livesElsewhere(id)) throw new Error(elsewhere(run, this.#owner(id)));
-      const threads = run.spec.threads ?? threadsFor(cores, this.atOnce);
+      const own = run.spec.threads ?? undefined;
+      const threads = own ?? threadsFor(cores, together);
       const { promise, resolve } = Promise.withResolvers<void>();
       const worker = startWorker({
         script: this.#o.worker(),
@@ -293,7 +309,13 @@ export class Supervisor {
           resolve();
         },
       });
-      this.#atWork.set(id, { worker, stops: 0, resumed: false, done: promise });
+      this.#atWork.set(id, {
+        worker,
+        threads: own === undefined ? threads : undefined,
+        stops: 0,
+        resumed: false,
+        done: promise,
+      });
       setStatus(store, id, 'starting', { pid: worker.pid ?? null });
     } catch (error) {
       setStatus(store, id, 'failed', { why: inWords(error, folder), endedAt: now() });

@@ -3,7 +3,10 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 
-export type Command = { kind: 'pause' | 'resume' | 'step' | 'stop' };
+export type Command =
+  | { kind: 'pause' | 'resume' | 'step' | 'stop' }
+  /** From its next update on it uses as many threads. */
+  | { kind: 'threads'; count: number };
 
 export interface Worker {
   readonly pid: number | undefined;

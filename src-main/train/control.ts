@@ -11,6 +11,7 @@ export class Control {
   #ending: Ending | undefined;
   readonly #abort = new AbortController();
   #wake: (() => void) | undefined;
+  #threads: number | undefined;
 
   command(kind: Command): void {
     if (kind === 'pause') this.#paused = true;
@@ -40,6 +41,17 @@ export class Control {
   }
   get paused(): boolean {
     return this.#paused;
+  }
+
+  /** The run is to use as many threads from its next update on. */
+  setThreads(count: number): void {
+    this.#threads = count;
+  }
+  /** What `setThreads` asked for, once. */
+  takeThreads(): number | undefined {
+    const asked = this.#threads;
+    this.#threads = undefined;
+    return asked;
   }
 
   /** True if a paused run may do one update; takes that step. */

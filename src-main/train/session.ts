@@ -5,7 +5,7 @@ import { inspect, stepFlops } from '../engine/cost';
 import { memoryProblem } from '../engine/memory';
 import { makeOptimiser } from '../engine/optimiser';
 import { type LogFs, openLog, type RunLog } from '../log/append';
-import { fallbacks, useDevice } from '../ops';
+import { fallbacks, setThreads, useDevice } from '../ops';
 import { SpecError } from '../spec/error';
 import type { RunEventBody } from '../spec/event';
 import { makeRunData } from '../tasks';
@@ -127,7 +127,9 @@ async function attempt(
           message: 'The data is not what the checkpoint was trained on: the source has changed since.',
         });
       const [was, is] = [checkpoint, { device: device.id, threads: device.threads, precision: spec.precision }];
-      if (!forked && (was.device !== is.device || was.threads !== is.threads || was.precision !== is.precision))
+      const same = was.device === is.device && was.precision === is.precision;
+      // Our own kernels give the same bits for any number of threads.
+      if (!forked && !(same && (is.device === 'cpu' || was.threads === is.threads)))
         warn({
           code: 'not_bit_exact',
           message: `The checkpoint is of ${was.device} with ${was.threads} threads in ${was.precision}, this is ${is.device} with ${is.threads} in ${is.precision}: the run goes on, but not bit for bit as it would have.`,
@@ -164,6 +166,8 @@ async function attempt(
       sample: sampler(spec, model, data, control, warn),
       tick(progress) {
         options.stepped?.(progress.step);
+        const asked = control.takeThreads();
+        if (asked !== undefined && device.id === 'cpu') device.threads = setThreads(asked);
         const load = control.paused ? undefined : meter(progress.step);
         if (load) emit(load);
         // Which calls fall back is known once they were made.

@@ -16,8 +16,9 @@ if (!folder) {
 
 const control = new Control();
 process.on('message', (message: unknown) => {
-  const kind = (message as { kind?: unknown } | null)?.kind;
+  const { kind, count } = (message ?? {}) as { kind?: unknown; count?: unknown };
   if (commands.has(kind)) control.command(kind as Command);
+  if (kind === 'threads' && typeof count === 'number') control.setThreads(count);
 });
 process.on('disconnect', () => control.end('interrupt'));
 for (const signal of ['SIGTERM', 'SIGINT'] as const)

@@ -41,7 +41,8 @@ const end = (status, why) => {
 
 let paused = false;
 let single = 0;
-process.on('message', ({ kind }) => {
+process.on('message', ({ kind, count }) => {
+  if (kind === 'threads') writeFileSync(join(folder, 'threads'), `${count}`);
   if (kind === 'stop') end('stopped', 'Stopped by the user.');
   if (kind === 'pause' || kind === 'resume') {
     paused = kind === 'pause';
