@@ -65,8 +65,8 @@ void Forward(const Sizes& s, const float* q, const float* sinks, float* o, float
           const F share(x.sum[i] > 0.0f ? 1.0f / x.sum[i] : x.sum[i]);
           float* to = o + (at + i * s.H) * s.e;
           for (int64_t j = 0; j < s.e; j += W) StoreUpTo(to + j, LoadUpTo(x.o + i * s.e + j, s.e - j) * share, s.e - j);
-          lse[(b * s.H + h) * s.T + t0 + i] = LogSum(x.most[i], x.sum[i]);
         }
+        LogSums(rows, x.most, x.sum, lse + (b * s.H + h) * s.T + t0);
       }
     }
   });

@@ -61,8 +61,8 @@ void DifferentialAttention(const Call& c) {
             const F share(1.0f / x.sum[i]);
             float* to = read[map] + at + i * apart;
             for (int64_t j = 0; j < s.e; j += W) StoreUpTo(to + j, LoadUpTo(x.o + i * s.e + j, s.e - j) * share, s.e - j);
-            lse[s.Line(b, h, map) + t0 + i] = LogSum(x.most[i], x.sum[i]);
           }
+          LogSums(rows, x.most, x.sum, lse + s.Line(b, h, map) + t0);
         }
         for (int64_t i = 0; i < rows; ++i) {
           const float *first = read[0] + at + i * apart, *second = read[1] + at + i * apart;

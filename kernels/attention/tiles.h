@@ -151,22 +151,29 @@ class Held {
   Held(const Form& form, int64_t count, int64_t width, bool left, bool right)
       : form_(form), width_(width), left_(form.pairs ? (left ? count * form.Slots(width) : 0) : count * width),
         right_(form.pairs && right ? (count + 1) / 2 * width : 0), hasLeft_(left), hasRight_(right) {}
-  /// Takes rows r and, unless null, r + 1, for even r. Both may be changed.
-  void Take(int64_t r, float* row, float* next) {
+  /// Takes `count` rows; make(r, to) writes row r.
+  template <class Make>
+  void Fill(int64_t count, Make&& make) {
     if (!form_.pairs) {
-      for (float* one : {row, next}) {
-        if (!one) continue;
-        if (form_.round) RoundRow(width_, one);
-        Copy(width_, one, left_ + (r + (one == next)) * width_);
+      for (int64_t r = 0; r < count; ++r) {
+        float* row = left_ + r * width_;
+        make(r, row);
+        if (form_.round) RoundRow(width_, row);
       }
       return;
     }
     const int64_t slots = form_.Slots(width_);
-    if (hasLeft_) {
-      PairRow(row, width_, left_ + r * slots);
-      if (next) PairRow(next, width_, left_ + (r + 1) * slots);
+    Scratch two(2 * width_);
+    for (int64_t r = 0; r < count; r += 2) {
+      const bool both = r + 1 < count;
+      make(r, two.data());
+      if (both) make(r + 1, two + width_);
+      if (hasLeft_) {
+        PairRow(two, width_, left_ + r * slots);
+        if (both) PairRow(two + width_, width_, left_ + (r + 1) * slots);
+      }
+      if (hasRight_) PairRows(width_, two, both ? two + width_ : nullptr, right_ + r / 2 * width_);
     }
-    if (hasRight_) PairRows(width_, row, next, right_ + r / 2 * width_);
   }
   /// Rows from r on as the left factor.
   Rows Left(int64_t r) const { return {left_.data() + r * form_.Slots(width_), form_.Slots(width_)}; }
@@ -190,24 +197,17 @@ inline void KeyRow(const Sizes& s, int64_t b, int64_t g, int64_t key, float* to)
   TurnRow(s, from.sharedWidth, key, 1.0f, 1.0f, from.shared + token * from.sharedWidth, to + from.ownWidth);
 }
 inline void FillKeys(const Sizes& s, int64_t b, int64_t g, int64_t first, int64_t past, Held& keys) {
-  Scratch two(2 * s.d);
-  for (int64_t key = first; key < past; key += 2) {
-    for (const int64_t next : {key + kSoon, key + kSoon + 1})
-      Soon(s.source.own + (b * s.S + next) * s.source.ownToken + g * s.source.ownHead, s.source.ownWidth);
-    KeyRow(s, b, g, key, two);
-    if (key + 1 < past) KeyRow(s, b, g, key + 1, two + s.d);
-    keys.Take(key - first, two, key + 1 < past ? two + s.d : nullptr);
-  }
+  keys.Fill(past - first, [&](int64_t r, float* to) {
+    Soon(s.source.own + (b * s.S + first + r + kSoon) * s.source.ownToken + g * s.source.ownHead, s.source.ownWidth);
+    KeyRow(s, b, g, first + r, to);
+  });
 }
 inline void FillValues(const Sizes& s, int64_t b, int64_t g, int64_t first, int64_t past, Held& values) {
-  Scratch two(2 * s.e);
-  const float* from = s.source.values + b * s.S * s.source.valueToken + g * s.source.valueHead;
-  for (int64_t key = first; key < past; key += 2) {
-    for (const int64_t next : {key + kSoon, key + kSoon + 1}) Soon(from + next * s.source.valueToken, s.e);
-    Copy(s.e, from + key * s.source.valueToken, two);
-    if (key + 1 < past) Copy(s.e, from + (key + 1) * s.source.valueToken, two + s.e);
-    values.Take(key - first, two, key + 1 < past ? two + s.e : nullptr);
-  }
+  const float* from = s.source.values + (b * s.S + first) * s.source.valueToken + g * s.source.valueHead;
+  values.Fill(past - first, [&](int64_t r, float* to) {
+    Soon(from + (r + kSoon) * s.source.valueToken, s.e);
+    Copy(s.e, from + r * s.source.valueToken, to);
+  });
 }
 
 // ---------------------------------------------------------------- queries
@@ -413,8 +413,13 @@ inline void AttendTile(const Sizes& s, int64_t rows, int64_t place, int64_t lo, 
   }
 }
 
-/// The logarithm to the base 2 of a row's sum; 0 where it is empty.
-inline float LogSum(float most, float sum) { return sum > 0.0f ? most + std::log2(sum) : sum; }
+/// The logarithms to the base 2 of the rows' sums; 0 where a row is empty. lse goes on for `rows` numbers.
+inline void LogSums(int64_t rows, const float* most, const float* sum, float* lse) {
+  for (int64_t i = 0; i < rows; i += W) {
+    const F whole = Load(sum + i), log = Fma(Log(whole), F(kLog2e), Load(most + i));
+    StoreUpTo(lse + i, Select(Eq(whole, F(0.0f)), F(0.0f), log), rows - i);
+  }
+}
 
 // ---------------------------------------------------------------- gradient
 
@@ -453,9 +458,10 @@ inline void Slopes(const Pair& t, const float* lse, const float* delta, float* P
 struct Deal {
   int64_t parts, items;
   Deal(const Sizes& s, int64_t itemCount) : items(itemCount) {
-    constexpr int64_t tasks = 32, floats = int64_t{1} << 24;
+    // Each part fills the keys and is added up again, so it should have some tiles to work on.
+    constexpr int64_t tasks = 32, least = 4, floats = int64_t{1} << 24;
     const int64_t all = std::max<int64_t>(1, s.B * s.Hk), room = floats / std::max<int64_t>(1, all * s.S * (s.d + s.e));
-    parts = std::max<int64_t>(1, std::min({(tasks + all - 1) / all, items, std::max<int64_t>(8, room)}));
+    parts = std::max<int64_t>(1, std::min({(tasks + all - 1) / all, items / least, std::max<int64_t>(8, room)}));
   }
   /// Calls item(i) for the items of a part: to and fro over the parts, as later tiles see more keys.
   template <class Item>
