@@ -361,11 +361,11 @@ fn forward(
       for (var i = 0u; i < 8u; i++) {
         let c = task.c0 + tx + 16u * i;
         if (c < call.e) {
-          o_out[query_at(task.b, t, task.h) * call.e + c] = select(0.0, sums[i][r] / total[r], total[r] > 0.0);
+          o_out[query_at(task.b, t, task.h) * call.e + c] = select(sums[i][r] / total[r], 0.0, total[r] == 0.0);
         }
       }
       if (tx == 0u && task.c0 == 0u) {
-        lse_out[(task.b * call.H + task.h) * call.T + t] = select(0.0, most[r] + log2(total[r]), total[r] > 0.0);
+        lse_out[(task.b * call.H + task.h) * call.T + t] = select(most[r] + log2(total[r]), 0.0, total[r] == 0.0);
       }
     }
   }
