@@ -25,6 +25,19 @@ describe.each(natives())('CausalConv on $isa', (native) => {
     }
   });
 
+  it.each([
+    [1, 1, 1, 3],
+    [2, 2, 17, 7],
+    [2, 64, 16, 7],
+    [1, 65, 5, 5],
+    [2, 130, 20, 3],
+  ])('looks ahead over %i rows of %i tokens, %i channels and %i taps', (B, T, C, K) => {
+    for (const ahead of [1, (K - 1) / 2, K - 1]) {
+      const shapes = { x: [B, T, C], weight: [K, C], bias: [C] };
+      expectAgreement(native, { ...kernel, shapes, attrs: { activation: 'silu', ahead } }, tolerance);
+    }
+  });
+
   it('gives a zero gradient of the weights for an empty batch', () => {
     expectAgreement(native, { ...kernel, shapes: { x: [0, 5, 3], weight: [4, 3], bias: [3] } }, tolerance);
   });

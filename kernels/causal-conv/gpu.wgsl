@@ -1,4 +1,4 @@
-// Depthwise causal convolution, with SiLU after it or without; forward and gradient. One invocation a token and channel.
+// Depthwise convolution, causal or looking ahead, with SiLU after it or without; forward and gradient. One invocation a token and channel.
 
 struct Call {
   present: u32, // bit 2: bias
@@ -7,6 +7,7 @@ struct Call {
   C: u32,
   K: u32, // taps
   silu: u32,
+  ahead: i32, // by how many tokens the taps look ahead
 }
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> x: array<f32>; // [B, T, C], as y, dy, du and dx
@@ -28,8 +29,11 @@ fn convolved(i: u32) -> f32 {
   if ((call.present & 4u) != 0u) {
     sum = bias[c];
   }
-  for (var back = 0u; back < min(call.K, t + 1u); back++) {
-    sum += weight[(call.K - 1u - back) * call.C + c] * x[i - back * call.C];
+  for (var back = 0u; back < call.K; back++) {
+    let from = i32(t) + call.ahead - i32(back);
+    if (from >= 0 && from < i32(call.T)) {
+      sum += weight[(call.K - 1u - back) * call.C + c] * x[i + u32(from) * call.C - t * call.C];
+    }
   }
   return sum;
 }
@@ -80,8 +84,11 @@ fn inputs(
   }
   let t = i / call.C % call.T;
   var sum = 0.0;
-  for (var ahead = 0u; ahead < min(call.K, call.T - t); ahead++) {
-    sum += weight[(call.K - 1u - ahead) * call.C + i % call.C] * du[i + ahead * call.C];
+  for (var back = 0u; back < call.K; back++) {
+    let to = i32(t) - call.ahead + i32(back);
+    if (to >= 0 && to < i32(call.T)) {
+      sum += weight[(call.K - 1u - back) * call.C + i % call.C] * du[i + u32(to) * call.C - t * call.C];
+    }
   }
   dx[i] = sum;
 }
@@ -106,9 +113,14 @@ fn weight_parts(
   }
   var sum = 0.0;
   for (var row = part * kRows; row < min(total, (part + 1u) * kRows); row++) {
-    let back = select(call.K - 1u - tap, 0u, tap == call.K);
-    if (row % call.T >= back) {
-      sum += du[row * call.C + c] * select(x[(row - back) * call.C + c], 1.0, tap == call.K);
+    if (tap == call.K) {
+      sum += du[row * call.C + c];
+      continue;
+    }
+    let t = row % call.T;
+    let from = i32(t) + call.ahead - i32(call.K - 1u - tap);
+    if (from >= 0 && from < i32(call.T)) {
+      sum += du[row * call.C + c] * x[(row - t + u32(from)) * call.C + c];
     }
   }
   partial[(part * (call.K + 1u) + tap) * call.C + c] = sum;

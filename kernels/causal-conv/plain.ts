@@ -4,7 +4,7 @@ import type { Arrays, Plain, Shapes } from '../core/kernel';
 const sigmoid = (u: number): number => 1 / (1 + Math.exp(-u));
 
 /** Before the activation. */
-function convolve({ x, weight, bias }: Arrays, shapes: Shapes): Float64Array {
+function convolve({ x, weight, bias }: Arrays, shapes: Shapes, ahead: number): Float64Array {
   const [B, T, C] = shapes.x;
   const K = shapes.weight[0];
   const u = new Float64Array(x.length);
@@ -13,8 +13,8 @@ function convolve({ x, weight, bias }: Arrays, shapes: Shapes): Float64Array {
       for (let c = 0; c < C; c++) {
         let sum = bias ? bias[c] : 0;
         for (let k = 0; k < K; k++) {
-          const from = t + k - (K - 1);
-          if (from >= 0) sum += weight[k * C + c] * x[(b * T + from) * C + c];
+          const from = t + k - (K - 1) + ahead;
+          if (from >= 0 && from < T) sum += weight[k * C + c] * x[(b * T + from) * C + c];
         }
         u[(b * T + t) * C + c] = sum;
       }
@@ -23,7 +23,7 @@ function convolve({ x, weight, bias }: Arrays, shapes: Shapes): Float64Array {
 
 export const plain: Record<string, Plain> = {
   CausalConv(inputs, shapes, attrs) {
-    const u = convolve(inputs, shapes);
+    const u = convolve(inputs, shapes, Number(attrs.ahead ?? 0));
     return { y: attrs.activation === 'silu' ? u.map((s) => s * sigmoid(s)) : u };
   },
   CausalConvGrad(inputs, shapes, attrs) {
@@ -31,7 +31,7 @@ export const plain: Record<string, Plain> = {
     const [B, T, C] = shapes.x;
     const K = shapes.weight[0];
     const slope = (s: number) => (attrs.activation === 'silu' ? sigmoid(s) * (1 + s * (1 - sigmoid(s))) : 1);
-    const du = convolve(inputs, shapes).map((s, i) => dy[i] * slope(s));
+    const du = convolve(inputs, shapes, Number(attrs.ahead ?? 0)).map((s, i) => dy[i] * slope(s));
     const dx = new Float64Array(x.length);
     const dweight = new Float64Array(weight.length);
     const dbias = new Float64Array(C);
@@ -41,8 +41,8 @@ export const plain: Record<string, Plain> = {
           const g = du[(b * T + t) * C + c];
           dbias[c] += g;
           for (let k = 0; k < K; k++) {
-            const from = t + k - (K - 1);
-            if (from < 0) continue;
+            const from = t + k - (K - 1) + Number(attrs.ahead ?? 0);
+            if (from < 0 || from >= T) continue;
             dx[(b * T + from) * C + c] += g * weight[k * C + c];
             dweight[k * C + c] += g * x[(b * T + from) * C + c];
           }

@@ -1,5 +1,8 @@
 // The state-space-dual scan, S[t] = exp(dt A) S[t-1] + dt x Bᵀ, y = S C + D x: the core of Mamba-2, computed in chunks.
 import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
+import { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad } from './packed';
+
+export { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad };
 
 /** Tokens a chunk. */
 export const chunk = 64;
@@ -59,4 +62,4 @@ export const ssdScanGrad = defineKernel({
   ints,
 });
 
-export const kernels: Kernel[] = [ssdScan, ssdScanGrad];
+export const kernels: Kernel[] = [ssdScan, ssdScanGrad, packedScan, packedScanGrad, quasiseparable, quasiseparableGrad];

@@ -1,5 +1,5 @@
 // The state-space-dual scan as float64 loops, token by token: the recurrence and its adjoint.
-import type { Arrays, Plain, Shapes } from '../core/kernel';
+import type { Arrays, Attrs, Plain, Shapes } from '../core/kernel';
 
 /** Index functions and sizes of one call. */
 function layout({ x, B }: Shapes) {
@@ -108,4 +108,131 @@ const gradient: Plain = (inputs, shapes) => {
   return { dx, ddt, dA, dB, dC, dD, dinitialState };
 };
 
-export const plain: Record<string, Plain> = { SsdScan: forward, SsdScanGrad: gradient };
+/** Columns `from` .. `to` of u [rows, width], the tokens of each sequence of T turned round where `back`. */
+function columns(u: Float64Array, width: number, from: number, to: number, T: number, back = false): Float64Array {
+  const rows = u.length / width;
+  const part = new Float64Array(rows * (to - from));
+  for (let r = 0; r < rows; r++)
+    part.set(u.subarray(turn(r, T, back) * width + from, turn(r, T, back) * width + to), r * (to - from));
+  return part;
+}
+const turn = (row: number, T: number, back: boolean): number => (back ? row - (row % T) + (T - 1 - (row % T)) : row);
+
+/** Adds `part` into the columns that it came from. */
+function into(u: Float64Array, width: number, from: number, part: Float64Array, T: number, back = false) {
+  const rows = u.length / width;
+  const span = part.length / rows;
+  for (let r = 0; r < rows; r++)
+    for (let j = 0; j < span; j++) u[turn(r, T, back) * width + from + j] += part[r * span + j];
+}
+
+/** What SsdScan takes for values and two maps out of mixed [b, T, width]; `first` is the index of the maps. */
+function scanOf(
+  mixed: Float64Array,
+  [b, T, width]: readonly number[],
+  dt: readonly number[],
+  attrs: Attrs,
+  first: number,
+  back = false,
+) {
+  const [G, N, H] = [Number(attrs.groups), Number(attrs.state), dt[2]];
+  const maps = attrs.both ? 4 : 2;
+  const inner = width - maps * G * N;
+  const at = (map: number) => inner + map * G * N;
+  const take = (from: number, to: number) => columns(mixed, width, from, to, T, back);
+  const inputs = { x: take(0, inner), B: take(at(first), at(first + 1)), C: take(at(first + 1), at(first + 2)) };
+  const shapes = { x: [b, T, H, inner / H], dt, B: [b, T, G, N], C: [b, T, G, N], A: [H] };
+  return { inputs, shapes, at, inner };
+}
+
+const packed: Plain = ({ mixed, dt, A, D }, shapes, attrs) => {
+  const { inputs, shapes: inner } = scanOf(mixed, shapes.mixed, shapes.dt, attrs, 0);
+  const { y, chunkStates } = forward({ ...inputs, dt, A, ...(D && { D }) }, inner, {});
+  return { y, chunkStates };
+};
+const packedGrad: Plain = ({ mixed, dt, A, D, chunkStates, dy }, shapes, attrs) => {
+  const { inputs, shapes: inner, at } = scanOf(mixed, shapes.mixed, shapes.dt, attrs, 0);
+  const [b, T, H, P] = inner.x;
+  const dfinalState = new Float64Array(b * H * P * inner.B[3]);
+  const done = gradient({ ...inputs, dt, A, ...(D && { D }), chunkStates, dy, dfinalState }, inner, {});
+  const dmixed = new Float64Array(mixed.length);
+  const width = shapes.mixed[2];
+  into(dmixed, width, 0, done.dx, T);
+  into(dmixed, width, at(0), done.dB, T);
+  into(dmixed, width, at(1), done.dC, T);
+  return { dmixed, ddt: done.ddt, dA: done.dA, dD: done.dD };
+};
+
+/** u [b, T, width] later by one token (by = 1) or earlier (by = −1), zeros where none was. */
+function moved(u: Float64Array, T: number, width: number, by: 1 | -1): Float64Array {
+  const to = new Float64Array(u.length);
+  for (let r = 0; r < u.length / width; r++) {
+    const t = (r % T) + by;
+    if (t >= 0 && t < T) to.set(u.subarray(r * width, (r + 1) * width), (r + by) * width);
+  }
+  return to;
+}
+
+const both: Plain = ({ mixed, ahead, back, A, own }, shapes, given) => {
+  const attrs = { ...given, both: true };
+  const [, T, H] = shapes.ahead;
+  const one = scanOf(mixed, shapes.mixed, shapes.ahead, attrs, 0);
+  const two = scanOf(mixed, shapes.mixed, shapes.ahead, attrs, 2, true);
+  const inner = one.inner;
+  const first = forward({ ...one.inputs, dt: ahead, A }, one.shapes, {});
+  const second = forward({ ...two.inputs, dt: columns(back, H, 0, H, T, true), A }, two.shapes, {});
+  const y = one.inputs.x.map((x, i) => x * own[Math.floor(i / (inner / H))]);
+  into(y, inner, 0, moved(first.y, T, inner, 1), T);
+  into(y, inner, 0, moved(second.y, T, inner, 1), T, true);
+  return { y, aheadStates: first.chunkStates, backStates: second.chunkStates };
+};
+const bothGrad: Plain = ({ mixed, ahead, back, A, own, aheadStates, backStates, dy }, shapes, given) => {
+  const attrs = { ...given, both: true };
+  const [, T, H] = shapes.ahead;
+  const width = shapes.mixed[2];
+  const dmixed = new Float64Array(mixed.length);
+  const slopes = ([0, 2] as const).map((first) => {
+    const turned = first === 2;
+    const { inputs, shapes: sizes, at, inner } = scanOf(mixed, shapes.mixed, shapes.ahead, attrs, first, turned);
+    const [b, , , P] = sizes.x;
+    const feed = {
+      ...inputs,
+      dt: turned ? columns(back, H, 0, H, T, true) : ahead,
+      A,
+      chunkStates: turned ? backStates : aheadStates,
+      dy: moved(columns(dy, inner, 0, inner, T, turned), T, inner, -1),
+      dfinalState: new Float64Array(b * H * P * sizes.B[3]),
+    };
+    const done = gradient(feed, sizes, {});
+    into(dmixed, width, 0, done.dx, T, turned);
+    into(dmixed, width, at(first), done.dB, T, turned);
+    into(dmixed, width, at(first + 1), done.dC, T, turned);
+    return { dt: columns(done.ddt, H, 0, H, T, turned), dA: done.dA, x: columns(mixed, width, 0, inner, T), P };
+  });
+  const { x, P } = slopes[0];
+  const down = new Float64Array(own.length);
+  for (let i = 0; i < x.length; i++) down[Math.floor(i / P)] += dy[i] * x[i];
+  into(
+    dmixed,
+    width,
+    0,
+    dy.map((g, i) => g * own[Math.floor(i / P)]),
+    T,
+  );
+  return {
+    dmixed,
+    dahead: slopes[0].dt,
+    dback: slopes[1].dt,
+    dA: slopes[0].dA.map((a, h) => a + slopes[1].dA[h]),
+    down,
+  };
+};
+
+export const plain: Record<string, Plain> = {
+  SsdScan: forward,
+  SsdScanGrad: gradient,
+  PackedScan: packed,
+  PackedScanGrad: packedGrad,
+  Quasiseparable: both,
+  QuasiseparableGrad: bothGrad,
+};

@@ -31,7 +31,7 @@ export const layer: Layer<HydraOptions> = {
       diagonal: ownWeight(v, w.D, w.w_D),
       read: options.read,
     };
-    const y = tf.reshape(mixQuasiseparable(mix), [b, T, inner]);
+    const y = tf.reshape(mixQuasiseparable(mix, convolved), [b, T, inner]);
     extra?.('y_mix', y);
     if (extra) extra('M', quasiseparableMatrix(mix));
     const normed = gatedRmsNorm(y, z, w.norm_w, { epsilon: options.normEps, groups: 1, gateFirst: false });

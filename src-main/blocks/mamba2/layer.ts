@@ -1,11 +1,11 @@
 // The Mamba-2 block: project, convolve, scan, norm with gate, project; and the same token by token.
-import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { causalConvSilu } from '../parts/causal_conv';
 import { linear, splitLinear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
-import { ssdScan } from '../ssd_scan/fused';
+import { packedScan } from '../ssd_scan/fused';
 import { step as scanStep } from '../ssd_scan/reference';
 import { type Mamba2Options, sizes } from './options';
 import { convolveNewest, stepSizes } from './reference';
@@ -28,26 +28,15 @@ const rate = (w: Weights): Tensor => tf.neg(tf.exp(w.A_log));
 
 export const layer: Layer<Mamba2Options> = {
   forward(x, w, { options, extra }) {
-    const [b, T, width] = x.shape;
-    const size = sizes(options, width);
-    const { inner, H, P, G, N } = size;
+    const size = sizes(options, x.shape[2]);
     const [z, mixed, raw] = project(x, w, size);
     const xBC = causalConvSilu(mixed, w.conv_w, w.conv_b);
     const dt = stepSizes(raw, w.dt_bias, options.dtLimit);
-    const [values, B, C] = tf.split(xBC, [inner, G * N, G * N], 2);
-    const { y } = ssdScan({
-      x: tf.reshape(values, [b, T, H, P]) as Tensor4D,
-      dt,
-      A: rate(w),
-      B: tf.reshape(B, [b, T, G, N]) as Tensor4D,
-      C: tf.reshape(C, [b, T, G, N]) as Tensor4D,
-      D: w.D,
-    });
-    const flat = tf.reshape(y, [b, T, inner]);
+    const y = packedScan({ mixed: xBC, dt, A: rate(w), D: w.D }, size);
     extra?.('dt', dt);
     extra?.('xBC', xBC);
-    extra?.('y_ssd', flat);
-    return finish(flat, z, w, options);
+    extra?.('y_ssd', y);
+    return finish(y, z, w, options);
   },
 
   begin(batch, width, options): State {

@@ -4,11 +4,13 @@ import { causalConv as kernel } from '../../../kernels/causal-conv/kernel';
 import { bind, tf } from '../../ops';
 import { activate } from './activation';
 
-const convolve = bind(kernel, {
-  replaces: ({ x, weight, bias }, { activation }) => {
+/** Convolutions of x [B, T, C] by weight [K, C] and bias [C]; attributes `activation`, and `ahead`: by how many tokens the taps look ahead. */
+export const convolve = bind(kernel, {
+  replaces: ({ x, weight, bias }, { activation, ahead = 0 }) => {
     const [B, T, C] = x!.shape;
     const [K] = weight!.shape;
-    const padded = tf.concat([tf.zeros([B, K - 1, C]), x!], 1); // [B, K-1+T, C]
+    const zeros = (tokens: number) => (tokens ? [tf.zeros([B, tokens, C])] : []);
+    const padded = tf.concat([...zeros(K - 1 - Number(ahead)), x!, ...zeros(Number(ahead))], 1); // [B, K-1+T, C]
     const taps = Array.from({ length: K }, (_, k) =>
       tf.mul(tf.slice(padded, [0, k, 0], [B, T, C]), tf.slice(weight!, [k, 0], [1, C])),
     );

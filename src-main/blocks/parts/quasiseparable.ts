@@ -1,6 +1,7 @@
 // The quasiseparable mixer of Hydra: a scan in each direction, both shifted by one token, and a diagonal of its own.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
-import { tf } from '../../ops';
+import { quasiseparable as kernel } from '../../../kernels/ssd-scan/kernel';
+import { bind, hasKernel, tf } from '../../ops';
 import { ssdScan } from '../ssd_scan/fused';
 import { mixingMatrix } from '../ssd_scan/reference';
 import { linear } from './linear';
@@ -57,8 +58,44 @@ function scans({ x, A, forward, backward, read }: Quasiseparable) {
   ];
 }
 
-/** y[t] = forward scan [t−1] + backward scan [t+1] + diagonal[t] x[t], [b, T, H, P]. */
-export function mixQuasiseparable(given: Quasiseparable): Tensor4D {
+/** Values and maps side by side as `packedMix` takes them, [b, T, H·P + 4·G·N]. */
+function packed({ x, forward, backward, read }: Quasiseparable): Tensor3D {
+  // A state is read by its neighbour's map unless the maps are moved to meet it.
+  const [ahead, back] = read === 'own' ? [earlier(forward.C), later(backward.C)] : [forward.C, backward.C];
+  const [b, T] = x.shape;
+  return tf.concat(
+    [x, forward.B, ahead, backward.B, back].map((u) => tf.reshape(u, [b, T, -1])),
+    2,
+  ) as Tensor3D;
+}
+
+const bound = bind(kernel, {
+  replaces({ mixed, ahead, back, A, own }, { groups, state }) {
+    const [b, T, width] = mixed!.shape as [number, number, number];
+    const [G, N, H] = [Number(groups), Number(state), ahead!.shape[2]!];
+    const maps = [0, 1, 2, 3].map(() => G * N);
+    const [x, Bf, Cf, Bb, Cb] = tf
+      .split(mixed!, [width - 4 * G * N, ...maps], 2)
+      .map((u, i) => tf.reshape(u, [b, T, i ? G : H, -1]) as Tensor4D);
+    const forward = { dt: ahead!, B: Bf, C: Cf };
+    const backward = { dt: back!, B: Bb, C: Cb };
+    const y = composed({ x, A: A!, forward, backward, diagonal: own!, read: 'neighbour' });
+    return { y: tf.reshape(y, [b, T, width - 4 * G * N]) };
+  },
+});
+
+/** y[t] = forward scan [t−1] + backward scan [t+1] + diagonal[t] x[t], [b, T, H, P]. `whole`: values and maps as they lie side by side, if they do. */
+export function mixQuasiseparable(given: Quasiseparable, whole?: Tensor3D): Tensor4D {
+  if (!hasKernel(kernel.name)) return composed(given);
+  const { x, A, forward, backward, diagonal, read } = given;
+  const [, , groups, state] = forward.B.shape;
+  const mixed = whole && read === 'neighbour' ? whole : packed(given);
+  const { y } = bound({ mixed, ahead: forward.dt, back: backward.dt, A, own: diagonal }, { groups, state });
+  return tf.reshape(y, x.shape);
+}
+
+/** The same in scans of their own, the second over turned tokens. */
+function composed(given: Quasiseparable): Tensor4D {
   const [ahead, back] = scans(given).map((scan) => later(ssdScan(scan).y));
   const own = tf.mul(given.x, tf.expandDims(given.diagonal, 3));
   return tf.add(tf.add(ahead, turned(back)), own) as Tensor4D;

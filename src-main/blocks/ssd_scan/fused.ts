@@ -1,7 +1,7 @@
-// The kernel that may stand in for the chunked form.
-import type { Tensor4D } from '@tensorflow/tfjs-core';
-import { chunk, ssdScan as kernel } from '../../../kernels/ssd-scan/kernel';
-import { bind } from '../../ops';
+// The kernels that may stand in for the chunked form: on tensors of their own, and on one that holds values and maps side by side.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import { chunk, ssdScan as kernel, packedScan as packedKernel } from '../../../kernels/ssd-scan/kernel';
+import { bind, hasKernel, tf } from '../../ops';
 import { chunked, type Scan, type Scanned } from './reference';
 
 const bound = bind(kernel, { replaces: (inputs) => ({ ...chunked(inputs as unknown as Scan, { chunk }) }) });
@@ -10,4 +10,33 @@ const bound = bind(kernel, { replaces: (inputs) => ({ ...chunked(inputs as unkno
 export function ssdScan(scan: Scan): Scanned {
   const { y, finalState } = bound({ ...scan }, {});
   return { y: y as Tensor4D, finalState: finalState as Tensor4D };
+}
+
+/** Values of H·P channels, then input and output maps of G·N channels each, in mixed [b, T, H·P + 2·G·N]; the others as in `Scan`. */
+export interface PackedScan {
+  mixed: Tensor3D;
+  dt: Tensor;
+  A: Tensor;
+  D?: Tensor;
+}
+
+function apart({ mixed, dt, A, D }: PackedScan, G: number, N: number): { y: Tensor3D } {
+  const [b, T, width] = mixed.shape;
+  const H = dt.shape[2]!;
+  const inner = width - 2 * G * N;
+  const [x, B, C] = tf.split(mixed, [inner, G * N, G * N], 2);
+  const map = (u: Tensor) => tf.reshape(u, [b, T, G, N]) as Tensor4D;
+  const { y } = ssdScan({ x: tf.reshape(x, [b, T, H, inner / H]) as Tensor4D, dt, A, B: map(B), C: map(C), D } as Scan);
+  return { y: tf.reshape(y, [b, T, inner]) };
+}
+
+const boundPacked = bind(packedKernel, {
+  replaces: (inputs, { groups, state }) => apart(inputs as unknown as PackedScan, Number(groups), Number(state)),
+});
+
+/** The scan from an empty state over packed values and maps of G groups with states of N channels: y [b, T, H·P]. */
+export function packedScan(scan: PackedScan, { G, N }: { G: number; N: number }): Tensor3D {
+  // A device with the plain scan alone splits for it.
+  if (!hasKernel(packedKernel.name)) return apart(scan, G, N).y;
+  return boundPacked({ ...scan }, { groups: G, state: N }).y as Tensor3D;
 }

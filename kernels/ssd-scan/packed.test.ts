@@ -1,0 +1,81 @@
+// Scans over packed values and maps: native chunks against the plain recurrence, in one direction and in both.
+import { describe, expect, it } from 'vitest';
+import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
+import { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad } from './kernel';
+import { plain } from './plain';
+
+// As the scan by itself: chained float32 products over 64 tokens.
+const tolerance = 5e-6;
+const steps = (size: number, seed: number) => draw(size, seed).map((u) => Math.fround(0.255 + 0.245 * u));
+
+function one(b: number, T: number, H: number, P: number, G: number, N: number) {
+  return {
+    forward: packedScan,
+    gradient: packedScanGrad,
+    plain,
+    attrs: { groups: G, state: N },
+    shapes: { mixed: [b, T, H * P + 2 * G * N], dt: [b, T, H], A: [H], D: [H] },
+    inputs: { dt: steps(b * T * H, 8), A: draw(H, 9).map((u) => Math.fround(-1.025 + 0.975 * u)) },
+  };
+}
+function two(b: number, T: number, H: number, P: number, G: number, N: number) {
+  const dt = [b, T, H];
+  return {
+    forward: quasiseparable,
+    gradient: quasiseparableGrad,
+    plain,
+    attrs: { groups: G, state: N },
+    shapes: { mixed: [b, T, H * P + 4 * G * N], ahead: dt, back: dt, A: [H], own: dt },
+    inputs: {
+      ahead: steps(b * T * H, 8),
+      back: steps(b * T * H, 7),
+      A: draw(H, 9).map((u) => Math.fround(-1.025 + 0.975 * u)),
+    },
+  };
+}
+const floored = (T: number) => (T === 1 ? 1 : undefined); // one token leaves A no path
+
+describe.each(natives())('packed scans on $isa', (native) => {
+  it.each([1, 2, 63, 64, 65, 130])('agree with the plain recurrence for %i tokens', (T) => {
+    for (const make of [one, two])
+      for (const [b, H, P, G, N] of [
+        [2, 4, 5, 2, 3],
+        [1, 3, 4, 1, 7],
+        [1, 1, 1, 1, 1],
+        [6, 6, 17, 3, 4],
+      ])
+        expectAgreement(native, { ...make(b, T, H, P, G, N), floor: floored(T) }, tolerance);
+  });
+
+  it('gives the same bits on one thread and on two', () => {
+    const { shapes, inputs, attrs } = two(1, 200, 4, 8, 1, 8);
+    const given = { ...inputs, mixed: draw(12800, 1), own: draw(800, 2) };
+    const results = [1, 2].map((threads) => {
+      native.threads(threads);
+      const { y, aheadStates, backStates } = native.run(quasiseparable, given, shapes, attrs);
+      const feed = { ...given, aheadStates, backStates, dy: y };
+      return { y, ...native.run(quasiseparableGrad, feed, shapes, attrs) };
+    });
+    expect(results[1]).toEqual(results[0]);
+  });
+
+  it('do nothing for an empty batch', () => {
+    for (const make of [one, two]) expectAgreement(native, make(0, 3, 2, 2, 1, 2), tolerance);
+  });
+});
+
+describe('plain packed scans', () => {
+  it('have the slopes that they claim', () => {
+    expectSlopes(one(2, 4, 4, 3, 2, 2));
+    expectSlopes(two(2, 5, 4, 3, 2, 2));
+  });
+
+  it('refuse shapes that do not fit, in a sentence', () => {
+    const { shapes, attrs } = two(1, 4, 3, 2, 1, 2);
+    expect(quasiseparable.refuses?.({ ...shapes, mixed: [1, 4, 13] }, attrs)).toMatch(/must hold 3 equal heads/);
+    expect(quasiseparable.refuses?.({ ...shapes, own: [1, 4, 2] }, attrs)).toMatch(/own \[1,4,2\] must have the shape/);
+    expect(packedScan.refuses?.(one(1, 4, 4, 2, 3, 2).shapes, { groups: 3, state: 2 })).toMatch(
+      /3 groups do not divide/,
+    );
+  });
+});
