@@ -2,9 +2,8 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
-import { mlstmCell } from '../mlstm_cell/fused';
+import { mlstmByToken } from '../mlstm_cell/fused';
 import { emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/reference';
-import { gate } from '../parts/activation';
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
 import { headNorm } from '../parts/head_norm';
@@ -26,15 +25,14 @@ function project(c: Tensor3D, u: Tensor3D, w: Weights) {
   const k = blockDiagonal(c, w.w_k, w.b_k);
   const v = blockDiagonal(u, w.w_v, w.b_v);
   const both = linear(tf.concat([q, k, v], 2), tf.concat([w.w_i, w.w_f], 1), tf.concat([w.b_i, w.b_f], 0));
-  const [i, f] = tf.split(both, 2, 2);
+  const [i, f] = tf.split(both, 2, 2) as [Tensor3D, Tensor3D];
   return { q, k, v, i, f };
 }
 
 /** The memory's output h [B, T, E] to the block's. */
 function finish(h: Tensor, c: Tensor, z: Tensor, w: Weights, { heads, normEps }: MlstmOptions): Tensor3D {
-  const normed = headNorm(h, heads, normEps, w.norm_w);
-  const skipped = tf.add(normed, tf.mul(c, w.skip));
-  return linear(gate('silu', z, skipped), w.w_down, w.b_down) as Tensor3D;
+  const gated = headNorm(h, heads, normEps, w.norm_w, { skip: w.skip, side: c, gate: z });
+  return linear(gated, w.w_down, w.b_down) as Tensor3D;
 }
 
 export const layer: Layer<MlstmOptions> = {
@@ -44,10 +42,8 @@ export const layer: Layer<MlstmOptions> = {
     const [u, z] = up(x, w);
     const c = causalConvSilu(u, w.conv_w, w.conv_b);
     const { q, k, v, i, f } = project(c, u, w);
-    const heads = (a: Tensor) => tf.transpose(tf.reshape(a, [B, T, H, d]), [0, 2, 1, 3]) as Tensor4D;
-    const gates = (a: Tensor) => tf.transpose(a, [0, 2, 1]) as Tensor3D;
-    const cell = { q: heads(q), k: heads(k), v: heads(v), i: gates(i), f: gates(f) };
-    const h = tf.reshape(tf.transpose(mlstmCell(cell, options), [0, 2, 1, 3]), [B, T, E]);
+    const heads = (a: Tensor) => tf.reshape(a, [B, T, H, d]) as Tensor4D;
+    const h = tf.reshape(mlstmByToken({ q: heads(q), k: heads(k), v: heads(v), i, f }, options), [B, T, E]);
     return finish(h, c, z, w, options);
   },
 

@@ -64,7 +64,7 @@ function finish(
 ): Tensor3D {
   const [B, T, D] = v.shape;
   const { H, N } = sizes(options, D);
-  const normed = headNorm(o, H, options.normEps, w.ln_w, w.ln_b);
+  const normed = headNorm(o, H, options.normEps, w.ln_w, { bias: w.ln_b });
   const heads = (u: Tensor) => tf.reshape(u, [B, T, H, N]);
   const bonus = tf.sum(tf.mul(heads(tf.mul(r, k)), w.r_k), 3, true);
   const whole = tf.add(normed, tf.reshape(tf.mul(heads(v), bonus), [B, T, D]));
