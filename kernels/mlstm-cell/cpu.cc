@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "../core/lab.h"
+#include "../core/rounded.h"
 #include "../core/rows.h"
 #include "../core/tile.h"
 
@@ -133,7 +134,7 @@ void Turn(int64_t tokens, int64_t d, Rows from, float* turned) {
 
 // pairs[t][j] = a[t]·b[j] for j <= t and a little beyond; bT: b transposed, [d, kChunk].
 void Pairs(int64_t tokens, int64_t d, Rows a, const float* bT, float* pairs) {
-  Product(tokens, kChunk, {a.p, a.ld, 1}, {bT, kChunk}, {pairs, kChunk}, false,
+  Multiply(tokens, kChunk, d, {a.p, a.ld, 1}, {bT, kChunk}, {pairs, kChunk}, false,
           [&](int64_t, int64_t i1) { return Span{0, d, 0, std::min(kChunk, (i1 + W - 1) / W * W)}; });
 }
 
@@ -174,7 +175,7 @@ struct Forward {
   void Add(const Chunk& c, const Gates& gates, const float* r, bool add, float* matrix, double* sums, float* keys, float* centred) const {
     ScaleRows(c.tokens, s.d, c.k, {keys, s.d}, [&](int64_t j) { return gates.write[j] * s.scale; });
     Centre(c.tokens, s.d, c.v, r, {centred, s.d});
-    Product(s.d, s.d, c.tokens, {keys, 1, s.d}, {centred, s.d}, {matrix, s.d}, add);
+    Multiply(s.d, s.d, c.tokens, {keys, 1, s.d}, {centred, s.d}, {matrix, s.d}, add);
     for (int64_t e = 0; e < s.d; ++e) sums[e] = 0;
     for (int64_t j = 0; j < c.tokens; ++j) {
       const double u = std::exp(gates.a[j] - gates.last) / std::sqrt(static_cast<double>(s.d));
@@ -227,8 +228,8 @@ struct Forward {
       (std::fabs(own[t]) > largest ? own[t] : S[ruler]) += static_cast<float>(lacking);
     }
     const Out ys{y + c.at, s.ld};
-    Product(c.tokens, s.d, {pairs, kChunk, 1}, c.v, ys, false, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.d}; });
-    if (c.index > 0) Product(c.tokens, s.d, s.d, {scaled, s.d, 1}, {memory, s.d}, ys, true);
+    Multiply(c.tokens, s.d, c.tokens, {pairs, kChunk, 1}, c.v, ys, false, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.d}; });
+    if (c.index > 0) Multiply(c.tokens, s.d, s.d, {scaled, s.d, 1}, {memory, s.d}, ys, true);
     for (int64_t t = 0; t < c.tokens; ++t) {
       float* to = ys.p + t * ys.ld;
       const F part(own[t]), unit(share[t]);
@@ -396,7 +397,7 @@ struct Backward {
     float share[kChunk], dn[kChunk], weights[kChunk];  // dn: N of the memory's r
     if (past) {  // reach[t] = (C0 - n0 rᵀ) dy[t]
       Transpose(s.d, s.d, {memory, s.d}, {room.turned, s.d});
-      Product(tokens, s.d, s.d, {slopes.p, slopes.ld, 1}, {room.turned, s.d}, {room.reach, s.d}, false);
+      Multiply(tokens, s.d, s.d, {slopes.p, slopes.ld, 1}, {room.turned, s.d}, {room.reach, s.d}, false);
     }
     Turn(tokens, s.d, c.k, room.turned);
     Pairs(tokens, s.d, c.q, room.turned, room.S);
@@ -475,9 +476,9 @@ struct Backward {
     for (int64_t t = 0; t < tokens; ++t) to.dlog[t] += direct[t];
 
     const Out dqs{dq + c.at, s.ld}, dks{dk + c.at, s.ld}, dvs{dv + c.at, s.ld};
-    Product(tokens, s.d, {room.D, kChunk, 1}, c.k, dqs, false, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.d}; });
-    Product(tokens, s.d, {room.D, 1, kChunk}, c.q, dks, false, [&](int64_t j0, int64_t) { return Span{j0, tokens, 0, s.d}; });
-    Product(tokens, s.d, {room.S, 1, kChunk}, slopes, dvs, false, [&](int64_t j0, int64_t) { return Span{j0, tokens, 0, s.d}; });
+    Multiply(tokens, s.d, tokens, {room.D, kChunk, 1}, c.k, dqs, false, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.d}; });
+    Multiply(tokens, s.d, tokens, {room.D, 1, kChunk}, c.q, dks, false, [&](int64_t j0, int64_t) { return Span{j0, tokens, 0, s.d}; });
+    Multiply(tokens, s.d, tokens, {room.S, 1, kChunk}, slopes, dvs, false, [&](int64_t j0, int64_t) { return Span{j0, tokens, 0, s.d}; });
     if (!past) return;
     // The memory: dq, and the slopes of the matrix and of n.
     float* dSums = dMemory + s.Matrix();
@@ -496,7 +497,7 @@ struct Backward {
       });
       to.dfade[t] += after;
     }
-    Product(s.d, s.d, tokens, {room.scaled, 1, s.d}, slopes, {dMemory, s.d}, false);
+    Multiply(s.d, s.d, tokens, {room.scaled, 1, s.d}, slopes, {dMemory, s.d}, false);
   }
 
   // Through the memory that the chunk leaves, whose slopes are dMemory [d + 1, d] and, of the stabiliser, `dm`: adds to dk, dv and `to`.
@@ -505,10 +506,10 @@ struct Backward {
     const float *memory = MemoryOf(c.row, c.index), *r = memory + s.Memory() + s.Matrix() + s.d;
     const float* dSums = dMemory + s.Matrix();
     ScaleRows(c.tokens, s.d, c.k, {room.scaled, s.d}, [&](int64_t j) { return gates.write[j] * s.scale; });
-    Product(c.tokens, s.d, s.d, {room.scaled, s.d, 1}, {dMemory, s.d}, {dv + c.at, s.ld}, true);
+    Multiply(c.tokens, s.d, s.d, {room.scaled, s.d, 1}, {dMemory, s.d}, {dv + c.at, s.ld}, true);
     Centre(c.tokens, s.d, c.v, r, {room.reach, s.d});
     Transpose(s.d, s.d, {dMemory, s.d}, {room.turned, s.d});
-    Product(c.tokens, s.d, s.d, {room.reach, s.d, 1}, {room.turned, s.d}, {room.pull, s.d}, false);
+    Multiply(c.tokens, s.d, s.d, {room.reach, s.d, 1}, {room.turned, s.d}, {room.pull, s.d}, false);
     double before = 0;
     for (int64_t j = 0; j < c.tokens; ++j) {
       const float *pull = room.pull + j * s.d, *key = room.scaled + j * s.d;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "../core/lab.h"
+#include "../core/rounded.h"
 #include "../core/rows.h"
 #include "../core/tile.h"
 
@@ -132,7 +133,7 @@ inline Span UpToDiagonal(int64_t k, int64_t i1) { return {0, k, 0, i1}; }
 inline void Gram(const Sizes& s, int64_t tokens, Rows B, Rows C, float* bT, float* gram) {
   Transpose(tokens, s.N, B, {bT, kChunk});
   std::fill_n(gram, kChunk * kChunk, 0.0f);
-  Product(tokens, tokens, {C.p, C.ld, 1}, {bT, kChunk}, {gram, kChunk}, false, [&](int64_t, int64_t i1) { return UpToDiagonal(s.N, i1); });
+  Multiply(tokens, tokens, s.N, {C.p, C.ld, 1}, {bT, kChunk}, {gram, kChunk}, false, [&](int64_t, int64_t i1) { return UpToDiagonal(s.N, i1); });
 }
 
 // What one thread needs for chunks of the forward pass.
@@ -165,9 +166,9 @@ struct Forward {
       std::fill(w + filled, w + kChunk, 0.0f);
       if (in.D) w[l] += in.D[h];  // the skip is one more weight on the token itself
     }
-    Product(rows, s.P, {room.weights, kChunk, 1}, x, ys, add, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.P}; });
+    Multiply(rows, s.P, rows, {room.weights, kChunk, 1}, x, ys, add, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.P}; });
     ScaleRows(rows, s.N, decay.out, at.C, {room.scaledC, s.N});
-    Product(rows, s.P, s.N, {room.scaledC, s.N, 1}, {StateOf(on, h, at.index), s.P}, ys, true);
+    Multiply(rows, s.P, s.N, {room.scaledC, s.N, 1}, {StateOf(on, h, at.index), s.P}, ys, true);
   }
 
   // What the chunk adds to the state of one head, into `state` [N, P] (+= with `to`).
@@ -177,7 +178,7 @@ struct Forward {
       const float factor = decay.tail[l] * decay.dt[l];
       ScaleRows(1, s.P, &factor, {x.p + l * x.ld, 0}, {room.scaledX + l * s.P, 0});
     }
-    Product(s.N, s.P, at.tokens, {at.B.p, 1, at.B.ld}, {room.scaledX, s.P}, {state, s.P}, to);
+    Multiply(s.N, s.P, at.tokens, {at.B.p, 1, at.B.ld}, {room.scaledX, s.P}, {state, s.P}, to);
   }
 
   // initial: [B, H, P, N] or nullptr; final: alike, or nullptr where nobody asks.
@@ -290,7 +291,7 @@ struct Backward {
   // Adds to dST [N, P] (or writes it) what the outputs of the chunk say of the state that entered it.
   void Entering(const Chunk& at, const Decay& decay, Rows dys, BackwardRoom& room, bool to, float* dST) const {
     ScaleRows(at.tokens, s.P, decay.out, dys, {room.scaledY, s.P});
-    Product(s.N, s.P, at.tokens, {at.C.p, 1, at.C.ld}, {room.scaledY, s.P}, {dST, s.P}, to);
+    Multiply(s.N, s.P, at.tokens, {at.C.p, 1, at.C.ld}, {room.scaledY, s.P}, {dST, s.P}, to);
   }
 
   // One head of one chunk. dST [N, P]: gradient of the state leaving the chunk. Adds to dGram and to toB, toC [tokens, N].
@@ -309,7 +310,7 @@ struct Backward {
 
     // Inside the chunk: dW[l][s] = dy[l]·x[s], from the last token back, so that `passing` holds Σ_{l' >= l} dW W and its sum over s < l is the
     // part of da[l] that goes through pairs on both sides of l.
-    Product(tokens, tokens, {dys.p, dys.ld, 1}, {t.xT, kChunk}, {t.dW, kChunk}, false, [&](int64_t, int64_t i1) { return UpToDiagonal(s.P, i1); });
+    Multiply(tokens, tokens, s.P, {dys.p, dys.ld, 1}, {t.xT, kChunk}, {t.dW, kChunk}, false, [&](int64_t, int64_t i1) { return UpToDiagonal(s.P, i1); });
     double da[kChunk];
     float direct[kChunk] = {}, passing[kChunk] = {}, lam[kChunk], since[kChunk + 1];
     since[kChunk] = -1;
@@ -337,7 +338,7 @@ struct Backward {
     }
 
     // Into the state that leaves: pull[s] = dS B[s].
-    Product(tokens, s.P, s.N, {at.B.p, at.B.ld, 1}, {dST, s.P}, {t.pull, s.P}, false);
+    Multiply(tokens, s.P, s.N, {at.B.p, at.B.ld, 1}, {dST, s.P}, {t.pull, s.P}, false);
     double fedBefore = 0;
     for (int64_t l = 0; l < tokens; ++l) {
       da[l] += fedBefore;
@@ -354,11 +355,11 @@ struct Backward {
     } else {
       ScaleRows(tokens, s.P, fed, {t.pull, s.P}, dxs);
     }
-    Product(tokens, s.P, {t.weights, 1, kChunk}, dys, dxs, true, [&](int64_t s0, int64_t) { return Span{s0, tokens, 0, s.P}; });
-    Product(tokens, s.N, s.P, {t.scaledX, s.P, 1}, {t.dState, s.N}, toB, true);
+    Multiply(tokens, s.P, tokens, {t.weights, 1, kChunk}, dys, dxs, true, [&](int64_t s0, int64_t) { return Span{s0, tokens, 0, s.P}; });
+    Multiply(tokens, s.N, s.P, {t.scaledX, s.P, 1}, {t.dState, s.N}, toB, true);
 
     // Out of the state that entered: reach[l] = exp(cum[l]) S0ᵀ dy[l].
-    Product(tokens, s.N, s.P, {t.scaledY, s.P, 1}, {t.state, s.N}, {t.reach, s.N}, false);
+    Multiply(tokens, s.N, s.P, {t.scaledY, s.P, 1}, {t.state, s.N}, {t.reach, s.N}, false);
     const double kept = static_cast<double>(decay.tot) * Dot(size, dST, stateT);
     double readAfter = 0, sumA = 0, sumD = 0;
     for (int64_t l = tokens - 1; l >= 0; --l) {
@@ -392,8 +393,8 @@ struct Backward {
       Head(at, on, h, decay, dys, dST(h), toB, toC, room);
       each(h, decay, dys);
     }
-    Product(at.tokens, s.N, {room.dGram, kChunk, 1}, at.B, toC, true, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.N}; });
-    Product(at.tokens, s.N, {room.dGram, 1, kChunk}, at.C, toB, true, [&](int64_t s0, int64_t) { return Span{s0, at.tokens, 0, s.N}; });
+    Multiply(at.tokens, s.N, at.tokens, {room.dGram, kChunk, 1}, at.B, toC, true, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.N}; });
+    Multiply(at.tokens, s.N, at.tokens, {room.dGram, 1, kChunk}, at.C, toB, true, [&](int64_t s0, int64_t) { return Span{s0, at.tokens, 0, s.N}; });
   }
 
   // dFinal, dInitial: [B, H, P, N], or nullptr where there is none and where nobody asks.
@@ -424,7 +425,7 @@ struct Backward {
             const Chunk at(s, in, on, chunk);
             Heads(at, on, ownB(on), ownC(on), room, of, [&](int64_t h, const Decay& decay, Rows) {
               ScaleRows(1, size, &decay.tot, {of(h), 0}, {of(h), 0});
-              Product(s.N, s.P, at.tokens, {at.C.p, 1, at.C.ld}, {room.scaledY, s.P}, {of(h), s.P}, true);
+              Multiply(s.N, s.P, at.tokens, {at.C.p, 1, at.C.ld}, {room.scaledY, s.P}, {of(h), s.P}, true);
             });
           }
           for (int64_t h = on.h0; h < on.h1; ++h) end_(on.b * s.H + h, of(h));
