@@ -114,8 +114,11 @@ function heldBy(plan: Plan, context: Context): Held[] {
   });
   let each = around.savedBytes + blocks.reduce((total, block) => total + block.each, 0);
   let once = blocks.reduce((total, block) => total + block.once, 0);
-  // The slopes of the logits, which the head's product reads; then the head's gradient stays.
-  const moments: Held[] = [{ each: each + 4 * T * (V + D), once: once + 4 * D * V }];
+  // Logits and their slopes; then the slopes of what the head read, and its gradient, which stays.
+  const moments: Held[] = [
+    { each: each + 4 * T * V, once },
+    { each: each + 4 * T * (D - 1), once: once + 4 * D * V },
+  ];
   each -= around.savedBytes;
   once += 4 * D * V;
   for (const block of [...blocks].reverse()) {

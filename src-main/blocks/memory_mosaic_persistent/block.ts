@@ -30,9 +30,10 @@ export default defineBlock({
     const { H, N, P } = sizes(o, D);
     const forwardFlops = T * (4 * D * D + P * (4 * N * D + 5 * H * N) + 8 * D);
     // Kept: the input, raw keys and keys, what asks where there are several memories, their answers with a log-sum-exp a row, and the sum of them.
-    const several = P > 1 ? P + 1 : 0;
+    const several = P > 1 ? P : 0;
     const savedNumbers = T * ((3 + P + several) * D + P * H);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
+    // Of all sequences: the stored pairs, turned, and the keys scaled.
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedOnce: 3 * N * P * D };
   },
   layer,
   golden(given) {

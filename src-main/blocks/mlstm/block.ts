@@ -69,13 +69,13 @@ export default defineBlock({
     const cell = cellFlops({ H, d }, T);
     const matrices = T * (6 * D * E + 6 * E * S + 12 * E * H);
     const around = T * (2 * K * E + 25 * E);
-    // Kept: x; u, z, c; q, k, v by blocks, side by side and by heads; the memory's output, its norm, the sum with the skip and the gated product;
+    // Kept: x; u, z, c; q, k, v side by side and by heads; the memory's output, its norm, the sum with the skip and the gated product;
     // gates and denominators; a memory a chunk. Split weights.
     const states = cell.chunks * H * (d * d + 2 * d + 1);
     return {
       forwardFlops: matrices + around + cell.forward,
       backwardFlops: 2 * (matrices + around) + cell.backward,
-      savedNumbers: T * (D + 16 * E + 5 * H) + states,
+      savedNumbers: T * (D + 13 * E + 5 * H) + states,
       savedOnce: 2 * D * E + 6 * E * H,
       workingNumbers: T * (D + 3 * E),
     };
