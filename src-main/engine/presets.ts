@@ -99,14 +99,14 @@ export const presets: readonly ModelPreset[] = [
   {
     id: 'hybrid',
     title: 'Hybrid',
-    summary: 'Mamba-2 and attention in turns, a gated MLP after each, as in Samba (with full attention).',
+    summary: 'Mamba-2 and attention over a sliding window in turns, a gated MLP after each, as in Samba.',
     translations: {
       ru: {
         title: 'Гибрид',
-        summary: 'Mamba-2 и внимание по очереди, после каждого MLP с вентилем, как в Samba (но внимание полное).',
+        summary: 'Mamba-2 и внимание в скользящем окне по очереди, после каждого MLP с вентилем, как в Samba.',
       },
     },
-    model: small('Hybrid', [mamba2, gatedMlp, attention({ heads: 4, kvHeads: 2 }), gatedMlp]),
+    model: small('Hybrid', [mamba2, gatedMlp, attention({ heads: 4, kvHeads: 2, window: 32 }), gatedMlp]),
   },
   {
     id: 'nope',

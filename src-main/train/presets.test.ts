@@ -15,7 +15,7 @@ import { Control } from './control';
 import { train } from './loop';
 
 const STEPS = 300;
-const TOKENS = 32;
+const TOKENS = 40;
 const BATCH = 4;
 /** What guessing by the counts of the bytes reaches; below it a model has learned from the context. */
 const COUNTING = 'loss of counting tokens';
@@ -24,7 +24,8 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 
 beforeEach(() => useDevice('cpu', { threads: 2 }).then(() => {}));
 
-describe('every preset', () => {
+// Some ten seconds at the most on a quiet machine.
+describe('every preset', { timeout: 300_000 }, () => {
   it.each(presets)('$id learns and reads token by token', async ({ model: spec, objective: kind = 'next_token' }) => {
     const run = parseRun(
       {
