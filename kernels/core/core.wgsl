@@ -19,8 +19,8 @@ fn silu_slope(u: f32) -> f32 {
   return open * (1.0 + u * (1.0 - open));
 }
 
-fn ceil_div(a: u32, b: u32) -> u32 {
-  return (a + b - 1u) / b;
+fn ceil_div(count: u32, size: u32) -> u32 {
+  return (count + size - 1u) / size;
 }
 
 // Sum over the 64 lanes of a workgroup, the same in each. All lanes must come here.

@@ -16,14 +16,14 @@ fn multiply_add(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_i
   var g = term + 6.0;
   var h = term + 7.0;
   for (var i = 0u; i < rounds.x; i++) {
-    a = fma(a, factor, term);
-    b = fma(b, factor, term);
-    c = fma(c, factor, term);
-    d = fma(d, factor, term);
-    e = fma(e, factor, term);
-    f = fma(f, factor, term);
-    g = fma(g, factor, term);
-    h = fma(h, factor, term);
+    a = a * factor + term;
+    b = b * factor + term;
+    c = c * factor + term;
+    d = d * factor + term;
+    e = e * factor + term;
+    f = f * factor + term;
+    g = g * factor + term;
+    h = h * factor + term;
   }
   let all = (a + b) + (c + d) + ((e + f) + (g + h));
   if (all.x + all.y + all.z + all.w > 1e30 || lane == 0u) {

@@ -26,6 +26,8 @@ export interface GpuPlan {
   passes: readonly GpuPass[];
   /** Float32 numbers of each scratch variable. */
   scratch?(ints: readonly number[]): Readonly<Record<string, number>>;
+  /** Why a shader can't do sizes that kernel.ts allows: a sentence, or undefined if it can. */
+  refuses?(ints: readonly number[]): string | undefined;
   /** In place of kernel.ts's floats. */
   floats?(attrs: Attrs): number[];
 }

@@ -82,6 +82,8 @@ function call(
 ): TensorInfo[] {
   const shapes = shapesOf(inputs);
   const ints = kernel.ints(shapes, attrs);
+  const why = plan.refuses?.(ints);
+  if (why) throw new Error(`${kernel.name} on the GPU: ${why}`);
   const outputs = kernel.outputs(shapes, attrs);
   const made = new Map<string, TensorInfo>();
   for (const [name, shape] of Object.entries(outputs)) {

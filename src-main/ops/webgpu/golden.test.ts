@@ -7,7 +7,16 @@ import { fallbacks, useDevice } from '..';
 
 const GOLDEN = resolve(import.meta.dirname, '../../../test/golden');
 /** Blocks whose every fused kernel has a shader: nothing may fall back there, or the case would prove the composition. */
-const SHADED = new Set(['hydra', 'mamba2', 'softmax_attention', 'ssd_scan']);
+const SHADED = new Set([
+  'gated_linear_attention',
+  'hydra',
+  'mamba2',
+  'rwkv4',
+  'rwkv7',
+  'slstm',
+  'softmax_attention',
+  'ssd_scan',
+]);
 
 const cases = readdirSync(GOLDEN).map((block) => relative(GOLDEN, findCases(`${GOLDEN}/${block}`)[0]));
 
