@@ -1,4 +1,4 @@
-// How gpu.wgsl multiplies matrices: three ways, one of which has workgroups.
+// How gpu.wgsl multiplies matrices: four ways, one of which has workgroups.
 import { ceilDiv, type GpuPlans } from '../core/plan';
 
 /** Side of a tile, `kTile` of gpu.wgsl. */
@@ -8,12 +8,17 @@ const STRIP = 32;
 /** Below this many numbers of the result, tiles would leave most of a GPU idle. */
 const FEW = 4096;
 
+/** Where kernel.ts's ints say that inputs are rounded. */
+const ROUNDED = 11;
+
 /**
  * Tiles where they are mostly filled; the inner sum shared among lanes where there are few and long sums, as in decoding; else each lane
- * makes four numbers of a row by itself, without waiting for others.
+ * makes four numbers of a row by itself, without waiting for others. Tiles of rounded numbers hold two of them in a word.
  */
-export function wayOf([batch, m, n, k]: readonly number[]): 'direct' | 'shared' | 'tiled' {
-  if (m >= TILE / 2 && n >= TILE / 2 && k >= 16 && batch * m * n >= FEW) return 'tiled';
+export function wayOf(ints: readonly number[]): 'direct' | 'shared' | 'tiled' | 'pairs' {
+  const [batch, m, n, k] = ints;
+  const rounded = ints[ROUNDED] === 1;
+  if (m >= TILE / 2 && n >= TILE / 2 && k >= 16 && batch * m * n >= FEW) return rounded ? 'pairs' : 'tiled';
   return batch * m * n < FEW && k >= 128 ? 'shared' : 'direct';
 }
 
@@ -21,12 +26,15 @@ const only =
   (way: ReturnType<typeof wayOf>, workgroups: (ints: readonly number[]) => number) => (ints: readonly number[]) =>
     wayOf(ints) === way ? workgroups(ints) : 0;
 
+const tiles = ([batch, m, n]: readonly number[]) => batch * ceilDiv(m, TILE) * ceilDiv(n, TILE);
+
 export const gpu: GpuPlans = {
   MatMulBatch: {
     passes: [
       { entry: 'direct', workgroups: only('direct', ([batch, m, n]) => ceilDiv(batch * m * ceilDiv(n, 4), 64)) },
       { entry: 'shared_sum', workgroups: only('shared', ([batch, m, n]) => batch * m * ceilDiv(n, STRIP)) },
-      { entry: 'tiled', workgroups: only('tiled', ([batch, m, n]) => batch * ceilDiv(m, TILE) * ceilDiv(n, TILE)) },
+      { entry: 'tiled', workgroups: only('tiled', tiles) },
+      { entry: 'tiled_pairs', workgroups: only('pairs', tiles) },
     ],
   },
 };

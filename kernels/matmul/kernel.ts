@@ -19,7 +19,8 @@ const sizes = ({ a, b }: Shapes, { transposeA, transposeB }: Attrs) => {
 
 /**
  * a [.., m, k] or, with `transposeA`, [.., k, m], times b [.., k, n] or, with `transposeB`, [.., n, k], plus bias [n], to product [batch, m, n].
- * A batch of one serves all matrices of the other. Attributes: `transposeA`, `transposeB`, `activation` (one of `activations`; default linear).
+ * A batch of one serves all matrices of the other. Attributes: `transposeA`, `transposeB`, `activation` (one of `activations`; default linear),
+ * `rounded` (default false): a and b are rounded to bfloat16 first, to nearest even; sums stay float32.
  */
 export const product = defineKernel({
   name: 'MatMulBatch',
@@ -28,12 +29,13 @@ export const product = defineKernel({
     const { batch, m, n } = sizes(shapes, attrs);
     return { product: [batch, m, n] };
   },
-  /** batch, m, n, k; then steps: of a per matrix, row and inner index, of b per matrix, inner index and column; the activation's number. */
+  /** batch, m, n, k; then steps: of a per matrix, row and inner index, of b per matrix, inner index and column; the activation's number; rounded. */
   ints: (shapes, attrs) => {
     const { batch, batchA, batchB, m, n, k } = sizes(shapes, attrs);
     const a = [batchA === 1 ? 0 : m * k, ...(attrs.transposeA === true ? [1, m] : [k, 1])];
     const b = [batchB === 1 ? 0 : k * n, ...(attrs.transposeB === true ? [1, k] : [n, 1])];
-    return [batch, m, n, k, ...a, ...b, activations.indexOf((attrs.activation ?? 'linear') as 'linear')];
+    const activation = activations.indexOf((attrs.activation ?? 'linear') as 'linear');
+    return [batch, m, n, k, ...a, ...b, activation, Number(attrs.rounded === true)];
   },
   refuses: (shapes, attrs) => {
     if (shapes.a.length < 2 || shapes.b.length < 2) return `a [${shapes.a}] and b [${shapes.b}] must be matrices`;

@@ -10,8 +10,18 @@ const ACTIVATE: Record<(typeof activations)[number], (u: number) => number> = {
   sigmoid: (u) => 1 / (1 + Math.exp(-u)),
 };
 
+const bits = new Uint32Array(1);
+const number = new Float32Array(bits.buffer);
+/** To the nearest bfloat16, of two to the even one. */
+function coarse(u: number): number {
+  number[0] = u;
+  bits[0] = (bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)) & 0xffff0000;
+  return number[0];
+}
+
 export const plain: Record<string, Plain> = {
-  MatMulBatch({ a, b, bias }, shapes, attrs) {
+  MatMulBatch({ a: left, b: right, bias }, shapes, attrs) {
+    const [a, b] = attrs.rounded === true ? [left.map(coarse), right.map(coarse)] : [left, right];
     const [batch, m, n, k, matrixA, rowA, innerA, matrixB, innerB, columnB, activation] = product.ints(shapes, attrs);
     const activate = ACTIVATE[activations[activation]];
     const out = new Float64Array(batch * m * n);

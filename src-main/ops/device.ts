@@ -7,6 +7,7 @@ import { isaTitle, loadAddon } from './native/addon';
 import { nativeBackend, registerNative } from './native/register';
 import { measureBandwidth, measurePeak } from './peak';
 import * as tf from './tf';
+import type { FusedBackend } from './webgpu/dispatch';
 
 export interface DeviceOptions {
   /** CPU threads; default: ARCHLAB_THREADS, else all cores. */
@@ -55,9 +56,12 @@ export async function useDevice(id: DeviceId, options: DeviceOptions = {}): Prom
   const opened = await open(id, threadsAsked(options.threads));
   if ('unavailable' in opened) throw new Error(`device ${id}: ${opened.unavailable}`);
   const rounding = options.precision === 'bfloat16';
-  if (rounding && opened.backend !== 'native')
-    throw new Error(`device ${id}: bfloat16 is there on the cpu device with native kernels only; choose float32`);
+  if (rounding && opened.backend !== 'native' && opened.backend !== 'webgpu')
+    throw new Error(
+      `device ${id}: bfloat16 is there on the cpu device with native kernels and on webgpu; choose float32`,
+    );
   await tf.setBackend(opened.backend);
+  if (opened.backend === 'webgpu') (tf.backend() as FusedBackend).rounding = rounding;
   nativeBackend()?.addon.bfloat16(rounding);
   const { detail, threads, version } = opened;
   return { id, detail, threads, kernelVersion: version };

@@ -37,6 +37,8 @@ export interface Bound {
 export class FusedBackend extends RepairedBackend {
   /** Test mode: fresh tensors hold NaN, so that whatever is read before it is written shows. */
   poison = false;
+  /** Whether inputs of matrix products are rounded to bfloat16. */
+  rounding = false;
   /** Times that commands went to the GPU. */
   submissions = 0;
   private readonly buffers: Buffers;

@@ -10,6 +10,7 @@ import * as reduce from '../../../kernels/reduce/kernel';
 import { plain as plainReduce } from '../../../kernels/reduce/plain';
 import * as softmax from '../../../kernels/softmax/kernel';
 import { plain as plainSoftmax } from '../../../kernels/softmax/plain';
+import { useDevice } from '../device';
 import * as tf from '../tf';
 import { agree, openForTests, testable } from './testing';
 
@@ -51,6 +52,30 @@ describe.runIf(testable)('shaders in place of those of TF.js', () => {
         // Float32 sums of at most 131 products.
         await agree(check, 2e-6);
       }
+  });
+
+  it.each([
+    ['direct', 3, 5, 7],
+    ['shared', 3, 65, 131],
+    ['pairs', 65, 67, 33],
+    ['pairs', 130, 34, 16],
+  ])('MatMulBatch of rounded numbers, %s: %i × %i over %i, all transposes', async (way, m, n, k) => {
+    for (const [transposeA, transposeB] of transposes) {
+      const shapes = { a: [1, ...(transposeA ? [k, m] : [m, k])], b: [1, ...(transposeB ? [n, k] : [k, n])] };
+      const attrs = { transposeA, transposeB, rounded: true };
+      expect(wayOf(matmul.product.ints(shapes, attrs))).toBe(way);
+      // The plain form rounds to the same bits: without rounding the error would be some 1e-3.
+      await agree({ forward: matmul.product, plain: plainMatmul, shapes, attrs }, 2e-6);
+    }
+  });
+
+  it('bfloat16 rounds what products read, and only where asked for', async () => {
+    const product = async (precision: 'float32' | 'bfloat16') => {
+      await useDevice('webgpu', { precision });
+      return tf.tidy(() => tf.matMul(tf.fill([1, 1], 1.001), tf.ones([1, 1]))).data();
+    };
+    expect((await product('bfloat16'))[0]).toBe(1);
+    expect((await product('float32'))[0]).toBeCloseTo(1.001, 6);
   });
 
   it.each(matmul.activations)('MatMulBatch with a bias and %s', async (activation) => {

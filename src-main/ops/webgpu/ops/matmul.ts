@@ -16,7 +16,7 @@ const multiply: Override = (backend, { a, b, bias, preluActivationWeights }, att
   if (sizeOf(other) > 1 && String(other) !== String(outer)) return undefined;
   const leading = Array<number>(Math.max(0, other.length - outer.length)).fill(1);
   const inputs: Record<string, TensorInfo> = bias ? { a, b, bias } : { a, b };
-  const [made] = callFused(backend, product.name, inputs, attrs);
+  const [made] = callFused(backend, product.name, inputs, { ...attrs, rounded: backend.rounding });
   return { ...made, shape: [...leading, ...outer, ...made.shape.slice(1)] };
 };
 
