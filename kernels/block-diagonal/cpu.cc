@@ -89,7 +89,9 @@ void BlockDiagonal(const Call& c) {
   const int64_t from = s.N * s.I, to = s.N * s.O;
   Scratch by(s.Fours() ? 4 * to : 1);
   if (s.Fours()) Spreading(s.N, w, false, by);
-  ParallelFor(s.rows, Grain(from * std::max<int64_t>(4, s.O / 4)), [&](int64_t begin, int64_t end) {
+  // A product reads its whole matrix for each part, which must therefore have rows enough.
+  const int64_t grain = s.Fours() ? Grain(from * 4) : std::max<int64_t>(64, Grain(from * s.O / 4));
+  ParallelFor(s.rows, grain, [&](int64_t begin, int64_t end) {
     if (s.Fours()) {
       Fours(end - begin, to, x + begin * from, by, bias, y + begin * to);
       return;
