@@ -195,7 +195,7 @@ export type Row =
         kind: 'torch-step';
         config: string;
         block: string;
-        /** The way of computing the mixer that was PyTorch's fastest, and milliseconds of a step in each. */
+        /** The way of computing the mixer that was PyTorch's fastest, and processor milliseconds of a step in each. */
         form: string;
         forms: Record<string, number>;
         /** Where the fastest has its backward written by hand: the form that autograd differentiates, and the other way round. */

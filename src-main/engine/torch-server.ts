@@ -16,7 +16,7 @@ export interface TorchModel {
   parameters: number;
   /** Before the first step; absent where it decodes. */
   loss?: number;
-  /** Milliseconds of a step in each way to compute the mixer that was tried. */
+  /** Processor milliseconds of a step in each way to compute the mixer that was tried. */
   forms?: Record<string, number>;
 }
 

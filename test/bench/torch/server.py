@@ -40,16 +40,16 @@ class Training:
         return loss.item()
 
     def try_forms(self, forms: list[str]) -> dict[str, float]:
-        """Milliseconds of a step in each form, the least of a few; the fastest stays chosen."""
+        """Processor milliseconds of a step in each form, the least of a few: other work on the machine must not choose a slow one. The fastest stays chosen."""
         times = {}
         for form in forms:
             self.model.choose(form)
             self.step()
             spans = []
             for _ in range(TRIES):
-                start = time.perf_counter()
+                start = cpu_seconds()
                 self.step()
-                spans.append(1000 * (time.perf_counter() - start))
+                spans.append(1000 * (cpu_seconds() - start))
             times[form] = min(spans)
         if times:
             self.model.choose(min(times, key=times.get))
