@@ -1,6 +1,7 @@
 // Attention of one new token: each key and value of the cache is read once for all heads that share it, in chunks whose shares are joined in order.
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "../core/rows.h"
 #include "../core/simd-math.h"
@@ -10,7 +11,11 @@ namespace {
 
 constexpr int64_t kChunk = 256;  // tokens whose softmax is taken together: fixed, so that neither capacity nor threads change a bit
 constexpr int kRows = 4;         // keys at a time
-constexpr int kLine = 8;         // vectors of an output that stay in registers
+#if LAB_AVX512 || LAB_NEON
+constexpr int kSums = 16;  // vectors of sums in registers, of 32
+#else
+constexpr int kSums = 8;
+#endif
 
 struct Decode {
   int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r;
@@ -23,57 +28,92 @@ struct Decode {
   int64_t Partial() const { return e + 2; }  // greatest score, sum of exponentials, weighted sum of values
 };
 
-/// z[i] += q · rows[i] for `count` (at most kRows) rows `stride` apart.
-LAB_INLINE void Dots(const float* q, const float* rows, int64_t stride, int64_t width, int64_t count, float* z) {
+/// z[n][i] += q[n] · rows[i] for N queries and `count` (at most kRows) rows `stride` apart.
+template <int N>
+LAB_INLINE void Dots(const float* const* q, const float* rows, int64_t stride, int64_t width, int64_t count, float* const* z) {
   if (count < kRows) {
-    for (int64_t i = 0; i < count; ++i)
-      z[i] += SumOver(width, [&](int64_t c, int64_t left) { return LoadUpTo(q + c, left) * LoadUpTo(rows + i * stride + c, left); });
+    for (int n = 0; n < N; ++n)
+      for (int64_t i = 0; i < count; ++i)
+        z[n][i] += SumOver(width, [&](int64_t c, int64_t left) { return LoadUpTo(q[n] + c, left) * LoadUpTo(rows + i * stride + c, left); });
     return;
   }
-  F sum[kRows];
-  for (F& one : sum) one = F(0.0f);
+  F sum[N][kRows];
+  for (int n = 0; n < N; ++n)
+    for (F& one : sum[n]) one = F(0.0f);
   for (int64_t c = 0; c < width; c += W) {
     const int64_t left = width - c;
-    const F x = LoadUpTo(q + c, left);
-    for (int i = 0; i < kRows; ++i) sum[i] = Fma(x, LoadUpTo(rows + i * stride + c, left), sum[i]);
+    F row[kRows];
+    for (int i = 0; i < kRows; ++i) row[i] = LoadUpTo(rows + i * stride + c, left);
+    for (int n = 0; n < N; ++n) {
+      const F x = LoadUpTo(q[n] + c, left);
+      for (int i = 0; i < kRows; ++i) sum[n][i] = Fma(x, row[i], sum[n][i]);
+    }
   }
-  for (int i = 0; i < kRows; ++i) z[i] += Sum(sum[i]);
+  for (int n = 0; n < N; ++n)
+    for (int i = 0; i < kRows; ++i) z[n][i] += Sum(sum[n][i]);
 }
 
-/// o [e] = Σ_s p[s] v[s] over `count` tokens.
-void Weighted(const float* p, const float* v, int64_t e, int64_t count, float* o) {
+/// o[n] [e] = Σ_s p[n][s] v[s] over `count` tokens, for N heads that read the same values.
+template <int N>
+void Weighted(const float* const* p, const float* v, int64_t e, int64_t count, float* const* o) {
+  constexpr int kLine = kSums / N;  // vectors of an output that stay in registers
   for (int64_t c = 0; c < e; c += kLine * W) {
     const int64_t lines = std::min<int64_t>(kLine, (e - c + W - 1) / W);
-    F sum[kLine];
-    for (F& one : sum) one = F(0.0f);
+    F sum[N][kLine];
+    for (int n = 0; n < N; ++n)
+      for (F& one : sum[n]) one = F(0.0f);
     for (int64_t s = 0; s < count; ++s) {
-      const F share(p[s]);
       const float* row = v + s * e + c;
       if (e - c >= kLine * W)
-        for (int j = 0; j < kLine; ++j) sum[j] = Fma(share, Load(row + j * W), sum[j]);
+        for (int j = 0; j < kLine; ++j) {
+          const F value = Load(row + j * W);
+          for (int n = 0; n < N; ++n) sum[n][j] = Fma(F(p[n][s]), value, sum[n][j]);
+        }
       else
-        for (int64_t j = 0; j < lines; ++j) sum[j] = Fma(share, LoadUpTo(row + j * W, e - c - j * W), sum[j]);
+        for (int64_t j = 0; j < lines; ++j) {
+          const F value = LoadUpTo(row + j * W, e - c - j * W);
+          for (int n = 0; n < N; ++n) sum[n][j] = Fma(F(p[n][s]), value, sum[n][j]);
+        }
     }
-    for (int64_t j = 0; j < lines; ++j) StoreUpTo(o + c + j * W, sum[j], e - c - j * W);
+    for (int n = 0; n < N; ++n)
+      for (int64_t j = 0; j < lines; ++j) StoreUpTo(o[n] + c + j * W, sum[n][j], e - c - j * W);
   }
+}
+
+/// Calls `each` for the heads of a unit, two at a time where both read the same group: each(first head of the unit, how many as a type).
+template <class Each>
+LAB_INLINE void InPairs(const Decode& x, int64_t unit, int64_t groups, Each&& each) {
+  const int64_t heads = x.Heads();
+  const auto group = [&](int64_t i) { return (unit * heads + i) * groups / x.H; };
+  for (int64_t i = 0; i < heads;)
+    if (i + 1 < heads && group(i) == group(i + 1))
+      each(i, group(i), std::integral_constant<int, 2>()), i += 2;
+    else
+      each(i, group(i), std::integral_constant<int, 1>()), i += 1;
 }
 
 /// The share of one chunk for all heads of a unit, to partial [heads][Partial()].
 void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
   const int64_t heads = x.Heads(), first = chunk * kChunk, count = std::min(kChunk, x.n - first);
   Scratch scores(heads * kChunk);
+  float* z[2];
+  const float *q[2], *qs[2];
   for (int64_t s = 0; s < count; s += kRows) {
     const int64_t rows = std::min<int64_t>(kRows, count - s);
-    for (int64_t i = 0; i < heads; ++i) {
-      const int64_t h = unit * heads + i, group = h * x.G / x.H;
-      float* z = scores + i * kChunk + s;
-      std::fill_n(z, rows, 0.0f);
-      Dots(x.q + (b * x.H + h) * x.a, x.k + ((b * x.G + group) * x.Ck + first + s) * x.width, x.width, x.a, rows, z);
-      if (x.r) Dots(x.qs + (b * x.H + h) * x.r, x.ks + (b * x.Cs + first + s) * x.r, x.r, x.r, rows, z);
-    }
+    InPairs(x, unit, x.G, [&](int64_t i, int64_t group, auto n) {
+      for (int k = 0; k < n; ++k) {
+        const int64_t row = b * x.H + unit * heads + i + k;
+        z[k] = scores + (i + k) * kChunk + s;
+        std::fill_n(z[k], rows, 0.0f);
+        q[k] = x.q + row * x.a;
+        qs[k] = x.qs + row * x.r;
+      }
+      Dots<n>(q, x.k + ((b * x.G + group) * x.Ck + first + s) * x.width, x.width, x.a, rows, z);
+      if (x.r) Dots<n>(qs, x.ks + (b * x.Cs + first + s) * x.r, x.r, x.r, rows, z);
+    });
   }
   for (int64_t i = 0; i < heads; ++i) {
-    const int64_t h = unit * heads + i, group = h * x.Gv / x.H;
+    const int64_t h = unit * heads + i;
     float *z = scores + i * kChunk, *to = partial + i * x.Partial();
     const F scale(x.scale);
     F top(-std::numeric_limits<float>::infinity());
@@ -96,8 +136,15 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
       sum += p;
     }
     to[1] = Sum(sum);
-    Weighted(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.e, x.e, count, to + 2);
   }
+  float* o[2];
+  InPairs(x, unit, x.Gv, [&](int64_t i, int64_t group, auto n) {
+    for (int k = 0; k < n; ++k) {
+      z[k] = scores + (i + k) * kChunk;
+      o[k] = partial + (i + k) * x.Partial() + 2;
+    }
+    Weighted<n>(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.e, x.e, count, o);
+  });
 }
 
 /// Joins the chunks of head h, `stride` floats apart, in order: o [e].
