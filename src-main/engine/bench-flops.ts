@@ -31,6 +31,8 @@ const FORWARD: Record<string, Flops> = {
   LatentAttention: (B, T, S, H, _, d, n, causal, __, valueAt) =>
     2 * B * H * (d + n - valueAt) * pairs(T, S, { causal }),
   SsdScan: (b, T, H, P, _, N) => scan(b * H, T, P, N),
+  PackedScan: (b, T, H, P, _, N) => scan(b * H, T, P, N),
+  Quasiseparable: (b, T, H, P, _, N) => 2 * scan(b * H, T, P, N),
   GatedLinearScan: (b, T, H, d, _, e) => scan(b * H, T, d, e),
   MlstmCell: (rows, T, d) => scan(rows, T, d, d),
   Wkv7: (rows, T, N) => 2 * scan(rows, T, N, N), // the state is also read and written along a and b

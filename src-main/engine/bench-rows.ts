@@ -115,6 +115,8 @@ export type Row =
       /** By the model's own count of useful operations. */
       gflops: number;
       peakShare: number | null;
+      /** Of one thread's peak, by processor time instead of the clock: what else runs on the machine hardly counts. */
+      cpuPeakShare?: number;
       groups?: Groups;
       kernelPercent?: Record<string, number>;
       /** The same step computed op by op, in turn. */
@@ -244,6 +246,7 @@ export function lineOf(row: Row): string {
       return (
         `${row.config} ${row.block}, ${taken(row)}: ${between(row.ms)} ms a step${row.cpuMs ? ` (${fixed(row.cpuMs.median)} of CPU)` : ''}, ${fixed(row.tokensPerSecond.median)} tokens/s, ` +
         `${fixed(row.gflops)} GFLOP/s${percent(row.peakShare)}${row.peakShare === null ? '' : ' of the peak'}` +
+        `${row.cpuPeakShare === undefined ? '' : ` (${(100 * row.cpuPeakShare).toFixed(0)} % by processor time)`}` +
         `${row.captured ? '' : ', not captured'}${row.timesFirst ? `, ${row.timesFirst.toFixed(2)} times the first precision` : ''}` +
         `${row.groups ? `\n  ${groupsLine(row.groups)}` : ''}`
       );

@@ -19,8 +19,8 @@ export function groupOf(kernel: string): Exclude<keyof Groups, 'javascript'> {
   if (/^(MatMul|(Split)?Linear\d|BlockDiagonal)/.test(kernel)) return 'matmul';
   if (/Norm(Grad)?$/.test(kernel)) return 'norms';
   if (/CrossEntropy/.test(kernel)) return 'loss';
-  if (/^(AdamW|Sgd|Muon|SquareSum)/.test(kernel)) return 'optimiser';
-  if (/^(Packed)?GatedActivation|^Embedding/.test(kernel)) return 'other';
+  if (/^(AdamW|Sgd|Muon|SquareSum|StoreSound)/.test(kernel)) return 'optimiser';
+  if (/^(Packed)?(Gated)?Activation|^(Embedding|Dropout)/.test(kernel)) return 'other';
   return kernels.has(kernel) ? 'mixer' : 'other';
 }
 
@@ -155,6 +155,8 @@ export async function measureSteps(asked: Asked, config: string, block: string):
         const ms = spread(watch.times);
         const gflops = flop / ms.median / 1e6;
         const peak = peaks.get(precision) ?? (asked.device === 'cpu' ? quickPeak(facts.threads, precision) : undefined);
+        const cpuMs = watch.cpuMs.length ? spread(watch.cpuMs) : undefined;
+        const one = cpuMs && asked.device === 'cpu' ? quickPeak(1, precision) : undefined;
         return {
           kind: 'step',
           ...taken(facts, precision),
@@ -164,10 +166,11 @@ export async function measureSteps(asked: Asked, config: string, block: string):
           tokensPerStep,
           captured,
           ms,
-          ...(watch.cpuMs.length && { cpuMs: spread(watch.cpuMs) }),
+          ...(cpuMs && { cpuMs }),
           tokensPerSecond: spread(watch.times.map((time) => (tokensPerStep * 1000) / time)),
           gflops,
           peakShare: peak ? gflops / peak : null,
+          ...(cpuMs && one && { cpuPeakShare: flop / cpuMs.median / 1e6 / one }),
           ...watch.shares(),
           ...(precision === main && computed?.times.length && { computedMs: spread(computed.times) }),
           workingBytes,
