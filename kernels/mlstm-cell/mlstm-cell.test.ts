@@ -75,6 +75,17 @@ describe.each(natives())('MlstmCell on $isa', (native) => {
     );
   });
 
+  it('rounds the inputs of its products under bfloat16, and nothing else', () => {
+    native.bfloat16(true);
+    try {
+      // 8 bits of each input: errors of 2⁻⁹ that the sums of a chunk partly even out. Without any rounding they would be below 1e-5.
+      const errors = expectAgreement(native, setting(2, 2, 130, 19), 3e-2);
+      expect(errors.y).toBeGreaterThan(1e-4);
+    } finally {
+      native.bfloat16(false);
+    }
+  });
+
   it('survives gates of a hundred and more', () => {
     // Weights that are neither 0 nor 1 are few, so most slopes cancel: errors are held to the size of the terms.
     for (const spread of [100, 300])

@@ -59,6 +59,19 @@ describe.each(natives())('packed scans on $isa', (native) => {
     expect(results[1]).toEqual(results[0]);
   });
 
+  it('round the inputs of their products under bfloat16, and nothing else', () => {
+    native.bfloat16(true);
+    try {
+      // 8 bits of each input: errors of 2⁻⁹ that the sums of a chunk partly even out. Without any rounding they would be below 1e-5.
+      for (const make of [one, two]) {
+        const errors = expectAgreement(native, make(2, 130, 4, 17, 2, 19), 2e-2);
+        expect(errors.y).toBeGreaterThan(1e-4);
+      }
+    } finally {
+      native.bfloat16(false);
+    }
+  });
+
   it('do nothing for an empty batch', () => {
     for (const make of [one, two]) expectAgreement(native, make(0, 3, 2, 2, 1, 2), tolerance);
   });
