@@ -3,7 +3,7 @@ import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { causalConvSilu } from '../parts/causal_conv';
-import { linear } from '../parts/linear';
+import { linear, linears } from '../parts/linear';
 import { logSigmoid } from '../parts/log_sigmoid';
 import { gatedRmsNorm, rmsNorm } from '../parts/norm';
 import { convolveToken } from '../parts/tokens';
@@ -39,13 +39,17 @@ function finish(o: Tensor, x: Tensor3D, w: Weights, { outputGate, normEps: epsil
 export const layer: Layer<GatedLinearAttentionOptions> = {
   forward(x, w, { options, extra }) {
     const size = sizes(options, x.shape[2]);
-    const branch = (name: Branch) => {
-      const u = linear(x, w[`w_${name}`]) as Tensor3D;
-      return size.K ? causalConvSilu(u, w[`conv_${name}`], w[`conv_b_${name}`]) : u;
-    };
+    const names: Branch[] = ['q', 'k', 'v'];
+    const projected = linears(
+      x,
+      names.map((name) => w[`w_${name}`]),
+    ) as Tensor3D[];
+    const [q, k, v] = projected.map((u, i) =>
+      size.K ? causalConvSilu(u, w[`conv_${names[i]}`], w[`conv_b_${names[i]}`]) : u,
+    );
     const g = logDecays(x, w, options);
     extra?.('log_gate', g);
-    const o = gatedLinearScan(intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size));
+    const o = gatedLinearScan(intoHeads({ q, k, v, g }, size));
     return finish(o, x, w, options);
   },
 

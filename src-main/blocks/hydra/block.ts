@@ -61,15 +61,13 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * (D * (columns + inner) + inner * H);
     const around = T * (2 * K * conv + 14 * inner);
-    // Kept: the input, z, the channels before the convolution, and after it cut apart; what the scan from the end reads, in its order; the sum of
-    // both and its norm; step sizes; and the states of both scans. The input projection's weight, split.
-    const longer = conv * Math.floor(K / 2);
+    // Kept: the input, z, the channels before and after the convolution, the values once more for their own weight, the mixer's output and its
+    // norm; step sizes; and the states of both scans.
     const states = 2 * Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + 2 * scan.forward,
       backwardFlops: 2 * matrices + 2 * around + 2 * scan.backward,
-      savedNumbers: T * (D + 5 * inner + conv + (conv - inner) + 5 * H + 1) + longer + states,
-      savedOnce: D * columns,
+      savedNumbers: T * (D + 4 * inner + 2 * conv + 5 * H + 1) + states,
       workingNumbers: T * (D + 3 * inner),
     };
   },

@@ -1,10 +1,10 @@
 // The Hydra block: project, convolve, mix in both directions, norm with gate, project.
-import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer } from '../define';
 import { stepSizes } from '../mamba2/reference';
 import { centredConv } from '../parts/centred_conv';
-import { linear } from '../parts/linear';
+import { linear, splitLinear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
 import { mixQuasiseparable, ownWeight, type Quasiseparable, quasiseparableMatrix } from '../parts/quasiseparable';
 import { type HydraOptions, sizes } from './options';
@@ -13,11 +13,8 @@ export const layer: Layer<HydraOptions> = {
   forward(x, w, { options, extra }) {
     const [b, T, width] = x.shape;
     const { inner, H, P, G, N, conv } = sizes(options, width);
-    // The weight is split rather than its product: it has fewer rows than there are tokens.
-    const parts = [inner, conv, H, H];
-    const biases = w.b_in ? tf.split(w.b_in, parts, 0) : [];
-    const project = (column: Tensor, i: number) => linear(x, column, biases[i]) as Tensor3D;
-    const [z, mixed, rawForward, rawBackward] = tf.split(w.w_in, parts, 1).map(project);
+    const projected = splitLinear(x, w.w_in, w.b_in, [inner, conv, H, H]) as Tensor3D[];
+    const [z, mixed, rawForward, rawBackward] = projected;
     const convolved = centredConv(mixed, w.conv_w, w.conv_b, 'silu');
     const [values, ...maps] = tf.split(convolved, [inner, G * N, G * N, G * N, G * N], 2);
     const [Bf, Cf, Bb, Cb] = maps.map((map) => tf.reshape(map, [b, T, G, N]) as Tensor4D);

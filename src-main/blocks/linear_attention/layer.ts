@@ -2,7 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
-import { linear } from '../parts/linear';
+import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { attend } from './fused';
 import { type LinearAttentionOptions, sizes } from './options';
@@ -14,11 +14,8 @@ function project(x: Tensor3D, w: Weights, options: LinearAttentionOptions) {
   const { H, Hk, d, e, scale } = sizes(options, D);
   const feature = (u: Tensor) => (options.featureMap === 'elu1' ? elu1(u) : u);
   const heads = (u: Tensor, count: number, width: number) => tf.reshape(u, [B, T, count, width]) as Tensor4D;
-  return {
-    q: heads(tf.mul(feature(linear(x, w.w_q)), scale), H, d),
-    k: heads(feature(linear(x, w.w_k)), Hk, d),
-    v: heads(linear(x, w.w_v), Hk, e),
-  };
+  const [q, k, v] = linears(x, [w.w_q, w.w_k, w.w_v]);
+  return { q: heads(tf.mul(feature(q), scale), H, d), k: heads(feature(k), Hk, d), v: heads(v, Hk, e) };
 }
 
 /** o [B, T, H, e], undivided, and the sums of weights [B, T, H, 1] if it is to be divided by them, to the layer's output. */

@@ -76,13 +76,12 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * D * (columns + inner);
     const around = T * (2 * K * conv + 12 * inner);
-    // Kept: the input, z, the channels before and after the convolution, dt, the scan's output, its norm, and a state a chunk; the split weight.
+    // Kept: the input, z, the channels before and after the convolution, dt, the scan's output, its norm, and a state a chunk.
     const states = Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + scan.forward,
       backwardFlops: 2 * matrices + 2 * around + scan.backward,
       savedNumbers: T * (D + 3 * inner + 2 * conv + 2 * H + 1) + states,
-      savedOnce: D * columns,
       workingNumbers: T * (D + 2 * inner),
     };
   },

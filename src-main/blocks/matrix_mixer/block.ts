@@ -156,7 +156,7 @@ export default defineBlock({
     return {
       forwardFlops: shell + mixing.forward,
       backwardFlops: 2 * shell + mixing.backward,
-      savedNumbers: T * (D + 3 * inner + 1) + (T + Math.floor(K / 2)) * conv + kept.each,
+      savedNumbers: T * (D + 3 * inner + 1) + T * conv + kept.each,
       savedOnce: D * columns + (K + 1) * conv + kept.once,
       workingNumbers: T * (D + inner) + mixingWorks(o, D, T),
     };

@@ -7,16 +7,15 @@ import { emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/refere
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
 import { headNorm } from '../parts/head_norm';
-import { linear } from '../parts/linear';
+import { linear, splitLinear } from '../parts/linear';
 import { convolveToken } from '../parts/tokens';
 import { type MlstmOptions, sizes } from './options';
 
 /** Memory branch u and output gate z [B, T, E] of x [B, T, D]. What has fewer rows is split: the product of a single token, else the weight. */
 function up(x: Tensor3D, w: Weights): [Tensor3D, Tensor3D] {
   if (x.shape[1] === 1) return tf.split(linear(x, w.w_up, w.b_up), 2, 2) as [Tensor3D, Tensor3D];
-  const columns = tf.split(w.w_up, 2, 1);
-  const biases = w.b_up ? tf.split(w.b_up, 2, 0) : [];
-  return columns.map((column, i) => linear(x, column, biases[i])) as [Tensor3D, Tensor3D];
+  const E = w.w_up.shape[1]! / 2;
+  return splitLinear(x, w.w_up, w.b_up, [E, E]) as [Tensor3D, Tensor3D];
 }
 
 /** Queries, keys, values [B, T, E] and gates i, f [B, T, H] of the convolved c and the plain u [B, T, E]. */
