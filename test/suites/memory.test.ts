@@ -24,6 +24,7 @@ const VARIANTS: Record<string, object[]> = {
     { memory: 'linear', featureMap: 'none', convSize: 0, chunk: 1 },
     { featureMap: 'monomial', headDim: 8 },
   ],
+  causal_conv: [{ activation: 'gelu' }, { activation: 'tanh', size: 7 }],
   gated_linear_attention: [{ convSize: 4 }],
   gru: [{ hidden: 96, bias: false }],
   linear_attention: [{ featureMap: 'identity', normalize: false, outputNorm: 'none' }, { kvHeads: 1 }],

@@ -1,7 +1,7 @@
 // Sequences token by token, and one token late.
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
-import { activate } from './activation';
+import { type Activation, activate } from './activation';
 
 /** u as a list along `axis`, which falls away. TF.js can't differentiate an unstack of one. */
 export const alongAxis = (u: Tensor, axis: number): Tensor[] =>
@@ -22,14 +22,20 @@ export function previous(x: Tensor3D): Tensor3D {
 }
 
 /**
- * One token of a causal convolution with SiLU: rows [B, K-1, C] before it, oldest first (absent with one tap), newest [B, 1, C],
+ * One token of a causal convolution with its activation: rows [B, K-1, C] before it, oldest first (absent with one tap), newest [B, 1, C],
  * weight [K, C], bias [C]; to y [B, 1, C] and the rows before the next token.
  */
-export function convolveToken(rows: Tensor | undefined, newest: Tensor3D, weight: Tensor, bias?: Tensor) {
+export function convolveToken(
+  rows: Tensor | undefined,
+  newest: Tensor3D,
+  weight: Tensor,
+  bias?: Tensor,
+  activation: Activation = 'silu',
+) {
   const [B, , C] = newest.shape;
   const all = rows ? tf.concat([rows, newest], 1) : newest; // [B, K, C]
   const sum = tf.sum(tf.mul(all, weight), 1, true);
-  const y = activate('silu', bias ? tf.add(sum, bias) : sum) as Tensor3D;
+  const y = activate(activation, bias ? tf.add(sum, bias) : sum) as Tensor3D;
   return { y, rows: rows && tf.slice(all, [0, 1, 0], [B, rows.shape[1]!, C]) };
 }
 
