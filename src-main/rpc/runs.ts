@@ -11,6 +11,7 @@ import { isResumable } from '../runs/standing';
 import { inWords } from '../runs/supervisor';
 import { renameRun, restoreRun, trashRun } from '../runs/trash';
 import { SpecError } from '../spec/error';
+import { readPattern } from '../spec/pattern';
 import { parseRun, type RunDraft, type RunSpec } from '../spec/run';
 import { checkpoints, samples, warnings } from '../store/event';
 import { allPoints, type Standing, standings } from '../store/metric';
@@ -134,14 +135,14 @@ const checkpointPath = (folder: string, file: string) => join(folder, 'checkpoin
 const cell = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /**
- * Reads drafts as a person wrote them.
+ * Reads drafts as a person wrote them; the layers of a model may be a line such as `mamba2 x3, attention x1`.
  * @throws SpecError with the problems of all of them; where there are several, each path begins with `runs[i]`.
  */
 export function readDrafts(drafts: readonly unknown[], lab: string): RunSpec[] {
   const problems: SpecError['problems'][number][] = [];
   const specs = drafts.map((draft, i): RunSpec | undefined => {
     try {
-      return readDraft(draft, lab);
+      return readDraft(readPattern(draft), lab);
     } catch (error) {
       if (!(error instanceof SpecError)) throw error;
       for (const problem of error.problems)

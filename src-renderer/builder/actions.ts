@@ -29,12 +29,13 @@ export function useActions() {
   }
   const gapBefore = (): doc.Path => (bench.selection ? doc.firstOf(bench.selection) : [0]);
 
-  function insertBlock(block: string, gap: doc.Path = gapAfter()): void {
+  function insertNodes(nodes: readonly Node[], gap: doc.Path = gapAfter()): void {
     if (!bench.model) bench.open(emptyNamed());
     if (!bench.model) return;
-    bench.edit(doc.insert(bench.model, gap, [{ block }]));
-    say(t('build.said.inserted', { title: titleOf({ block }), ...place(gap) }));
+    bench.edit(doc.insert(bench.model, gap, nodes));
+    say(t('build.said.inserted', { title: nodes.map(titleOf).join(', '), ...place(gap) }));
   }
+  const insertBlock = (block: string, gap?: doc.Path): void => insertNodes([{ block }], gap);
   const emptyNamed = () => bench.fresh(t('build.untitled'));
 
   function moveTo(range: doc.Range, gap: doc.Path): void {
@@ -68,6 +69,7 @@ export function useActions() {
     gapAfter,
     gapBefore,
     insertBlock,
+    insertNodes,
     moveTo,
     moveBy,
     remove: onSelection(doc.remove, 'build.said.deleted'),

@@ -192,7 +192,8 @@ export default {
   },
   insert: {
     title: 'Insert a block',
-    search: 'Search, then Enter',
+    search: 'Search, or mamba2 x3, attention x1; then Enter',
+    stack: 'Inserts {count} block. | Inserts {count} blocks.',
   },
   files: {
     open: 'Open a model',

@@ -192,7 +192,8 @@ export default {
   },
   insert: {
     title: 'Вставить блок',
-    search: 'Найдите и нажмите Enter',
+    search: 'Поиск или mamba2 x3, attention x1; затем Enter',
+    stack: 'Вставит {count} блок. | Вставит {count} блока. | Вставит {count} блоков.',
   },
   files: {
     open: 'Открыть модель',
