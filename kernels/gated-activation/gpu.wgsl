@@ -1,4 +1,4 @@
-// Gated activations act(gate) · up and their gradients, one invocation a number.
+// Activations, gated ones act(gate) · up, and their gradients, one invocation a number.
 
 struct Call {
   present: u32,
@@ -6,7 +6,13 @@ struct Call {
   F: u32,
   activation: u32, // index into `activations` of kernel.ts
 }
+struct Alone {
+  present: u32,
+  n: u32,
+  activation: u32,
+}
 @group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(0) var<uniform> alone: Alone;
 @group(0) @binding(1) var<storage, read> gate: array<f32>; // [.., F], as up, y, dy, dgate and dup
 @group(0) @binding(2) var<storage, read> up: array<f32>;
 @group(0) @binding(3) var<storage, read> x: array<f32>; // [.., 2F], gate and up side by side, as dx
@@ -25,8 +31,8 @@ fn tanh_of(u: f32) -> f32 {
 }
 
 // The activation and its derivative.
-fn act(u: f32) -> vec2<f32> {
-  switch call.activation {
+fn act(u: f32, which: u32) -> vec2<f32> {
+  switch which {
     case 1u: {
       return vec2<f32>(silu(u), silu_slope(u));
     }
@@ -68,7 +74,7 @@ fn forward(
 ) {
   let i = flat(group, groups) * 256u + lane;
   if (i < call.rows * call.F) {
-    y[i] = act(gate[i]).x * up[i];
+    y[i] = act(gate[i], call.activation).x * up[i];
   }
 }
 
@@ -80,7 +86,7 @@ fn backward(
 ) {
   let i = flat(group, groups) * 256u + lane;
   if (i < call.rows * call.F) {
-    let a = act(gate[i]);
+    let a = act(gate[i], call.activation);
     dgate[i] = dy[i] * up[i] * a.y;
     dup[i] = dy[i] * a.x;
   }
@@ -95,7 +101,7 @@ fn packed_forward(
   let i = flat(group, groups) * 256u + lane;
   if (i < call.rows * call.F) {
     let at = packed_at(i);
-    y[i] = act(x[at]).x * x[at + call.F];
+    y[i] = act(x[at], call.activation).x * x[at + call.F];
   }
 }
 
@@ -108,8 +114,32 @@ fn packed_backward(
   let i = flat(group, groups) * 256u + lane;
   if (i < call.rows * call.F) {
     let at = packed_at(i);
-    let a = act(x[at]);
+    let a = act(x[at], call.activation);
     dx[at] = dy[i] * x[at + call.F] * a.y;
     dx[at + call.F] = dy[i] * a.x;
+  }
+}
+
+@compute @workgroup_size(256)
+fn alone_forward(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let i = flat(group, groups) * 256u + lane;
+  if (i < alone.n) {
+    y[i] = act(x[i], alone.activation).x;
+  }
+}
+
+@compute @workgroup_size(256)
+fn alone_backward(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let i = flat(group, groups) * 256u + lane;
+  if (i < alone.n) {
+    dx[i] = dy[i] * act(x[i], alone.activation).y;
   }
 }

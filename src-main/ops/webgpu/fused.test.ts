@@ -125,7 +125,12 @@ describe.runIf(testable)('shaders', () => {
     }
   });
 
-  it.each(gatedActivation.activations)('GatedActivation %s, of two tensors and of one', async (activation) => {
+  it.each(gatedActivation.activations)('Activation %s, and gated, of two tensors and of one', async (activation) => {
+    const bare = {
+      forward: gatedActivation.activation,
+      gradient: gatedActivation.activationGrad,
+      plain: plainGatedActivation,
+    };
     const two = {
       forward: gatedActivation.gatedActivation,
       gradient: gatedActivation.gatedActivationGrad,
@@ -146,6 +151,10 @@ describe.runIf(testable)('shaders', () => {
       // Elementwise: an exponential and a few roundings, up to numbers of the order of 36; slopes cancel for large inputs.
       await agree({ ...two, shapes, inputs: { gate }, attrs: { activation }, floor: 1 }, 2e-6);
       await agree({ ...one, shapes: { x: [rows, 2 * width] }, attrs: { activation }, floor: 1 }, 2e-6);
+      await agree(
+        { ...bare, shapes: { x: [rows, width] }, inputs: { x: gate }, attrs: { activation }, floor: 1 },
+        2e-6,
+      );
     }
   });
 
