@@ -153,7 +153,9 @@ export type Row =
       block: string;
       tokens: number;
       usPerToken: Spread;
-      /** In the block's own kernels, products with its weights left out; absent where it has none. */
+      /** Processor time of all threads. */
+      cpuUsPerToken: number;
+      /** Of that in the block's own kernels, products with its weights left out; absent where it has none. */
       mixerUsPerToken?: number;
       workingBytes: number;
       workingBytesPerToken: number;
@@ -163,7 +165,7 @@ export type Row =
       block: string;
       from: number;
       to: number;
-      /** Least time per token at `to` over that at `from`. */
+      /** Processor time per token at `to` over that at `from`, by medians. */
       timeRatio: number;
       mixerTimeRatio?: number;
       /** Working memory per token, likewise: about 1 is linear. */
@@ -260,8 +262,8 @@ export function lineOf(row: Row): string {
       );
     case 'scaling':
       return (
-        `${row.block} over ${row.tokens} tokens: ${between(row.usPerToken)} us a token` +
-        `${row.mixerUsPerToken === undefined ? '' : `, ${fixed(row.mixerUsPerToken)} in its own kernels`}; ` +
+        `${row.block} over ${row.tokens} tokens: ${between(row.usPerToken)} us a token, ${fixed(row.cpuUsPerToken)} of CPU` +
+        `${row.mixerUsPerToken === undefined ? '' : `, of it ${fixed(row.mixerUsPerToken)} in its own kernels`}; ` +
         `working memory ${much(row.workingBytes)}, ${much(row.workingBytesPerToken)} a token`
       );
     case 'scaling-verdict':

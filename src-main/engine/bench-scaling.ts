@@ -11,6 +11,9 @@ import { initialValues } from './build';
 
 interface Measured {
   ms: Spread;
+  /** Processor time: what else runs on the machine hardly counts, short pass or long. */
+  cpuMs: Spread;
+  /** The mixer's share of it; 0 where the block has no kernels of its own. */
   mixerMs: Spread;
   bytes: number;
 }
@@ -49,17 +52,22 @@ function measure(id: string, config: string, T: number, seconds: number): Measur
     pass.run();
     const slow = performance.now() - first > 2000 * seconds;
     const times: number[] = [];
+    const cpu: number[] = [];
     const inMixer: number[] = [];
     let bytes = 0;
     const end = performance.now() + 1000 * seconds;
     while (times.length < (slow ? 1 : 3) || (!slow && times.length < 30 && performance.now() < end)) {
       const before = mixerTime();
+      const used = process.cpuUsage();
       const start = performance.now();
       bytes = withPeakBytes(pass.run).bytes ?? 0;
-      times.push(performance.now() - start);
-      inMixer.push(mixerTime() - before);
+      const ms = performance.now() - start;
+      const { user, system } = process.cpuUsage(used);
+      times.push(ms);
+      cpu.push((user + system) / 1000);
+      inMixer.push((cpu[cpu.length - 1] * (mixerTime() - before)) / ms);
     }
-    return { ms: spread(times), mixerMs: spread(inMixer), bytes };
+    return { ms: spread(times), cpuMs: spread(cpu), mixerMs: spread(inMixer), bytes };
   } finally {
     pass.dispose();
   }
@@ -96,6 +104,7 @@ async function lengthsOf(asked: Asked, config: string, block: string): Promise<R
       block,
       tokens: T,
       usPerToken: each(measured.ms, T / 1000),
+      cpuUsPerToken: (1000 * measured.cpuMs.median) / T,
       ...(measured.mixerMs.max > 0 && { mixerUsPerToken: (1000 * measured.mixerMs.median) / T }),
       workingBytes: measured.bytes,
       workingBytesPerToken: measured.bytes / T,
@@ -112,9 +121,8 @@ function verdict(block: string, done: ReadonlyMap<number, Measured>): Row[] {
   if (to === undefined || from === to) return [];
   const [a, b] = [done.get(from)!, done.get(to)!];
   const growth = (of: (measured: Measured) => number) => of(b) / to / (of(a) / from);
-  // The least times: what else the machine does at one length and not at the other is no growth.
-  const timeRatio = growth(({ ms }) => ms.min);
-  const mixerTimeRatio = a.mixerMs.min > 0 ? growth(({ mixerMs }) => mixerMs.min) : undefined;
+  const timeRatio = growth(({ cpuMs }) => cpuMs.median);
+  const mixerTimeRatio = a.mixerMs.median > 0 ? growth(({ mixerMs }) => mixerMs.median) : undefined;
   const memoryRatio = growth(({ bytes }) => bytes);
   const sentence =
     `${block}: a token at ${to} takes ${timeRatio.toFixed(2)} times as long as at ${from}` +
