@@ -30,9 +30,9 @@ fn convolved(i: u32) -> f32 {
     sum = bias[c];
   }
   for (var back = 0u; back < call.K; back++) {
-    let from = i32(t) + call.ahead - i32(back);
-    if (from >= 0 && from < i32(call.T)) {
-      sum += weight[(call.K - 1u - back) * call.C + c] * x[i + u32(from) * call.C - t * call.C];
+    let source = i32(t) + call.ahead - i32(back);
+    if (source >= 0 && source < i32(call.T)) {
+      sum += weight[(call.K - 1u - back) * call.C + c] * x[i + u32(source) * call.C - t * call.C];
     }
   }
   return sum;
@@ -118,9 +118,9 @@ fn weight_parts(
       continue;
     }
     let t = row % call.T;
-    let from = i32(t) + call.ahead - i32(call.K - 1u - tap);
-    if (from >= 0 && from < i32(call.T)) {
-      sum += du[row * call.C + c] * x[(row - t + u32(from)) * call.C + c];
+    let source = i32(t) + call.ahead - i32(call.K - 1u - tap);
+    if (source >= 0 && source < i32(call.T)) {
+      sum += du[row * call.C + c] * x[(row - t + u32(source)) * call.C + c];
     }
   }
   partial[(part * (call.K + 1u) + tap) * call.C + c] = sum;
