@@ -70,3 +70,21 @@ describe.each(cases)('$block $options', ({ block, options, sizes }) => {
     expect(within(said, measured, 0.1), `says ${said} bytes, works in ${measured}: ${said / measured}`).toBe(true);
   });
 });
+
+it('says the memory of groups, branches and mixed stacks too', async () => {
+  const block = (id: string, norm?: 'layer') => ({ block: id, ...(norm && { norm }) });
+  const spec: ModelSpec = {
+    ...model(64, 'mlp', {}, 0),
+    positions: 'learned',
+    layers: [
+      { repeat: 3, layers: [block('mamba2'), block('gated_mlp')] },
+      block('softmax_attention', 'layer'),
+      { parallel: [[block('mlp')], [block('causal_conv', 'layer'), block('gru')]], combine: 'mean' },
+    ],
+    finalNorm: 'layer',
+    head: { tied: false },
+  };
+  const said = workingBytes(inspect(spec, SMALL).total.held, SMALL.rows);
+  const measured = await arenaBytes(spec, SMALL);
+  expect(within(said, measured, 0.1), `says ${said} bytes, works in ${measured}: ${said / measured}`).toBe(true);
+});
