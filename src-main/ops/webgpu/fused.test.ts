@@ -232,6 +232,8 @@ describe.runIf(testable)('shaders', () => {
         // A few taps a token; dweight sums up to 195 float32 products.
         await agree({ ...kernel, shapes: { ...shapes, bias: [C] }, attrs: { activation } }, 4e-6);
         await agree({ ...kernel, shapes, attrs: { activation } }, 4e-6);
+        await agree({ ...kernel, shapes, attrs: { activation, ahead: K - 1 } }, 4e-6);
+        await agree({ ...kernel, shapes, attrs: { activation, ahead: Math.floor(K / 2) } }, 4e-6);
       }
   });
 
