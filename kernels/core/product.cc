@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kWide = 512;            // most columns of a tile
 constexpr int64_t kTiles16 = 16;          // as many tiles as make 2 to 16 threads end together
-constexpr int64_t kRead = 131072;         // floats of B that a part of a product of few rows should read
+constexpr int64_t kRead = 32768;          // floats of B that a part of a product of few rows should read: some microseconds
 
 const float* AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
