@@ -1,6 +1,6 @@
 // Decisions about runs and their workers, as pure functions.
 import { constants } from 'node:os';
-import type { RunEvent, RunStatus } from '../spec/event';
+import type { RunStatus } from '../spec/event';
 import type { Heartbeat } from './folder';
 
 /** A worker rewrites its heartbeat once a second; after this long without one it is no proof of life. */
@@ -62,9 +62,6 @@ export const atOnceByDefault = (cores: number): number => Math.max(1, Math.floor
 /** Threads of each of `together` runs that compute side by side, so that together they have no more than there are cores. */
 export const threadsFor = (cores: number, together: number): number =>
   Math.max(1, Math.floor(cores / Math.max(1, together)));
-
-/** True if the newest event says that nothing more will come. */
-export const hasEnded = (last: RunEvent | undefined): boolean => last?.kind === 'ended';
 
 /** A system error in words a user can act on; undefined for an error that is not the system's. */
 export function systemTrouble(error: unknown, folder: string): string | undefined {
