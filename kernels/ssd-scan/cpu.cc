@@ -1,5 +1,6 @@
 // The state-space-dual scan by its kernels' names: from the first token to the last, forward and gradient.
-#include "scan.h"
+#include "backward.h"
+#include "forward.h"
 
 namespace {
 

@@ -1,6 +1,7 @@
 // Scans that read values and maps where a convolution has left them, side by side in one tensor, and write gradients alike: Mamba-2's, and
 // Hydra's quasiseparable mixer, a late scan in each direction and a diagonal of its own.
-#include "scan.h"
+#include "backward.h"
+#include "forward.h"
 
 namespace {
 
