@@ -1,6 +1,7 @@
 // Sequences token by token, and one token late.
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
-import { tf } from '../../ops';
+import { COUNTS, kernels, type Weighs } from '../../../kernels/token-mix/kernel';
+import { bind, type Composition, hasKernel, tf } from '../../ops';
 import { type Activation, activate } from './activation';
 
 /** u as a list along `axis`, which falls away. TF.js can't differentiate an unstack of one. */
@@ -41,3 +42,35 @@ export function convolveToken(
 
 /** a + (b − a) · share, a channel at a time: `share` [D] is the weight of b. */
 export const blend = (a: Tensor3D, b: Tensor3D, share: Tensor): Tensor3D => tf.add(a, tf.mul(tf.sub(b, a), share));
+
+/** x, `before` and shares w0, w1 .. to the blends y0, y1 .. in order. */
+const composed: Composition = ({ x, before, ...shares }, { weighs }) => {
+  const now = x as Tensor3D;
+  const [B, , D] = now.shape;
+  const past = before ? (tf.reshape(before, [B, 1, D]) as Tensor3D) : previous(now);
+  return Object.fromEntries(
+    Object.entries(shares).map(([name, share]) => [
+      name.replace('w', 'y'),
+      weighs === 'current' ? blend(past, now, share!) : blend(now, past, share!),
+    ]),
+  );
+};
+const mixed: ReadonlyMap<number, Composition> = new Map(
+  COUNTS.map((count) => [
+    count,
+    bind(kernels.find(({ name }) => name === `TokenMix${count}`)!, { replaces: composed }),
+  ]),
+);
+
+/**
+ * x [B, T, D] blended with the tokens one before, once for each of up to six shares [D], which weigh what `weighs` says.
+ * @param before the token before the first [B, D], for a single token; zeros without it. It gets no gradient.
+ */
+export function tokenMixes(x: Tensor3D, shares: readonly Tensor[], weighs: Weighs, before?: Tensor): Tensor3D[] {
+  if (before && x.shape[1] !== 1) throw new Error(`internal: a token before ${x.shape[1]} tokens`);
+  const inputs = { x, before, ...Object.fromEntries(shares.map((share, i) => [`w${i}`, share])) };
+  // A device without the kernel loses nothing worth telling.
+  const run = hasKernel(`TokenMix${shares.length}`) ? mixed.get(shares.length)! : composed;
+  const outputs = run(inputs, { weighs });
+  return shares.map((_, i) => outputs[`y${i}`] as Tensor3D);
+}

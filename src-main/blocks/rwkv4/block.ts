@@ -49,8 +49,8 @@ export default defineBlock({
     return {
       forwardFlops: matrices + around + T * A * WKV_FLOPS.forward,
       backwardFlops: 2 * (matrices + around) + T * A * WKV_FLOPS.backward,
-      // Kept: three differences with the token before and the blends, keys, values and receptance, the mean and the gated mean; sums a segment.
-      savedNumbers: T * (6 * D + 5 * A) + Math.ceil(T / segment) * 3 * A,
+      // Kept: what came in and its three blends, keys, values and receptance, the mean and the gated mean; sums a segment.
+      savedNumbers: T * (4 * D + 5 * A) + Math.ceil(T / segment) * 3 * A,
     };
   },
   layer,

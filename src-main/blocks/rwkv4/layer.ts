@@ -3,18 +3,16 @@ import type { Tensor, Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
 import { linear } from '../parts/linear';
-import { blend, previous } from '../parts/tokens';
+import { tokenMixes } from '../parts/tokens';
 import { wkv } from '../wkv4/fused';
 import { emptyPast, type Past, step as stepMean } from '../wkv4/reference';
 import type { Rwkv4Options } from './options';
 
-/** Keys, values and receptance [B, T, A] of x and the tokens before [B, T, D]; mu weighs the current token. */
-const project = (x: Tensor3D, before: Tensor3D, w: Weights) =>
-  (['k', 'v', 'r'] as const).map((name) => linear(blend(before, x, w[`mu_${name}`]), w[`w_${name}`])) as [
-    Tensor3D,
-    Tensor3D,
-    Tensor3D,
-  ];
+/** Keys, values and receptance [B, T, A] of x [B, T, D] and, while decoding, the token before it [B, D]; mu weighs the current token. */
+function project(x: Tensor3D, w: Weights, before?: Tensor): Tensor3D[] {
+  const [k, v, r] = tokenMixes(x, [w.mu_k, w.mu_v, w.mu_r], 'current', before);
+  return [linear(k, w.w_k), linear(v, w.w_v), linear(r, w.w_r)] as Tensor3D[];
+}
 
 /** Log decay a token [A], always negative. */
 const decay = (w: Weights): Tensor1D => tf.neg(tf.exp(w.time_decay as Tensor1D));
@@ -24,7 +22,7 @@ const finish = (mean: Tensor, r: Tensor, w: Weights): Tensor3D =>
 
 export const layer: Layer<Rwkv4Options> = {
   forward(x, w) {
-    const [k, v, r] = project(x, previous(x), w);
+    const [k, v, r] = project(x, w);
     return finish(wkv({ k, v, w: decay(w), u: w.time_first as Tensor1D }), r, w);
   },
 
@@ -32,7 +30,7 @@ export const layer: Layer<Rwkv4Options> = {
 
   step(x, w, { x_prev, ...past }) {
     const [B, , D] = x.shape;
-    const [k, v, r] = project(x, tf.reshape(x_prev, [B, 1, D]), w);
+    const [k, v, r] = project(x, w, x_prev);
     const flat = (u: Tensor) => tf.reshape(u, [B, -1]) as Tensor2D;
     const done = stepMean(past as unknown as Past, flat(k), flat(v), decay(w), w.time_first as Tensor1D);
     const y = finish(tf.expandDims(done.y, 1), r, w);

@@ -1,23 +1,23 @@
 // RWKV-4's channel mixing: an MLP of squared ReLU on blended tokens, gated by a receptance.
-import type { Tensor3D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
 import { activate, gate } from '../parts/activation';
 import { linear } from '../parts/linear';
-import { blend, previous } from '../parts/tokens';
+import { tokenMixes } from '../parts/tokens';
 
-/** x and the tokens before [B, T, D] to the output [B, T, D]; mu weighs the current token. */
-function mix(x: Tensor3D, before: Tensor3D, w: Weights): Tensor3D {
-  const k = activate('relu2', linear(blend(before, x, w.mu_k), w.w_k));
-  const r = linear(blend(before, x, w.mu_r), w.w_r);
-  return gate('sigmoid', r, linear(k, w.w_v)) as Tensor3D;
+/** x [B, T, D] and, while decoding, the token before it [B, D] to the output [B, T, D]; mu weighs the current token. */
+function mix(x: Tensor3D, w: Weights, before?: Tensor): Tensor3D {
+  const [k, r] = tokenMixes(x, [w.mu_k, w.mu_r], 'current', before);
+  const hidden = activate('relu2', linear(k, w.w_k));
+  return gate('sigmoid', linear(r, w.w_r), linear(hidden, w.w_v)) as Tensor3D;
 }
 
 export const layer: Layer<unknown> = {
-  forward: (x, w) => mix(x, previous(x), w),
+  forward: (x, w) => mix(x, w),
   begin: (batch, width) => ({ x_prev: tf.zeros([batch, width]) }),
   step(x, w, { x_prev }) {
     const [B, , D] = x.shape;
-    return { y: mix(x, tf.reshape(x_prev, [B, 1, D]), w), state: { x_prev: tf.reshape(x, [B, D]) } };
+    return { y: mix(x, w, x_prev), state: { x_prev: tf.reshape(x, [B, D]) } };
   },
 };

@@ -95,7 +95,7 @@ export default defineBlock({
     return {
       forwardFlops: around + T * H * rule.forward,
       backwardFlops: 2 * around + T * H * rule.backward,
-      savedNumbers: T * ((isFirst(o) ? 33 : 35) * D + rank + 6 * H) + states,
+      savedNumbers: T * ((isFirst(o) ? 28 : 30) * D + rank + 6 * H) + states,
       workingNumbers: T * 2 * D,
     };
   },

@@ -4,7 +4,7 @@ import { tf } from '../../ops';
 import type { Layer, LayerContext, Weights } from '../define';
 import { headNorm } from '../parts/head_norm';
 import { linear } from '../parts/linear';
-import { blend, previous } from '../parts/tokens';
+import { blend, tokenMixes } from '../parts/tokens';
 import { wkv } from '../wkv7/fused';
 import { step as stepRule } from '../wkv7/reference';
 import { isFirst, type Rwkv7Options, sizes } from './options';
@@ -35,22 +35,23 @@ function values(mixed: Tensor3D, w: Weights, { options, shared }: LayerContext<R
   return blend(v, first, tf.sigmoid(linear(linear(mixed, w.v1), w.v2, w.v0)));
 }
 
-/** What the rule takes, [B, T, D] each, and the gate, of x and the tokens before [B, T, D]. */
-function project(x: Tensor3D, before: Tensor3D, w: Weights, context: LayerContext<Rwkv7Options>) {
-  const mixed = (name: string) => blend(x, before, w[`x_${name}`]);
+/** What the rule takes, [B, T, D] each, and the gate, of x [B, T, D] and, while decoding, the token before it [B, D]. */
+function project(x: Tensor3D, w: Weights, context: LayerContext<Rwkv7Options>, before?: Tensor) {
+  const shares = [w.x_r, w.x_w, w.x_k, w.x_v, w.x_a, w.x_g];
+  const [forR, forDecay, forK, forV, forRate, forGate] = tokenMixes(x, shares, 'before', before);
   const { N } = sizes(context.options, x.shape[2]);
-  const raw = linear(mixed('k'), w.w_k);
-  const decay = linear(tf.tanh(linear(mixed('w'), w.w1)), w.w2, w.w0);
-  const rate = tf.sigmoid(linear(linear(mixed('a'), w.a1), w.a2, w.a0));
+  const raw = linear(forK, w.w_k);
+  const decay = linear(tf.tanh(linear(forDecay, w.w1)), w.w2, w.w0);
+  const rate = tf.sigmoid(linear(linear(forRate, w.a1), w.a2, w.a0));
   const removal = unit(tf.mul(raw, w.k_k), N);
   return {
-    r: linear(mixed('r'), w.w_r),
+    r: linear(forR, w.w_r),
     w_log: tf.mul(tf.sigmoid(decay), STRONGEST_DECAY),
     k: tf.mul(raw, tf.add(tf.mul(tf.sub(rate, 1), w.k_a), 1)),
-    v: values(mixed('v'), w, context),
+    v: values(forV, w, context),
     a: tf.neg(removal),
     b: tf.mul(removal, rate),
-    gate: linear(tf.sigmoid(linear(mixed('g'), w.g1)), w.g2),
+    gate: linear(tf.sigmoid(linear(forGate, w.g1)), w.g2),
   };
 }
 type Projected = ReturnType<typeof project>;
@@ -75,7 +76,7 @@ export const layer: Layer<Rwkv7Options> = {
   forward(x, w, context) {
     const [B, T, D] = x.shape;
     const { H, N } = sizes(context.options, D);
-    const parts = project(x, previous(x), w, context);
+    const parts = project(x, w, context);
     const heads = (u: Tensor) => tf.transpose(tf.reshape(u, [B, T, H, N]), [0, 2, 1, 3]) as Tensor4D;
     const { r, w_log, k, v, a, b } = parts;
     const o = wkv({ r: heads(r), w_log: heads(w_log), k: heads(k), v: heads(v), a: heads(a), b: heads(b) });
@@ -90,7 +91,7 @@ export const layer: Layer<Rwkv7Options> = {
   step(x, w, { x_prev, s }, context) {
     const [B, , D] = x.shape;
     const { H, N } = sizes(context.options, D);
-    const parts = project(x, tf.reshape(x_prev, [B, 1, D]), w, context);
+    const parts = project(x, w, context, x_prev);
     const heads = (u: Tensor) => tf.reshape(u, [B, H, N]);
     const { r, w_log, k, v, a, b } = parts;
     const token = { r: heads(r), w: heads(w_log), k: heads(k), v: heads(v), a: heads(a), b: heads(b) };

@@ -31,7 +31,7 @@ export default defineBlock({
   cost({ hidden }, D, T) {
     const F = hidden || 4 * D;
     const forwardFlops = T * (4 * D * F + 3 * D + 2 * F);
-    // Kept: the difference with the token before and the blend, the hidden layer before and after its square.
+    // Kept: what came in and its blend, the hidden layer before and after its square.
     const savedNumbers = T * (2 * D + 2 * F);
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers: T * (D + F) };
   },
