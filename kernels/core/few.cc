@@ -1,7 +1,9 @@
-// Products of a few rows (decoding), which read B once, where it lies.
+// Products of a few rows (decoding), which read B once, where it lies, from end to end.
 #include <algorithm>
+#include <type_traits>
 
-#include "gemm.h"
+#include "product.h"
+#include "rows.h"
 
 namespace lab {
 namespace {
@@ -21,12 +23,13 @@ LAB_INLINE F ReadPart(const float* p, int64_t lanes) { return Round ? RoundBf16(
 struct Few {
   int64_t n, k;
   float alpha;
-  const float* X;  // [rows, k]
+  const float* X;  // [rows, ldx], k of each count
   const float* B;
   int64_t ldb;
   Addend add;
   float* C;
   int64_t ldc;
+  int64_t ldx = k;
 
   LAB_INLINE void Put(int64_t row, int64_t j, F sum, int64_t lanes) const {
     F y = F(alpha) * sum;
@@ -42,72 +45,61 @@ struct Few {
   }
 };
 
-/// Adds R rows, at k = p .. p + D - 1, times D rows of B to sums [R][width]; starts them where p is 0.
+/// Adds R rows, at k = p .. p + D - 1, times D rows of B to sums [R][width]; starts them if `first`. Asks for the D rows of B behind them if `more`:
+/// the processor reads ahead along a row, but D rows at once are more than it follows.
 template <int R, int D, bool Round>
-void AddRows(const Few& x, int64_t p, float* sums, int64_t width) {
+void AddRows(const Few& x, int64_t p, bool first, bool more, float* sums, int64_t width) {
   F factor[R][D];
   for (int r = 0; r < R; ++r)
-    for (int d = 0; d < D; ++d) factor[r][d] = F(x.X[r * x.k + p + d]);
+    for (int d = 0; d < D; ++d) factor[r][d] = F(x.X[r * x.ldx + p + d]);
   const float* b = x.B + p * x.ldb;
+  const int64_t ahead = more ? D * x.ldb : 0;
   for (int64_t j = 0; j < x.n; j += W) {
     const int64_t lanes = x.n - j;
     F row[D];
-    for (int d = 0; d < D; ++d) row[d] = lanes >= W ? Read<Round>(b + d * x.ldb + j) : ReadPart<Round>(b + d * x.ldb + j, lanes);
+    for (int d = 0; d < D; ++d) {
+      const float* at = b + d * x.ldb + j;
+      if (W >= kLine || j % kLine == 0) FetchLine(at + ahead);
+      row[d] = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
+    }
     for (int r = 0; r < R; ++r) {
-      F sum = p == 0 ? F(0.0f) : Load(sums + r * width + j);
+      F sum = first ? F(0.0f) : Load(sums + r * width + j);
       for (int d = 0; d < D; ++d) sum = Fma(factor[r][d], row[d], sum);
       Store(sums + r * width + j, sum);
     }
   }
 }
 
-constexpr int kLine = 8;  // vectors of a stretch whose sums one row keeps in registers
+/// Floats of a row of sums, whole vectors.
+int64_t Padded(int64_t n) { return (n + W - 1) / W * W; }
 
-/// One row times B [k, ldb] in the columns from j on, kLine vectors.
-template <bool Round>
-void Line(const Few& x, int64_t j) {
-  F sum[kLine];
-  for (int v = 0; v < kLine; ++v) sum[v] = F(0.0f);
-  const float* b = x.B + j;
-  for (int64_t p = 0; p < x.k; ++p, b += x.ldb) {
-    const F factor(x.X[p]);
-    for (int v = 0; v < kLine; ++v) sum[v] = Fma(factor, Read<Round>(b + v * W), sum[v]);
-  }
-  for (int v = 0; v < kLine; ++v) x.Put(0, j + v * W, sum[v], W);
-}
-
-/// R rows times B [k, ldb], whose rows are read from end to end, some at a time; the sums stay in the first-level cache.
+/// sums [R][Padded(n)] = R rows times B [k, ldb], which is read from end to end.
 template <int R, bool Round>
-void AllStraight(Few x) {
-  if constexpr (R == 1) {
-    int64_t j = 0;
-    for (; j + kLine * W <= x.n; j += kLine * W) Line<Round>(x, j);
-    x = {x.n - j, x.k, x.alpha, x.X, x.B + j, x.ldb, {x.add.beta, x.add.p + j, x.add.ld}, x.C + j, x.ldc};
-    if (x.n == 0) return;
-  }
+void SumRows(const Few& x, float* sums) {
   constexpr int some = LAB_WIDE_REGISTERS ? (R <= 2 ? 8 : 4) : (R <= 2 ? 4 : 2);
-  const int64_t width = (x.n + W - 1) / W * W;
-  Scratch sums(R * width);
+  const int64_t width = Padded(x.n);
+  if (x.k == 0) std::fill_n(sums, R * width, 0.0f);
   int64_t p = 0;
-  for (; p + some <= x.k; p += some) AddRows<R, some, Round>(x, p, sums, width);
-  for (; p < x.k; ++p) AddRows<R, 1, Round>(x, p, sums, width);
-  for (int r = 0; r < R; ++r)
-    for (int64_t j = 0; j < x.n; j += W) x.Put(r, j, Load(sums + r * width + j), x.n - j);
+  for (; p + some <= x.k; p += some) AddRows<R, some, Round>(x, p, p == 0, p + 2 * some <= x.k, sums, width);
+  for (; p < x.k; ++p) AddRows<R, 1, Round>(x, p, p == 0, false, sums, width);
 }
 
 /// R rows times B stored [n, ldb]: dot products, N columns at a time.
 template <int R, int N, bool Round>
 void Dots(const Few& x, int64_t first, int64_t j) {
+  const int64_t ahead = first == 0 && j + 2 * N <= x.n ? N * x.ldb : 0;  // the next columns are asked for
   F sum[R][N];
   for (int r = 0; r < R; ++r)
     for (int c = 0; c < N; ++c) sum[r][c] = F(0.0f);
-  const float *rows = x.X + first * x.k, *b = x.B + j * x.ldb;
+  const float *rows = x.X + first * x.ldx, *b = x.B + j * x.ldb;
   for (int64_t p = 0; p < x.k; p += W) {
     const int64_t lanes = x.k - p;
     F row[R];
-    for (int r = 0; r < R; ++r) row[r] = lanes >= W ? Load(rows + r * x.k + p) : LoadPart(rows + r * x.k + p, lanes);
+    for (int r = 0; r < R; ++r) row[r] = lanes >= W ? Load(rows + r * x.ldx + p) : LoadPart(rows + r * x.ldx + p, lanes);
     for (int c = 0; c < N; ++c) {
-      const F column = lanes >= W ? Read<Round>(b + c * x.ldb + p) : ReadPart<Round>(b + c * x.ldb + p, lanes);
+      const float* at = b + c * x.ldb + p;
+      if (W >= kLine || p % kLine == 0) FetchLine(at + ahead);
+      const F column = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
       for (int r = 0; r < R; ++r) sum[r][c] = Fma(row[r], column, sum[r][c]);
     }
   }
@@ -131,43 +123,132 @@ void AllDots(const Few& x) {
   }
 }
 
-template <int R, bool Round>
-void Run(bool transB, const Few& x) {
-  transB ? AllDots<R, Round>(x) : AllStraight<R, Round>(x);
-}
-template <bool Round>
-void Run(bool transB, int64_t rows, const Few& x) {
+/// Calls `run` with the number of rows as a type.
+template <class Run>
+LAB_INLINE void ForRows(int64_t rows, Run&& run) {
+  static_assert(kFew == 8, "1 to 8 rows are known");
   switch (rows) {
-    case 1: return Run<1, Round>(transB, x);
-    case 2: return Run<2, Round>(transB, x);
-    case 3: return Run<3, Round>(transB, x);
-    case 4: return Run<4, Round>(transB, x);
-    case 5: return Run<5, Round>(transB, x);
-    case 6: return Run<6, Round>(transB, x);
-    case 7: return Run<7, Round>(transB, x);
-    default: return Run<8, Round>(transB, x);
+    case 1: return run(std::integral_constant<int, 1>());
+    case 2: return run(std::integral_constant<int, 2>());
+    case 3: return run(std::integral_constant<int, 3>());
+    case 4: return run(std::integral_constant<int, 4>());
+    case 5: return run(std::integral_constant<int, 5>());
+    case 6: return run(std::integral_constant<int, 6>());
+    case 7: return run(std::integral_constant<int, 7>());
+    default: return run(std::integral_constant<int, 8>());
   }
 }
-static_assert(kFew == 8, "Run knows 1 to 8 rows");
+void Sums(int64_t rows, bool round, const Few& x, float* sums) {
+  ForRows(rows, [&](auto r) { round ? SumRows<r, true>(x, sums) : SumRows<r, false>(x, sums); });
+}
+void DotsOf(int64_t rows, bool round, const Few& x) {
+  ForRows(rows, [&](auto r) { round ? AllDots<r, true>(x) : AllDots<r, false>(x); });
+}
+
+/// op(A) [m, k] as rows of k floats without gaps: A itself where that will do, else a copy in `room` [m, k], rounded to bfloat16 if asked.
+const float* RowsOf(bool transA, bool round, int64_t m, int64_t k, const float* A, int64_t lda, float* room) {
+  for (int64_t i = 0; i < m; ++i)
+    if (transA)
+      for (int64_t p = 0; p < k; ++p) room[i * k + p] = A[p * lda + i];
+    else
+      std::copy_n(A + i * lda, k, room + i * k);
+  for (int64_t i = 0; round && i < m * k; i += W) {
+    const int64_t lanes = std::min<int64_t>(W, m * k - i);
+    StorePart(room + i, RoundBf16(LoadPart(room + i, lanes)), lanes);
+  }
+  return room;
+}
+/// Whether op(A) is read where it lies.
+bool Lies(bool transA, bool round, int64_t m, int64_t k, int64_t lda) { return !round && (transA ? m == 1 && lda == 1 : m == 1 || lda == k); }
+
+constexpr int64_t kPart = 32768;  // floats of B that a part reads at least: some microseconds
+constexpr int64_t kMostParts = 32;
+constexpr int64_t kWidest = 768;  // columns of a part: the rows of B that are asked for ahead stay in the first-level cache
+
+/// How the product with one B is cut: `down` parts along k, so that each reads a stretch of B from end to end, and those `across` parts of columns.
+/// Sums of many rows take long to join, so there B is cut by columns, as it is where it is transposed.
+struct Cut {
+  int64_t across, wide, down, deep;
+  Cut(bool transB, int64_t m, int64_t n, int64_t k) {
+    int64_t parts = 1;
+    while (2 * parts * kPart <= n * k && parts < kMostParts) parts *= 2;
+    const bool byColumns = transB || m > 2;
+    wide = byColumns ? (n + parts - 1) / parts : n;
+    wide = transB ? Even(n, wide, 4) : Even(n, std::min(wide, kWidest), 2 * kLine);
+    across = (n + wide - 1) / wide;
+    deep = byColumns || k == 0 ? k : Even(k, (k * across + parts - 1) / parts, 8);
+    down = deep == 0 ? 1 : (k + deep - 1) / deep;
+  }
+  int64_t Parts() const { return across * down; }
+};
 
 }  // namespace
 
 void GemmFew(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
              Addend add, float* C, int64_t ldc) {
-  const bool round = Bfloat16();
-  if (!round && !transA && (m == 1 || lda == k)) return Run<false>(transB, m, {n, k, alpha, A, B, ldb, add, C, ldc});
-  Scratch rows(m * k);
+  const bool round = Bfloat16(), lies = Lies(transA, round, m, k, lda);
+  Scratch room(lies ? 1 : m * k), sums(transB ? 1 : m * Padded(n));
+  const Few x{n, k, alpha, lies ? A : RowsOf(transA, round, m, k, A, lda, room), B, ldb, add, C, ldc};
+  if (transB) return DotsOf(m, round, x);
+  Sums(m, round, x, sums);
   for (int64_t i = 0; i < m; ++i)
-    if (transA)
-      for (int64_t p = 0; p < k; ++p) rows[i * k + p] = A[p * lda + i];
-    else
-      std::copy_n(A + i * lda, k, rows + i * k);
-  if (!round) return Run<false>(transB, m, {n, k, alpha, rows, B, ldb, add, C, ldc});
-  for (int64_t i = 0; i < m * k; i += W) {
-    const int64_t lanes = std::min<int64_t>(W, m * k - i);
-    StorePart(rows + i, RoundBf16(LoadPart(rows + i, lanes)), lanes);
+    for (int64_t j = 0; j < n; j += W) x.Put(i, j, Load(sums + i * Padded(n) + j), n - j);
+}
+
+void MultiplyFew(const Product& x) {
+  const int64_t m = x.m, k = x.a[0].k;
+  const bool round = Bfloat16(), lies = Lies(x.transA, round, m, k, x.a[0].ld);
+  Scratch room(lies ? 1 : m * k);
+  const float* rows = lies ? x.a[0].p : RowsOf(x.transA, round, m, k, x.a[0].p, x.a[0].ld, room);
+  const auto few = [&](int c) { return Few{x.c[c].n, k, 1.0f, rows, x.b[0][c].p, x.b[0][c].ld, x.c[c].add, x.c[c].p, x.c[c].ld}; };
+  const auto cut = [&](int c) { return Cut(x.transB, m, x.c[c].n, k); };
+  int64_t first[kMostTerms + 1] = {0}, begin[kMostTerms + 1] = {0}, work = 0;  // the first part of each column, and where its sums begin
+  for (int c = 0; c < x.columns; ++c) {
+    first[c + 1] = first[c] + cut(c).Parts();
+    begin[c + 1] = begin[c] + cut(c).down * m * Padded(x.c[c].n);
+    work += x.c[c].n * k;
   }
-  Run<true>(transB, m, {n, k, alpha, rows, B, ldb, add, C, ldc});
+  Scratch scratch(x.transB ? 1 : begin[x.columns]);
+  float* sums = scratch;
+  const int64_t parts = first[x.columns];
+  ParallelFor(parts, work < 2 * kPart ? parts : 1, [&](int64_t part, int64_t end) {
+    for (; part < end; ++part) {
+      int c = 0;
+      while (part >= first[c + 1]) ++c;
+      const Cut by = cut(c);
+      const int64_t i = (part - first[c]) / by.across, j = (part - first[c]) % by.across * by.wide, p = i * by.deep;
+      Few y = few(c);
+      y.n = std::min(by.wide, y.n - j);
+      if (x.transB) {
+        y.B += j * y.ldb;
+        y.C += j;
+        y.add.p += j;
+        DotsOf(m, round, y);
+        continue;
+      }
+      y.k = std::min(by.deep, k - p);
+      y.B += p * y.ldb + j;
+      y.X += p;
+      y.ldx = k;
+      Sums(m, round, y, sums + begin[c] + i * m * Padded(x.c[c].n) + m * j);
+    }
+  });
+  if (x.transB) return;
+  for (int c = 0; c < x.columns; ++c) {
+    const Few y = few(c);
+    const Cut by = cut(c);
+    const int64_t stride = m * Padded(y.n);
+    for (int64_t from = 0; from < y.n; from += by.wide) {
+      const int64_t wide = std::min(by.wide, y.n - from);
+      for (int64_t r = 0; r < m; ++r)
+        for (int64_t j = 0; j < wide; j += W) {
+          const float* one = sums + begin[c] + m * from + r * Padded(wide) + j;
+          F sum = Load(one);
+          for (int64_t i = 1; i < by.down; ++i) sum += Load(one + i * stride);
+          y.Put(r, from + j, sum, wide - j);
+        }
+    }
+  }
 }
 
 }  // namespace lab

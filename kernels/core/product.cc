@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kWide = 512;            // most columns of a tile
 constexpr int64_t kTiles16 = 16;          // as many tiles as make 2 to 16 threads end together
-constexpr int64_t kRead = 32768;          // floats of B that a part of a product of few rows should read: some microseconds
 
 const float* AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
@@ -34,15 +33,6 @@ Product Single(const Product& x, int t, int c) {
   return y;
 }
 
-/// Few rows: B is cut by columns and read once. Pieces of its rows are kept long, for the processor reads ahead only along them.
-void InColumns(const Product& x) {
-  const int64_t n = x.c[0].n, k = x.a[0].k, step = x.transB ? kColumns : 8 * W;
-  const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({n * k / kRead, n / step, 32}));
-  ParallelFor(n, Even(n, (n + parts - 1) / parts, step), [&](int64_t j, int64_t end) {
-    GemmFew(x.transA, x.transB, x.m, end - j, k, 1.0f, x.a[0].p, x.a[0].ld, BAt(x, 0, 0, 0, j), x.b[0][0].ld, AddAt(x.c[0], 0, j), x.c[0].p + j, x.c[0].ld);
-  });
-}
-
 /// One column: the row of the transposed product.
 void OneColumn(const Product& x) {
   Scratch y(x.m);
@@ -50,7 +40,7 @@ void OneColumn(const Product& x) {
   row.a[0] = {x.b[0][0].p, x.b[0][0].ld, x.a[0].k};
   row.b[0][0] = {x.a[0].p, x.a[0].ld};
   row.c[0] = {y, x.m, x.m, {0.0f, y, 0}};
-  InColumns(row);
+  MultiplyFew(row);
   const Product::Result& c = x.c[0];
   for (int64_t i = 0; i < x.m; ++i) c.p[i * c.ld] = y[i] + (c.add.beta == 0.0f ? 0.0f : c.add.beta * c.add.p[i * c.add.ld]);
 }
@@ -197,16 +187,20 @@ double WorkOf(const Product& x) {
 // The choice depends on the shapes only, so that sums come out the same for any number of threads.
 void Multiply(const Product& x) {
   const bool single = x.terms == 1 && x.columns == 1;
-  int64_t n = 0;
-  for (int c = 0; c < x.columns; ++c) n += x.c[c].n;
+  int64_t n = 0, fewest = x.c[0].n;
+  for (int c = 0; c < x.columns; ++c) {
+    n += x.c[c].n;
+    fewest = std::min(fewest, x.c[c].n);
+  }
+  if (x.m == 0) return;
+  if (single && n == 1) return OneColumn(x);
+  if (x.terms == 1 && x.m <= kFew && fewest >= x.m) return MultiplyFew(x);
   const bool small = WorkOf(x) < kOnePacksAll;
   if (!single && (small || x.m <= kFew)) {
     for (int c = 0; c < x.columns; ++c)
       for (int t = 0; t < x.terms; ++t) Multiply(Single(x, t, c));
     return;
   }
-  if (single && n == 1) return OneColumn(x);
-  if (single && x.m <= kFew && n >= x.m) return InColumns(x);
   const int64_t tiles = (x.m + kHeight - 1) / kHeight * ((n + 4 * kColumns - 1) / (4 * kColumns)), k = x.a[0].k;
   if (x.terms == 1 && tiles < 8 && k >= 1024) return InDepths(x, std::min<int64_t>(16 / tiles, k / 256));
   if (small) return InStrips(x);

@@ -37,6 +37,9 @@ struct Product {
 /// of threads.
 void Multiply(const Product& x);
 
+/// The same for one term, at most kFew rows, and columns no fewer than rows: each B is read once.
+void MultiplyFew(const Product& x);
+
 /// Multiply-adds of a product, times two.
 double WorkOf(const Product& x);
 
