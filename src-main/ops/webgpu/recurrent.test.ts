@@ -3,6 +3,8 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { draw } from '../../../kernels/core/testing';
 import * as gla from '../../../kernels/gated-linear-scan/kernel';
 import { plain as plainScan } from '../../../kernels/gated-linear-scan/plain';
+import * as mlstm from '../../../kernels/mlstm-cell/kernel';
+import { plain as plainMlstm } from '../../../kernels/mlstm-cell/plain';
 import * as slstm from '../../../kernels/slstm-cell/kernel';
 import { plain as plainSlstm } from '../../../kernels/slstm-cell/plain';
 import * as wkv4 from '../../../kernels/wkv4/kernel';
@@ -94,6 +96,43 @@ describe.runIf(testable)('recurrent shaders', () => {
     const shapes = { i: gates, f: gates, z: gates, o: gates, r: [4, 1, 1025, 1025], b: [4, 1025] };
     const { gpu } = await import('../../../kernels/slstm-cell/gpu');
     expect(gpu.SlstmCell.refuses?.(slstm.slstmCell.ints(shapes, {}))).toMatch(/a head has 1025 channels/);
+  });
+
+  /** Gates of the given spread; forget gates around `open`. */
+  const mlstmCheck = (
+    [b, H, T, d]: number[],
+    { spread = 1, open = 2, ...attrs }: Record<string, unknown> & { spread?: number; open?: number } = {},
+  ) => {
+    const [wide, gates] = attrs.tokensFirst
+      ? [
+          [b, T, H, d],
+          [b, T, H],
+        ]
+      : [
+          [b, H, T, d],
+          [b, H, T],
+        ];
+    return {
+      forward: mlstm.mlstmCell,
+      gradient: mlstm.mlstmCellGrad,
+      plain: plainMlstm,
+      shapes: { q: wide, k: wide, v: wide, i: gates, f: gates },
+      inputs: {
+        i: scaled(b * H * T, 8, (u) => spread * u),
+        f: scaled(b * H * T, 9, (u) => spread * u + open),
+      },
+      attrs,
+    };
+  };
+
+  it.each([
+    [1, 1, 1, 1],
+    [2, 2, 65, 5],
+    [1, 1, 130, 70],
+    [0, 2, 3, 4],
+  ])('MlstmCell of %i rows, %i heads, %i tokens, width %i', async (...sizes) => {
+    // One token outweighs nothing, and forgets nothing: slopes of its gates cancel.
+    await agree({ ...mlstmCheck(sizes), floor: sizes[2] === 1 ? 1 : undefined }, tolerance);
   });
 
   it.each([
