@@ -2,12 +2,13 @@
 //
 // Within a chunk, m0 the stabiliser that entered and lf the log forget gates:
 //   log D[t][j] = i[j] + Σ_{j<k<=t} lf[k] - m[t],  log w[t] = m0 + Σ_{k<=t} lf[k] - m[t],  m[t] the largest of what m[t] is taken from
-//   S[t][j] = (q[t]·k[j] / √d) D[t][j],  size[t] = w[t] q[t]·n + Σ_j S[t][j],  y[t] = (w[t] q[t]·C + Σ_j S[t][j] v[j]) / (max(|size|, e^-m) + eps)
+//   S[t][j] = (q[t]·k[j] / √d) D[t][j],  size[t] = w[t] q[t]·n + Σ_j S[t][j]
+//   y[t] = (w[t] q[t]·C + Σ_j S[t][j] v[j]) / (max(|size[t]|, e^-m[t]) + eps)
 // Exponents are sums over their own tokens, never differences of longer sums, and none is above 0. The memory holds C - n rᵀ, with r the value of
 // the token with the largest log weight: y is near r where that token outweighs all others, and what is left keeps its digits.
 //
-// Products are tiles of 64 x 64, a chunk or 64 channels on each side: 16 x 16 lanes, lane (y, x) with rows y + 16 r and columns x + 16 c. Weights of
-// pairs of tokens lie in scratch memory. Every sum has one owner and a fixed order. The gradient's passes are in gpu_gradient.wgsl, of one module.
+// Products are tiles of 64 x 64, a chunk or 64 channels on each side. Weights of pairs of tokens lie in scratch memory. Every sum has one owner and
+// a fixed order. The gradient's passes are in gpu_gradient.wgsl, of one module with these.
 
 struct Call {
   present: u32,
@@ -74,11 +75,7 @@ const kKept = 7u; // slope of a log factor of the memory that enters, in the one
 const kHeld = 8u;
 
 const kNothing = -1.0e30; // stabiliser of an empty memory
-const kDeep = 16u;
-const kPitch = 65u; // of a row in workgroup memory: neighbours in a column fall into different banks
 
-var<workgroup> left: array<f32, 1040>; // [kDeep, 64 rows of the product]
-var<workgroup> right: array<f32, 1040>; // [kDeep, 64 columns]
 var<workgroup> fades: array<f32, 64>;
 var<workgroup> inputs: array<f32, 64>;
 var<workgroup> stabilisers: array<f32, 64>;
@@ -179,19 +176,6 @@ fn load_gates(lane: u32, c: Chunk) {
   fades[lane] = fade;
   inputs[lane] = input;
   workgroupBarrier();
-}
-
-// The lane's sums += left ᵀ right.
-fn strip(lane: u32, sums: ptr<function, array<vec4<f32>, 4>>) {
-  for (var p = 0u; p < kDeep; p++) {
-    let down = p * kPitch + lane / 16u;
-    let across = p * kPitch + lane % 16u;
-    let other = vec4(right[across], right[across + 16u], right[across + 32u], right[across + 48u]);
-    (*sums)[0] += left[down] * other;
-    (*sums)[1] += left[down + 16u] * other;
-    (*sums)[2] += left[down + 32u] * other;
-    (*sums)[3] += left[down + 48u] * other;
-  }
 }
 
 // Σ lf of a chunk, and the token that weighs most at its end.
@@ -311,14 +295,14 @@ fn pair(
   }
   let c = chunk_at(at);
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < call.d; first += kDeep) {
+  for (var first = 0u; first < call.d; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      let to = n % kDeep * kPitch + n / kDeep;
-      left[to] = q_of(c, n / kDeep, first + n % kDeep);
-      right[to] = k_of(c, n / kDeep, first + n % kDeep);
+      let to = n % kStripDeep * kStripPitch + n / kStripDeep;
+      strip_a[to] = q_of(c, n / kStripDeep, first + n % kStripDeep);
+      strip_b[to] = k_of(c, n / kStripDeep, first + n % kStripDeep);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -346,15 +330,15 @@ fn add(
   let a0 = index / tiles() % tiles() * 64u;
   let b0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < 64u; first += kDeep) {
+  for (var first = 0u; first < 64u; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
       let t = first + n / 64u;
-      let to = n / 64u * kPitch + n % 64u;
-      left[to] = rate(c, kWrite, t) * k_of(c, t, a0 + n % 64u);
-      right[to] = v_of(c, t, b0 + n % 64u) - ruling(at + 1u, c.row, b0 + n % 64u);
+      let to = n / 64u * kStripPitch + n % 64u;
+      strip_a[to] = rate(c, kWrite, t) * k_of(c, t, a0 + n % 64u);
+      strip_b[to] = v_of(c, t, b0 + n % 64u) - ruling(at + 1u, c.row, b0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -474,28 +458,28 @@ fn outputs(
   let b0 = index % tiles() * 64u;
   let memory = at * (call.d + 2u) * call.d;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < 64u; first += kDeep) {
+  for (var first = 0u; first < 64u; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      left[n % kDeep * kPitch + n / kDeep] = pairs[(at * 64u + n / kDeep) * 64u + first + n % kDeep];
-      right[n / 64u * kPitch + n % 64u] = v_of(c, first + n / 64u, b0 + n % 64u);
+      strip_a[n % kStripDeep * kStripPitch + n / kStripDeep] = pairs[(at * 64u + n / kStripDeep) * 64u + first + n % kStripDeep];
+      strip_b[n / 64u * kStripPitch + n % 64u] = v_of(c, first + n / 64u, b0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
-  for (var first = 0u; first < select(call.d, 0u, c.t0 == 0u); first += kDeep) {
+  for (var first = 0u; first < select(call.d, 0u, c.t0 == 0u); first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      left[n % kDeep * kPitch + n / kDeep] = rate(c, kRecall, n / kDeep) * q_of(c, n / kDeep, first + n % kDeep);
+      strip_a[n % kStripDeep * kStripPitch + n / kStripDeep] = rate(c, kRecall, n / kStripDeep) * q_of(c, n / kStripDeep, first + n % kStripDeep);
       let a = first + n / 64u;
       let b = b0 + n % 64u;
       var number = 0.0;
       if (a < call.d && b < call.d) {
         number = memories_out[memory + a * call.d + b];
       }
-      right[n / 64u * kPitch + n % 64u] = number;
+      strip_b[n / 64u * kStripPitch + n % 64u] = number;
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {

@@ -39,14 +39,14 @@ fn value_pairs(
   }
   let c = chunk_at(at);
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < call.d; first += kDeep) {
+  for (var first = 0u; first < call.d; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      let to = n % kDeep * kPitch + n / kDeep;
-      left[to] = dy_of(c, n / kDeep, first + n % kDeep);
-      right[to] = v_of(c, n / kDeep, first + n % kDeep);
+      let to = n % kStripDeep * kStripPitch + n / kStripDeep;
+      strip_a[to] = dy_of(c, n / kStripDeep, first + n % kStripDeep);
+      strip_b[to] = v_of(c, n / kStripDeep, first + n % kStripDeep);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -69,14 +69,14 @@ fn memory_slopes(
   let c = chunk_at(at);
   let a0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < select(call.d, 0u, c.t0 == 0u); first += kDeep) {
+  for (var first = 0u; first < select(call.d, 0u, c.t0 == 0u); first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      let to = n % kDeep * kPitch + n / kDeep;
-      left[to] = dy_of(c, n / kDeep, first + n % kDeep);
-      right[to] = memory_of(at, a0 + n / kDeep, first + n % kDeep);
+      let to = n % kStripDeep * kStripPitch + n / kStripDeep;
+      strip_a[to] = dy_of(c, n / kStripDeep, first + n % kStripDeep);
+      strip_b[to] = memory_of(at, a0 + n / kStripDeep, first + n % kStripDeep);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -195,15 +195,15 @@ fn ask(
   let a0 = index / tiles() % tiles() * 64u;
   let b0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < 64u; first += kDeep) {
+  for (var first = 0u; first < 64u; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
       let t = first + n / 64u;
-      let to = n / 64u * kPitch + n % 64u;
-      left[to] = rate(c, kUnit, t) * rate(c, kRecall, t) * q_of(c, t, a0 + n % 64u);
-      right[to] = dy_of(c, t, b0 + n % 64u);
+      let to = n / 64u * kStripPitch + n % 64u;
+      strip_a[to] = rate(c, kUnit, t) * rate(c, kRecall, t) * q_of(c, t, a0 + n % 64u);
+      strip_b[to] = dy_of(c, t, b0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -291,15 +291,15 @@ fn pull(
   let c = chunk_at(at);
   let a0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < select(call.d, 0u, c.last); first += kDeep) {
+  for (var first = 0u; first < select(call.d, 0u, c.last); first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      let to = n % kDeep * kPitch + n / kDeep;
-      let b = first + n % kDeep;
-      left[to] = v_of(c, n / kDeep, b) - ruling(at + 1u, c.row, b);
-      right[to] = leaving_of(at, a0 + n / kDeep, b);
+      let to = n % kStripDeep * kStripPitch + n / kStripDeep;
+      let b = first + n % kStripDeep;
+      strip_a[to] = v_of(c, n / kStripDeep, b) - ruling(at + 1u, c.row, b);
+      strip_b[to] = leaving_of(at, a0 + n / kStripDeep, b);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -330,13 +330,13 @@ fn queries(
   let c = chunk_at(at);
   let a0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < 64u; first += kDeep) {
+  for (var first = 0u; first < 64u; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      left[n % kDeep * kPitch + n / kDeep] = weights[(at * 64u + n / kDeep) * 64u + first + n % kDeep];
-      right[n / 64u * kPitch + n % 64u] = k_of(c, first + n / 64u, a0 + n % 64u);
+      strip_a[n % kStripDeep * kStripPitch + n / kStripDeep] = weights[(at * 64u + n / kStripDeep) * 64u + first + n % kStripDeep];
+      strip_b[n / 64u * kStripPitch + n % 64u] = k_of(c, first + n / 64u, a0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -364,14 +364,14 @@ fn keys(
   let c = chunk_at(at);
   let a0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < 64u; first += kDeep) {
+  for (var first = 0u; first < 64u; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      let to = n / 64u * kPitch + n % 64u;
-      left[to] = weights[(at * 64u + first + n / 64u) * 64u + n % 64u];
-      right[to] = q_of(c, first + n / 64u, a0 + n % 64u);
+      let to = n / 64u * kStripPitch + n % 64u;
+      strip_a[to] = weights[(at * 64u + first + n / 64u) * 64u + n % 64u];
+      strip_b[to] = q_of(c, first + n / 64u, a0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {
@@ -398,23 +398,23 @@ fn values(
   let c = chunk_at(at);
   let b0 = index % tiles() * 64u;
   var sums = array<vec4<f32>, 4>();
-  for (var first = 0u; first < 64u; first += kDeep) {
+  for (var first = 0u; first < 64u; first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      let to = n / 64u * kPitch + n % 64u;
-      left[to] = pairs[(at * 64u + first + n / 64u) * 64u + n % 64u];
-      right[to] = dy_of(c, first + n / 64u, b0 + n % 64u);
+      let to = n / 64u * kStripPitch + n % 64u;
+      strip_a[to] = pairs[(at * 64u + first + n / 64u) * 64u + n % 64u];
+      strip_b[to] = dy_of(c, first + n / 64u, b0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
-  for (var first = 0u; first < select(call.d, 0u, c.last); first += kDeep) {
+  for (var first = 0u; first < select(call.d, 0u, c.last); first += kStripDeep) {
     for (var n = lane; n < 1024u; n += 256u) {
-      left[n % kDeep * kPitch + n / kDeep] = rate(c, kWrite, n / kDeep) * k_of(c, n / kDeep, first + n % kDeep);
-      right[n / 64u * kPitch + n % 64u] = leaving_of(at, first + n / 64u, b0 + n % 64u);
+      strip_a[n % kStripDeep * kStripPitch + n / kStripDeep] = rate(c, kWrite, n / kStripDeep) * k_of(c, n / kStripDeep, first + n % kStripDeep);
+      strip_b[n / 64u * kStripPitch + n % 64u] = leaving_of(at, first + n / 64u, b0 + n % 64u);
     }
     workgroupBarrier();
-    strip(lane, &sums);
+    add_strip(lane, &sums);
     workgroupBarrier();
   }
   for (var n = 0u; n < 16u; n++) {

@@ -35,11 +35,6 @@ var<workgroup> stabiliser: array<f32, kMost>;
 fn log_sigmoid(x: f32) -> f32 {
   return min(x, 0.0) - log(1.0 + exp(-abs(x)));
 }
-// WGSL promises no more than 1e-5 of its own.
-fn tangent(x: f32) -> f32 {
-  let e = exp(-2.0 * abs(x));
-  return sign(x) * (1.0 - e) / (1.0 + e);
-}
 fn width() -> u32 {
   return shape.heads * shape.d;
 }

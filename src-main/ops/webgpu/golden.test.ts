@@ -11,6 +11,7 @@ const SHADED = new Set([
   'gated_linear_attention',
   'hydra',
   'mamba2',
+  'mlstm_cell',
   'rwkv4',
   'rwkv7',
   'slstm',

@@ -1,10 +1,13 @@
 // The shaders of the recurrent kernels against the plain loops: odd lengths and widths, extreme decays, several heads, segment borders.
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Shapes } from '../../../kernels/core/kernel';
 import { draw } from '../../../kernels/core/testing';
 import * as gla from '../../../kernels/gated-linear-scan/kernel';
 import { plain as plainScan } from '../../../kernels/gated-linear-scan/plain';
 import * as mlstm from '../../../kernels/mlstm-cell/kernel';
 import { plain as plainMlstm } from '../../../kernels/mlstm-cell/plain';
+import * as recurrent from '../../../kernels/recurrent/kernel';
+import { plain as plainRecurrent } from '../../../kernels/recurrent/plain';
 import * as slstm from '../../../kernels/slstm-cell/kernel';
 import { plain as plainSlstm } from '../../../kernels/slstm-cell/plain';
 import * as wkv4 from '../../../kernels/wkv4/kernel';
@@ -98,6 +101,45 @@ describe.runIf(testable)('recurrent shaders', () => {
     expect(gpu.SlstmCell.refuses?.(slstm.slstmCell.ints(shapes, {}))).toMatch(/a head has 1025 channels/);
   });
 
+  const { lstm, lstmGrad, lstmStep, gru, gruGrad, gruStep } = recurrent;
+  const nets = [
+    { title: 'Lstm', forward: lstm, gradient: lstmGrad, step: lstmStep, gates: 4, bias: false },
+    { title: 'Gru', forward: gru, gradient: gruGrad, step: gruStep, gates: 3, bias: false },
+    { title: 'Gru with biases', forward: gru, gradient: gruGrad, step: gruStep, gates: 3, bias: true },
+  ];
+  describe.each(nets)('$title', ({ forward, gradient, step, gates, bias }) => {
+    const weights = (h: number): Shapes => ({ w: [h, gates * h], ...(bias && { bias: [gates * h] }) });
+    const drawn = (size: number, h: number, spread: number) => ({
+      gates: scaled(size, 3, (u) => spread * u),
+      w: scaled(gates * h * h, 4, (u) => u / Math.sqrt(h)),
+    });
+
+    it.each([
+      [1, 1, 1, 2],
+      [5, 9, 7, 2],
+      [2, 130, 5, 2],
+      [3, 4, 67, 2],
+      [1, 3, 260, 2],
+      [2, 33, 6, 200],
+      [0, 3, 2, 2],
+    ])('of %i rows, %i tokens, a state of %i, gates up to %f', async (B, T, h, spread) => {
+      const shapes = { gates: [B, T, gates * h], ...weights(h) };
+      const inputs = drawn(B * T * gates * h, h, spread);
+      await agree({ forward, gradient, plain: plainRecurrent, shapes, inputs }, tolerance);
+    });
+
+    it.each([
+      [1, 1],
+      [3, 33],
+      [2, 70],
+    ])('takes one token of %i rows and a state of %i', async (B, h) => {
+      const state = { h: [B, h], ...(gates === 4 && { c: [B, h] }) };
+      const shapes: Shapes = { gates: [B, gates * h], ...weights(h), ...state };
+      const inputs = drawn(B * gates * h, h, 2);
+      await agree({ forward: step, plain: plainRecurrent, shapes, inputs }, tolerance);
+    });
+  });
+
   /** Gates of the given spread; forget gates around `open`. */
   const mlstmCheck = (
     [b, H, T, d]: number[],
@@ -133,6 +175,43 @@ describe.runIf(testable)('recurrent shaders', () => {
   ])('MlstmCell of %i rows, %i heads, %i tokens, width %i', async (...sizes) => {
     // One token outweighs nothing, and forgets nothing: slopes of its gates cancel.
     await agree({ ...mlstmCheck(sizes), floor: sizes[2] === 1 ? 1 : undefined }, tolerance);
+  });
+
+  it.each([
+    [40, 8, 5],
+    [130, 5, 10],
+    [130, 5, 20],
+  ])('MlstmCell of %i tokens and width %i keeps its digits under gates of ±%i', async (T, d, spread) => {
+    await agree(mlstmCheck([2, 2, T, d], { spread, open: 0 }), tolerance);
+  });
+
+  it('MlstmCell with tokens before heads, other forget gates, large eps and none', async () => {
+    await agree(mlstmCheck([2, 3, 70, 5], { tokensFirst: true }), tolerance);
+    for (const open of [-0.5, 0.5]) await agree(mlstmCheck([1, 2, 130, 4], { forgetGate: 'exp', open }), 1e-4);
+    for (const eps of [0.1, 0]) await agree(mlstmCheck([1, 2, 130, 4], { eps }), tolerance);
+  });
+
+  it('MlstmCell keeps the stabiliser before each chunk', async () => {
+    const { shapes, inputs } = mlstmCheck([1, 1, 130, 2]);
+    const given = { ...inputs, q: draw(260, 1), k: draw(260, 2), v: draw(260, 3) };
+    const { stabilisers } = await run(mlstm.mlstmCell, given, shapes, {});
+    const wanted = plainMlstm.MlstmCell(given, shapes, {}).stabilisers;
+    // The first is -1e30, beside which an error of the others would not show.
+    for (const chunk of [1, 2]) expect(stabilisers[chunk]).toBeCloseTo(wanted[chunk], 5);
+  });
+
+  it('MlstmCell survives gates of a hundred and more', async () => {
+    // Weights that are neither 0 nor 1 are few, so most slopes cancel: errors are held to the size of the terms.
+    for (const spread of [100, 300])
+      await agree({ ...mlstmCheck([1, 2, 130, 4], { spread, open: 0 }), floor: 1 }, 1e-4);
+    // The floor of the denominator overflows where all gates are far below 0, and vanishes where they are far above.
+    const check = mlstmCheck([1, 1, 66, 3]);
+    for (const shift of [-150, 60])
+      await agree(
+        { ...check, floor: 1, inputs: { ...check.inputs, i: check.inputs.i.map((u) => u + shift) } },
+        // Without a floor a denominator may be what is left of terms a hundred times as large.
+        shift > 0 ? 1e-3 : 1e-4,
+      );
   });
 
   it.each([
