@@ -46,8 +46,13 @@ function batch(step: number): Part[] {
 }
 const lrOf = (step: number) => 0.01 * Math.cos(step / 15);
 
-function open(optimiser: OptimiserSpec, captured: boolean, change: (model: Model) => Model = (model) => model) {
-  const model = buildModel(spec, { vocabulary: V, tokens: 12, seed: 1 });
+function open(
+  optimiser: OptimiserSpec,
+  captured: boolean,
+  change: (model: Model) => Model = (model) => model,
+  layers = spec.layers,
+) {
+  const model = buildModel({ ...spec, layers }, { vocabulary: V, tokens: 12, seed: 1 });
   const rule = makeOptimiser(optimiser, model.weights, model.specs);
   const step = makeStep({ model: change(model), optimiser: rule, clip: 1, labelSmoothing: 0.1, captured });
   const close = () => {
@@ -64,14 +69,17 @@ function open(optimiser: OptimiserSpec, captured: boolean, change: (model: Model
   return { model, rule, step, state, close };
 }
 
-async function run(optimiser: OptimiserSpec, captured: boolean, steps = 6) {
-  const parts = open(optimiser, captured);
+async function run(optimiser: OptimiserSpec, captured: boolean, steps = 6, layers = spec.layers) {
+  const parts = open(optimiser, captured, undefined, layers);
   const results: StepResult[] = [];
+  const count = () => (tf.backend() as FusedBackend).submissions;
+  const before = count();
   for (let i = 0; i < steps; i++) results.push(await parts.step.run(batch(i), lrOf(i)));
+  const submissions = count() - before;
   const state = await parts.state();
   const { played, arenaBytes } = parts.step;
   parts.close();
-  return { results, state, played, arenaBytes };
+  return { results, state, submissions, played, arenaBytes };
 }
 
 describe.runIf(testable)('a step on the GPU', () => {
@@ -105,6 +113,23 @@ describe.runIf(testable)('a step on the GPU', () => {
       expect(got.results[i].loss).toBeCloseTo(loss, 4);
       expect(got.results[i].norm).toBeCloseTo(norm, 3);
     }
+  });
+
+  it('captured gives the bits of the computed one: LSTM, GRU and mLSTM', async () => {
+    const layers = [
+      { block: 'lstm', options: {} },
+      { block: 'gru', options: {} },
+      { block: 'mlstm', options: { heads: 2 } },
+    ];
+    const wanted = await run(optimisers.AdamW, false, 6, layers);
+    const got = await run(optimisers.AdamW, true, 6, layers);
+    expect(got.played).toBe(3);
+    expect(got.results).toEqual(wanted.results);
+    expect(got.state).toEqual(wanted.state);
+    expect([wanted.submissions, got.submissions]).toEqual([6, 6]);
+    await useDevice('cpu');
+    const cpu = await run(optimisers.AdamW, false, 6, layers);
+    for (const [i, { loss }] of cpu.results.entries()) expect(got.results[i].loss).toBeCloseTo(loss, 4);
   });
 
   it('is one submission, captured or not, and nothing is read but the loss, when asked', async () => {
