@@ -2,41 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
 import { differentialAttention, differentialAttentionGrad } from './kernel';
-import { plain } from './plain';
+import { differentialSetting as setting } from './testing';
 
 // Two softmaxes over at most 130 keys in float32, a difference, and a norm that may blow it up by some 3; the gradient chains five products.
 const tolerance = 2e-5;
-
-interface Case {
-  B?: number;
-  T: number;
-  S?: number;
-  H: number;
-  Hk: number;
-  d: number;
-  e: number;
-  causal?: boolean;
-  rotary?: boolean;
-  rest?: number;
-}
-function setting({ B = 2, T, S = T, H, Hk, d, e, causal = true, rotary = true, rest = 0.4 }: Case) {
-  const shapes = { q: [B, T, 2 * H, d], k: [B, S, 2 * Hk, d], v: [B, S, Hk, e], rest: [], weight: [e] };
-  const angles = Float64Array.from({ length: (S * d) / 2 }, (_, i) => Math.floor(i / (d / 2)) / (1 + (i % (d / 2))));
-  const rope = { cos: angles.map((u) => Math.fround(Math.cos(u))), sin: angles.map((u) => Math.fround(Math.sin(u))) };
-  return {
-    forward: differentialAttention,
-    gradient: differentialAttentionGrad,
-    plain,
-    shapes: rotary ? { ...shapes, cos: [S, d / 2], sin: [S, d / 2] } : shapes,
-    inputs: {
-      q: draw(B * T * 2 * H * d, 1).map((u) => Math.fround(3 * u)),
-      rest: Float64Array.of(Math.fround(rest)),
-      ...(rotary && rope),
-    },
-    attrs: { scale: d ** -0.5, causal, epsilon: 1e-2 },
-    floor: T === 1 ? 3 : undefined, // one key: the gradients of q and k are sums of products that cancel to 0
-  };
-}
 
 describe.each(natives())('DifferentialAttention on $isa', (native) => {
   it.each([1, 2, 63, 65, 130])('agrees with the plain loops for %i tokens', (T) => {

@@ -1,4 +1,5 @@
-// Softmax attention in tiles of 32 queries by 32 keys with an online softmax; the gradient rebuilds each tile from the saved log-sum-exp.
+// Attention in tiles of 32 queries by 32 keys with an online softmax; the gradient rebuilds each tile from the saved log-sum-exp. Softmax, latent and
+// differential attention share it: what they differ in lies in `Call`, in what the plans of gpu.ts bind, and in the passes of the files beside this.
 //
 // Queries and keys are turned into scratch memory first, the queries scaled. A workgroup of 16 x 16 lanes then works on a tile: lane (ty, tx) has
 // rows ty and ty + 16, columns tx and tx + 16 of the scores, and of each of its rows the channels tx + 16 i of up to 128 that it sums into.
@@ -9,8 +10,8 @@ struct Call {
   B: u32,
   T: u32, // queries
   S: u32, // keys
-  H: u32,
-  Hk: u32,
+  H: u32, // heads of queries, those of all maps
+  Hk: u32, // heads of keys, likewise
   d: u32, // width of queries and keys
   e: u32, // width of values
   causal: u32,
@@ -19,39 +20,42 @@ struct Call {
   turning: u32, // channels that turn: the last ones
   alibi: u32,
   sunk: u32, // there are sinks
+  maps: u32, // heads in a row that read the same values
+  pitch: u32, // numbers of a row of v, of which the last e are the value
+  own: u32, // channels of a key that latent attention keeps a head
   scale: f32,
   cap: f32, // 0: none
+  epsilon: f32, // of differential attention's norm
 }
 @group(0) @binding(0) var<uniform> call: Call;
-@group(0) @binding(1) var<storage, read> q: array<f32>; // [B, T, H, d], as dq and their turned forms
-@group(0) @binding(2) var<storage, read> k: array<f32>; // [B, S, Hk, d], as dk and their turned forms
-@group(0) @binding(3) var<storage, read> v: array<f32>; // [B, S, Hk, e], as dv
-@group(0) @binding(4) var<storage, read> cos: array<f32>; // [at least S, d/2]
-@group(0) @binding(5) var<storage, read> sin: array<f32>;
-@group(0) @binding(6) var<storage, read> o: array<f32>; // [B, T, H, e]
-@group(0) @binding(7) var<storage, read> lse: array<f32>; // [B, H, T], as delta
-@group(0) @binding(8) var<storage, read> do_in: array<f32>; // like o
-@group(0) @binding(9) var<storage, read_write> o_out: array<f32>;
-@group(0) @binding(10) var<storage, read_write> lse_out: array<f32>;
-@group(0) @binding(11) var<storage, read_write> qs: array<f32>; // scale · q, turned
-@group(0) @binding(12) var<storage, read_write> ks: array<f32>; // k, turned
-@group(0) @binding(13) var<storage, read_write> delta: array<f32>; // Σ do · o of each query
-@group(0) @binding(14) var<storage, read_write> dqs: array<f32>; // gradients of scale · q and k, turned
-@group(0) @binding(15) var<storage, read_write> dks: array<f32>;
-@group(0) @binding(16) var<storage, read_write> dq: array<f32>;
-@group(0) @binding(17) var<storage, read_write> dk: array<f32>;
+@group(0) @binding(1) var<storage, read> given: array<f32>; // rows to turn, [B, T, H, d] or [B, S, Hk, d]
+@group(0) @binding(2) var<storage, read_write> made: array<f32>;
+@group(0) @binding(3) var<storage, read> cos: array<f32>; // [at least S, turning / 2]
+@group(0) @binding(4) var<storage, read> sin: array<f32>;
+@group(0) @binding(5) var<storage, read> qs: array<f32>; // scale · q, turned: [B, T, H, d], as dqs
+@group(0) @binding(6) var<storage, read> ks: array<f32>; // k, turned: [B, S, Hk, d], as dks
+@group(0) @binding(7) var<storage, read> v: array<f32>; // [B, S, Hk / maps, pitch], as dv
+@group(0) @binding(8) var<storage, read> sinks: array<f32>; // [H], as dsinks
+@group(0) @binding(9) var<storage, read> o: array<f32>; // [B, T, H, e], as do
+@group(0) @binding(10) var<storage, read> do_in: array<f32>;
+@group(0) @binding(11) var<storage, read> lse: array<f32>; // [B, H, T], as delta
+@group(0) @binding(12) var<storage, read> delta: array<f32>; // Σ do · o of each query
+@group(0) @binding(13) var<storage, read_write> o_out: array<f32>;
+@group(0) @binding(14) var<storage, read_write> lse_out: array<f32>;
+@group(0) @binding(15) var<storage, read_write> delta_out: array<f32>;
+@group(0) @binding(16) var<storage, read_write> dqs: array<f32>; // gradients of scale · q and k, turned
+@group(0) @binding(17) var<storage, read_write> dks: array<f32>;
 @group(0) @binding(18) var<storage, read_write> dv: array<f32>;
-@group(0) @binding(19) var<storage, read> sinks: array<f32>; // [H], as dsinks
-@group(0) @binding(20) var<storage, read_write> dsinks: array<f32>;
+@group(0) @binding(19) var<storage, read_write> dsinks: array<f32>;
 
 const kTile = 32u;
 const kPitch = 33u; // of a row in workgroup memory: neighbours in a column fall into different banks
+const kRight = 1056u; // where the second of two tiles begins
 const kWidth = 128u; // channels that a workgroup sums into
 const kLowest = -3.0e38;
 const kLog2e = 1.4426950408889634;
 
-var<workgroup> left: array<f32, 1056>; // [tile, channel]
-var<workgroup> right: array<f32, 1056>;
+var<workgroup> tiles: array<f32, 2112>; // two of [token, channel]
 var<workgroup> shares: array<f32, 1056>; // [query, key]
 
 fn query_at(b: u32, t: u32, h: u32) -> u32 {
@@ -59,6 +63,13 @@ fn query_at(b: u32, t: u32, h: u32) -> u32 {
 }
 fn key_at(b: u32, s: u32, g: u32) -> u32 {
   return (b * call.S + s) * call.Hk + g;
+}
+// The first number of the value that goes with key head g.
+fn value_at(b: u32, s: u32, g: u32) -> u32 {
+  return key_at(b, s, g) / call.maps * call.pitch + call.pitch - call.e;
+}
+fn key_head(h: u32) -> u32 {
+  return h / call.maps * call.Hk / call.H * call.maps + h % call.maps;
 }
 // The place of query t among the keys.
 fn place(t: u32) -> i32 {
@@ -85,125 +96,115 @@ fn partner(i: u32, c: u32) -> u32 {
   return select(i - half, i + half, c + call.turning - call.d < half);
 }
 
+override keys: u32 = 0u; // keys are turned, rather than queries
+override back: u32 = 0u; // gradients are turned back: the partner's share changes its sign
+
 @compute @workgroup_size(256)
-fn turn_queries(
+fn turn_rows(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
   let i = flat(group, groups) * 256u + lane;
-  if (i >= call.B * call.T * call.H * call.d) {
+  let heads = select(call.H, call.Hk, keys != 0u);
+  let tokens = select(call.T, call.S, keys != 0u);
+  if (i >= call.B * tokens * heads * call.d) {
     return;
   }
-  var u = q[i];
+  var u = given[i];
   let c = i % call.d;
   if (turns(c)) {
-    let by = turn(i / (call.d * call.H) % call.T + call.S - call.T, c);
-    u = u * by.x + q[partner(i, c)] * by.y;
+    let by = turn(i / (call.d * heads) % tokens + call.S - tokens, c);
+    u = u * by.x + given[partner(i, c)] * select(by.y, -by.y, back != 0u);
   }
-  qs[i] = u * call.scale;
+  made[i] = select(u * call.scale, u, keys != 0u);
 }
 
-@compute @workgroup_size(256)
-fn turn_keys(
-  @builtin(local_invocation_index) lane: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
-  let i = flat(group, groups) * 256u + lane;
-  if (i >= call.B * call.S * call.Hk * call.d) {
-    return;
-  }
-  var u = k[i];
-  let c = i % call.d;
-  if (turns(c)) {
-    let by = turn(i / (call.d * call.Hk) % call.S, c);
-    u = u * by.x + k[partner(i, c)] * by.y;
-  }
-  ks[i] = u;
+// A row of the batch, a query head and the key head that it reads.
+struct Heads {
+  b: u32,
+  h: u32,
+  g: u32,
 }
 
-// Queries t0.. and keys s0.. into left and right, channels c0 .. c0 + 31; zeros beyond the edges.
-fn load_queries(lane: u32, b: u32, t0: u32, h: u32, c0: u32) {
-  for (var i = lane; i < 1024u; i += 256u) {
-    let t = t0 + i / 32u;
-    let c = c0 + i % 32u;
-    var u = 0.0;
-    if (t < call.T && c < call.d) {
-      u = qs[query_at(b, t, h) * call.d + c];
-    }
-    left[i / 32u * kPitch + i % 32u] = u;
+const kQueries = 0u;
+const kSlopes = 1u;
+const kKeys = 2u;
+const kValues = 3u;
+
+// Channel c of token t of what `kind` says; 0 beyond the edges.
+fn number(kind: u32, at: Heads, t: u32, c: u32) -> f32 {
+  let inside = t < select(call.S, call.T, kind < kKeys) && c < select(call.e, call.d, kind % 2u == 0u);
+  if (!inside) {
+    return 0.0;
+  }
+  switch kind {
+    case kQueries: { return qs[query_at(at.b, t, at.h) * call.d + c]; }
+    case kSlopes: { return do_in[query_at(at.b, t, at.h) * call.e + c]; }
+    case kKeys: { return ks[key_at(at.b, t, at.g) * call.d + c]; }
+    default: { return v[value_at(at.b, t, at.g) + c]; }
   }
 }
-fn load_keys(lane: u32, b: u32, s0: u32, g: u32, c0: u32) {
+// Tokens t0 .. t0 + 31, channels c0 .. c0 + 31 into workgroup memory from `to` on.
+fn load(lane: u32, kind: u32, at: Heads, t0: u32, c0: u32, to: u32) {
   for (var i = lane; i < 1024u; i += 256u) {
-    let s = s0 + i / 32u;
-    let c = c0 + i % 32u;
-    var u = 0.0;
-    if (s < call.S && c < call.d) {
-      u = ks[key_at(b, s, g) * call.d + c];
-    }
-    right[i / 32u * kPitch + i % 32u] = u;
-  }
-}
-fn load_slopes(lane: u32, b: u32, t0: u32, h: u32, c0: u32) {
-  for (var i = lane; i < 1024u; i += 256u) {
-    let t = t0 + i / 32u;
-    let c = c0 + i % 32u;
-    var u = 0.0;
-    if (t < call.T && c < call.e) {
-      u = do_in[query_at(b, t, h) * call.e + c];
-    }
-    left[i / 32u * kPitch + i % 32u] = u;
-  }
-}
-fn load_values(lane: u32, b: u32, s0: u32, g: u32, c0: u32) {
-  for (var i = lane; i < 1024u; i += 256u) {
-    let s = s0 + i / 32u;
-    let c = c0 + i % 32u;
-    var u = 0.0;
-    if (s < call.S && c < call.e) {
-      u = v[key_at(b, s, g) * call.e + c];
-    }
-    right[i / 32u * kPitch + i % 32u] = u;
+    tiles[to + i / 32u * kPitch + i % 32u] = number(kind, at, t0 + i / 32u, c0 + i % 32u);
   }
 }
 
-// The lane's four dot products of rows of left and right: (ty, tx), (ty, tx + 16), (ty + 16, tx), (ty + 16, tx + 16).
-fn dots(ty: u32, tx: u32) -> vec4<f32> {
+// Products of what `kind` says of the queries from t0 with what goes with it of the keys from s0, over `width` channels. The lane's four:
+// (ty, tx), (ty, tx + 16), (ty + 16, tx), (ty + 16, tx + 16).
+fn products(lane: u32, kind: u32, width: u32, at: Heads, t0: u32, s0: u32) -> vec4<f32> {
+  let row = lane / 16u * kPitch;
+  let column = kRight + lane % 16u * kPitch;
   var sum = vec4<f32>(0.0);
-  for (var c = 0u; c < 32u; c++) {
-    let a = vec2<f32>(left[ty * kPitch + c], left[(ty + 16u) * kPitch + c]);
-    let z = vec2<f32>(right[tx * kPitch + c], right[(tx + 16u) * kPitch + c]);
-    sum += a.xxyy * z.xyxy;
+  for (var c0 = 0u; c0 < width; c0 += 32u) {
+    load(lane, kind, at, t0, c0, 0u);
+    load(lane, kind + 2u, at, s0, c0, kRight);
+    workgroupBarrier();
+    for (var c = 0u; c < 32u; c++) {
+      let a = vec2<f32>(tiles[row + c], tiles[row + 16u * kPitch + c]);
+      let z = vec2<f32>(tiles[column + c], tiles[column + 16u * kPitch + c]);
+      sum += a.xxyy * z.xyxy;
+    }
+    workgroupBarrier();
   }
   return sum;
 }
-
 // Scores of the tile, scaled; not yet masked.
-fn scores(lane: u32, b: u32, h: u32, g: u32, t0: u32, s0: u32) -> vec4<f32> {
-  var z = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < call.d; c0 += 32u) {
-    load_queries(lane, b, t0, h, c0);
-    load_keys(lane, b, s0, g, c0);
-    workgroupBarrier();
-    z += dots(lane / 16u, lane % 16u);
-    workgroupBarrier();
-  }
-  return z;
+fn scores(lane: u32, at: Heads, t0: u32, s0: u32) -> vec4<f32> {
+  return products(lane, kQueries, call.d, at, t0, s0);
+}
+// Gradient of the shares: do · v.
+fn share_slopes(lane: u32, at: Heads, t0: u32, s0: u32) -> vec4<f32> {
+  return products(lane, kSlopes, call.e, at, t0, s0);
 }
 
-// Gradient of the shares: do · v.
-fn share_slopes(lane: u32, b: u32, h: u32, g: u32, t0: u32, s0: u32) -> vec4<f32> {
-  var z = vec4<f32>(0.0);
-  for (var c0 = 0u; c0 < call.e; c0 += 32u) {
-    load_slopes(lane, b, t0, h, c0);
-    load_values(lane, b, s0, g, c0);
-    workgroupBarrier();
-    z += dots(lane / 16u, lane % 16u);
-    workgroupBarrier();
+alias Sums = array<vec2<f32>, 8>; // rows ty and ty + 16, channels tx + 16 i from a first one on
+
+// Adds what the lane's rows of `shares` take of the tokens from t0, channels c0 and on. `row` and `step`: from a row of shares to the next, and
+// from a token.
+fn add_shared(lane: u32, kind: u32, width: u32, at: Heads, t0: u32, base: u32, row: u32, step: u32, sums: ptr<function, Sums>) {
+  let tx = lane % 16u;
+  for (var i = 0u; i < 4u; i++) {
+    let c0 = base + i * 32u;
+    if (c0 < width) {
+      load(lane, kind, at, t0, c0, 0u);
+      workgroupBarrier();
+      var from_row = lane / 16u * row;
+      var near = vec2<f32>(0.0);
+      var far = vec2<f32>(0.0);
+      for (var s = 0u; s < kTile; s++) {
+        let share = vec2<f32>(shares[from_row], shares[from_row + 16u * row]);
+        near += share * tiles[s * kPitch + tx];
+        far += share * tiles[s * kPitch + tx + 16u];
+        from_row += step;
+      }
+      (*sums)[2u * i] += near;
+      (*sums)[2u * i + 1u] += far;
+      workgroupBarrier();
+    }
   }
-  return z;
 }
 
 fn keep(lane: u32, z: vec4<f32>) {
@@ -275,24 +276,20 @@ fn past_keys(t0: u32) -> u32 {
 
 // What a workgroup of the forward pass and of dq works on.
 struct Task {
-  b: u32,
-  h: u32,
-  g: u32,
+  at: Heads,
   t0: u32,
   c0: u32,
   past: bool,
 }
 fn query_task(index: u32, width: u32) -> Task {
-  let tiles = ceil_div(call.T, kTile);
+  let across = ceil_div(call.T, kTile);
   let blocks = ceil_div(width, kWidth);
-  let h = index / blocks / tiles % call.H;
+  let h = index / blocks / across % call.H;
   return Task(
-    index / blocks / tiles / call.H,
-    h,
-    h * call.Hk / call.H,
-    index / blocks % tiles * kTile,
+    Heads(index / blocks / across / call.H, h, key_head(h)),
+    index / blocks % across * kTile,
     index % blocks * kWidth,
-    index >= call.B * call.H * tiles * blocks,
+    index >= call.B * call.H * across * blocks,
   );
 }
 
@@ -308,16 +305,16 @@ fn forward(
   }
   let ty = lane / 16u;
   let tx = lane % 16u;
-  var sums: array<vec2<f32>, 8>; // rows ty and ty + 16, channels c0 + tx + 16 i
+  let h = task.at.h;
+  var sums: Sums;
   var most = vec2<f32>(kLowest);
   var total = vec2<f32>(0.0);
   if (call.sunk != 0u) {
-    most = vec2<f32>(sinks[task.h] * kLog2e);
+    most = vec2<f32>(sinks[h] * kLog2e);
     total = vec2<f32>(1.0);
   }
   for (var s0 = first_key(task.t0); s0 < past_keys(task.t0); s0 += kTile) {
-    let score = scores(lane, task.b, task.h, task.g, task.t0, s0);
-    let z = exponents(score, lane, task.h, task.t0, s0);
+    let z = exponents(scores(lane, task.at, task.t0, s0), lane, h, task.t0, s0);
     let seen = mask(lane, task.t0, s0);
     keep(lane, select(vec4<f32>(kLowest), z, seen));
     workgroupBarrier();
@@ -337,23 +334,7 @@ fn forward(
     for (var s = 0u; s < kTile; s++) {
       total += vec2<f32>(shares[ty * kPitch + s], shares[(ty + 16u) * kPitch + s]);
     }
-    for (var i = 0u; i < 4u; i++) {
-      let c0 = task.c0 + i * 32u;
-      if (c0 < call.e) {
-        load_values(lane, task.b, s0, task.g, c0);
-        workgroupBarrier();
-        var near = vec2<f32>(0.0);
-        var far = vec2<f32>(0.0);
-        for (var s = 0u; s < kTile; s++) {
-          let share = vec2<f32>(shares[ty * kPitch + s], shares[(ty + 16u) * kPitch + s]);
-          near += share * right[s * kPitch + tx];
-          far += share * right[s * kPitch + tx + 16u];
-        }
-        sums[2u * i] += near;
-        sums[2u * i + 1u] += far;
-        workgroupBarrier();
-      }
-    }
+    add_shared(lane, kValues, call.e, task.at, s0, task.c0, kPitch, 1u, &sums);
   }
   for (var r = 0u; r < 2u; r++) {
     let t = task.t0 + ty + 16u * r;
@@ -361,11 +342,11 @@ fn forward(
       for (var i = 0u; i < 8u; i++) {
         let c = task.c0 + tx + 16u * i;
         if (c < call.e) {
-          o_out[query_at(task.b, t, task.h) * call.e + c] = select(sums[i][r] / total[r], 0.0, total[r] == 0.0);
+          o_out[query_at(task.at.b, t, h) * call.e + c] = select(sums[i][r] / total[r], 0.0, total[r] == 0.0);
         }
       }
       if (tx == 0u && task.c0 == 0u) {
-        lse_out[(task.b * call.H + task.h) * call.T + t] = select(most[r] + log2(total[r]), 0.0, total[r] == 0.0);
+        lse_out[(task.at.b * call.H + h) * call.T + t] = select(most[r] + log2(total[r]), 0.0, total[r] == 0.0);
       }
     }
   }
@@ -389,16 +370,32 @@ fn deltas(
   for (var c = 0u; c < call.e; c++) {
     sum += do_in[at + c] * o[at + c];
   }
-  delta[row] = sum;
+  delta_out[row] = sum;
 }
 
 // What the gradient knows of a query: its log-sum-exp and delta.
-fn known(b: u32, h: u32, t: u32) -> vec2<f32> {
+fn known(at: Heads, t: u32) -> vec2<f32> {
   if (t >= call.T) {
     return vec2<f32>(0.0);
   }
-  let row = (b * call.H + h) * call.T + t;
+  let row = (at.b * call.H + at.h) * call.T + t;
   return vec2<f32>(lse[row], delta[row]);
+}
+
+// Shares of a tile and gradients of its scores, rebuilt.
+struct Rebuilt {
+  share: vec4<f32>,
+  pull: vec4<f32>,
+}
+fn rebuilt(lane: u32, at: Heads, t0: u32, s0: u32) -> Rebuilt {
+  let score = scores(lane, at, t0, s0);
+  let z = exponents(score, lane, at.h, t0, s0);
+  let slope = share_slopes(lane, at, t0, s0);
+  let first = known(at, t0 + lane / 16u);
+  let second = known(at, t0 + lane / 16u + 16u);
+  let open = exp2(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0)));
+  let share = select(vec4<f32>(0.0), open, mask(lane, t0, s0));
+  return Rebuilt(share, share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score));
 }
 
 @compute @workgroup_size(256)
@@ -411,71 +408,43 @@ fn backward_queries(
   if (task.past) {
     return;
   }
-  let ty = lane / 16u;
-  let tx = lane % 16u;
-  let first = known(task.b, task.h, task.t0 + ty);
-  let second = known(task.b, task.h, task.t0 + ty + 16u);
-  var sums: array<vec2<f32>, 8>;
+  var sums: Sums;
   for (var s0 = first_key(task.t0); s0 < past_keys(task.t0); s0 += kTile) {
-    let score = scores(lane, task.b, task.h, task.g, task.t0, s0);
-    let z = exponents(score, lane, task.h, task.t0, s0);
-    let slope = share_slopes(lane, task.b, task.h, task.g, task.t0, s0);
-    let share = exp2(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0)));
-    let pull = share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score);
-    keep(lane, select(vec4<f32>(0.0), pull, mask(lane, task.t0, s0)));
+    keep(lane, rebuilt(lane, task.at, task.t0, s0).pull);
     workgroupBarrier();
-    for (var i = 0u; i < 4u; i++) {
-      let c0 = task.c0 + i * 32u;
-      if (c0 < call.d) {
-        load_keys(lane, task.b, s0, task.g, c0);
-        workgroupBarrier();
-        var near = vec2<f32>(0.0);
-        var far = vec2<f32>(0.0);
-        for (var s = 0u; s < kTile; s++) {
-          let p = vec2<f32>(shares[ty * kPitch + s], shares[(ty + 16u) * kPitch + s]);
-          near += p * right[s * kPitch + tx];
-          far += p * right[s * kPitch + tx + 16u];
-        }
-        sums[2u * i] += near;
-        sums[2u * i + 1u] += far;
-        workgroupBarrier();
-      }
-    }
+    add_shared(lane, kKeys, call.d, task.at, s0, task.c0, kPitch, 1u, &sums);
   }
   for (var r = 0u; r < 2u; r++) {
-    let t = task.t0 + ty + 16u * r;
+    let t = task.t0 + lane / 16u + 16u * r;
     if (t < call.T) {
       for (var i = 0u; i < 8u; i++) {
-        let c = task.c0 + tx + 16u * i;
+        let c = task.c0 + lane % 16u + 16u * i;
         if (c < call.d) {
-          dqs[query_at(task.b, t, task.h) * call.d + c] = sums[i][r];
+          dqs[query_at(task.at.b, t, task.at.h) * call.d + c] = sums[i][r];
         }
       }
     }
   }
 }
 
-// One workgroup a tile of keys of one key head, over all queries of the heads that read it. Rows ty and ty + 16 are keys here.
+// One workgroup a tile of keys of the heads that share a value, over all queries of the heads that read them. Rows ty and ty + 16 are keys here.
 @compute @workgroup_size(256)
 fn backward_keys(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-  let tiles = ceil_div(call.S, kTile);
+  let across = ceil_div(call.S, kTile);
   let blocks = ceil_div(max(call.d, call.e), kWidth);
+  let heads = call.Hk / call.maps;
   let index = flat(group, groups);
-  if (index >= call.B * call.Hk * tiles * blocks) {
+  if (index >= call.B * heads * across * blocks) {
     return;
   }
   let base = index % blocks * kWidth;
-  let s0 = index / blocks % tiles * kTile;
-  let g = index / blocks / tiles % call.Hk;
-  let b = index / blocks / tiles / call.Hk;
-  let ty = lane / 16u;
-  let tx = lane % 16u;
-  var key_sums: array<vec2<f32>, 8>;
-  var value_sums: array<vec2<f32>, 8>;
+  let s0 = index / blocks % across * kTile;
+  let head = index / blocks / across % heads;
+  let b = index / blocks / across / heads;
   let each = call.H / call.Hk;
   // The first query that sees any of these keys, down to a tile's start, and the first past those that do.
   var begin = 0u;
@@ -490,109 +459,42 @@ fn backward_keys(
       begin = u32(max(0, i32(s0 + call.T) - i32(call.S + call.window) + 1)) / kTile * kTile;
     }
   }
-  for (var h = g * each; h < (g + 1u) * each; h++) {
-    for (var t0 = begin; t0 < past; t0 += kTile) {
-      let score = scores(lane, b, h, g, t0, s0);
-      let z = exponents(score, lane, h, t0, s0);
-      let slope = share_slopes(lane, b, h, g, t0, s0);
-      let first = known(b, h, t0 + ty);
-      let second = known(b, h, t0 + ty + 16u);
-      let seen = mask(lane, t0, s0);
-      let share = select(vec4<f32>(0.0), exp2(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0))), seen);
-      keep(lane, share);
-      workgroupBarrier();
-      for (var i = 0u; i < 4u; i++) {
-        let c0 = base + i * 32u;
-        if (c0 < call.e) {
-          load_slopes(lane, b, t0, h, c0);
-          workgroupBarrier();
-          var near = vec2<f32>(0.0);
-          var far = vec2<f32>(0.0);
-          for (var t = 0u; t < kTile; t++) {
-            let p = vec2<f32>(shares[t * kPitch + ty], shares[t * kPitch + ty + 16u]);
-            near += p * left[t * kPitch + tx];
-            far += p * left[t * kPitch + tx + 16u];
-          }
-          value_sums[2u * i] += near;
-          value_sums[2u * i + 1u] += far;
-          workgroupBarrier();
-        }
+  var value_sums: Sums;
+  var key_sums: Sums;
+  for (var map = 0u; map < call.maps; map++) {
+    let g = head * call.maps + map;
+    key_sums = Sums(); // not declared here: SwiftShader does not zero a loop's variable anew
+    for (var i = 0u; i < each; i++) {
+      let at = Heads(b, (head * each + i) * call.maps + map, g);
+      for (var t0 = begin; t0 < past; t0 += kTile) {
+        let tile = rebuilt(lane, at, t0, s0);
+        keep(lane, tile.share);
+        workgroupBarrier();
+        add_shared(lane, kSlopes, call.e, at, t0, base, 1u, kPitch, &value_sums);
+        keep(lane, tile.pull);
+        workgroupBarrier();
+        add_shared(lane, kQueries, call.d, at, t0, base, 1u, kPitch, &key_sums);
       }
-      workgroupBarrier();
-      keep(lane, share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score));
-      workgroupBarrier();
-      for (var i = 0u; i < 4u; i++) {
-        let c0 = base + i * 32u;
-        if (c0 < call.d) {
-          load_queries(lane, b, t0, h, c0);
-          workgroupBarrier();
-          var near = vec2<f32>(0.0);
-          var far = vec2<f32>(0.0);
-          for (var t = 0u; t < kTile; t++) {
-            let p = vec2<f32>(shares[t * kPitch + ty], shares[t * kPitch + ty + 16u]);
-            near += p * left[t * kPitch + tx];
-            far += p * left[t * kPitch + tx + 16u];
-          }
-          key_sums[2u * i] += near;
-          key_sums[2u * i + 1u] += far;
-          workgroupBarrier();
+    }
+    for (var r = 0u; r < 2u; r++) {
+      let s = s0 + lane / 16u + 16u * r;
+      for (var i = 0u; i < 8u; i++) {
+        let c = base + lane % 16u + 16u * i;
+        if (s < call.S && c < call.d) {
+          dks[key_at(b, s, g) * call.d + c] = key_sums[i][r];
         }
       }
     }
   }
   for (var r = 0u; r < 2u; r++) {
-    let s = s0 + ty + 16u * r;
-    if (s < call.S) {
-      for (var i = 0u; i < 8u; i++) {
-        let c = base + tx + 16u * i;
-        if (c < call.d) {
-          dks[key_at(b, s, g) * call.d + c] = key_sums[i][r];
-        }
-        if (c < call.e) {
-          dv[key_at(b, s, g) * call.e + c] = value_sums[i][r];
-        }
+    let s = s0 + lane / 16u + 16u * r;
+    for (var i = 0u; i < 8u; i++) {
+      let c = base + lane % 16u + 16u * i;
+      if (s < call.S && c < call.e) {
+        dv[value_at(b, s, head * call.maps) + c] = value_sums[i][r];
       }
     }
   }
-}
-
-// Turns the gradients back: the partner's share changes its sign.
-@compute @workgroup_size(256)
-fn unturn_queries(
-  @builtin(local_invocation_index) lane: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
-  let i = flat(group, groups) * 256u + lane;
-  if (i >= call.B * call.T * call.H * call.d) {
-    return;
-  }
-  var u = dqs[i];
-  let c = i % call.d;
-  if (turns(c)) {
-    let by = turn(i / (call.d * call.H) % call.T + call.S - call.T, c);
-    u = u * by.x - dqs[partner(i, c)] * by.y;
-  }
-  dq[i] = u * call.scale;
-}
-
-@compute @workgroup_size(256)
-fn unturn_keys(
-  @builtin(local_invocation_index) lane: u32,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-) {
-  let i = flat(group, groups) * 256u + lane;
-  if (i >= call.B * call.S * call.Hk * call.d) {
-    return;
-  }
-  var u = dks[i];
-  let c = i % call.d;
-  if (turns(c)) {
-    let by = turn(i / (call.d * call.Hk) % call.S, c);
-    u = u * by.x - dks[partner(i, c)] * by.y;
-  }
-  dk[i] = u;
 }
 
 // dsink = -Σ 2^(sink - lse) delta over rows and queries, one workgroup a head.

@@ -2,38 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
 import { latentAttention, latentAttentionGrad } from './kernel';
-import { plain } from './plain';
+import { latentSetting as setting } from './testing';
 
 // Scores, softmax and sums over at most 130 keys in float32; the gradient chains four such products.
 const tolerance = 4e-6;
-
-interface Case {
-  B?: number;
-  T: number;
-  S?: number;
-  H: number;
-  Hk: number;
-  own: number;
-  r: number;
-  /** Width of a value; 0: tied. */
-  e: number;
-  causal?: boolean;
-  rotary?: boolean;
-}
-function setting({ B = 2, T, S = T, H, Hk, own, r, e, causal = true, rotary = true }: Case) {
-  const shapes = { q: [B, T, H, own + r], kv: [B, S, Hk, own + (e || r)], shared: [B, S, r] };
-  const angles = Float64Array.from({ length: (S * r) / 2 }, (_, i) => Math.floor(i / (r / 2)) / (1 + (i % (r / 2))));
-  const rope = { cos: angles.map((u) => Math.fround(Math.cos(u))), sin: angles.map((u) => Math.fround(Math.sin(u))) };
-  return {
-    forward: latentAttention,
-    gradient: latentAttentionGrad,
-    plain,
-    shapes: rotary ? { ...shapes, cos: [S, r / 2], sin: [S, r / 2] } : shapes,
-    inputs: { q: draw(B * T * H * (own + r), 1).map((u) => Math.fround(3 * u)), ...(rotary && rope) },
-    attrs: { scale: (own + r) ** -0.5, causal, own, valueAt: e ? own : 0 },
-    floor: T === 1 ? 3 : undefined, // one key: the gradients of q and the keys are sums of products that cancel to 0
-  };
-}
 
 describe.each(natives())('LatentAttention on $isa', (native) => {
   it.each([1, 2, 63, 65, 130])('agrees with the plain loops for %i tokens', (T) => {

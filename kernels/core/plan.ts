@@ -1,9 +1,9 @@
 // What a kernel folder says about its gpu.wgsl, as plain data: the entry points that make a kernel, how far they spread, what lies between them.
 //
-// The host binds tensors to the shader's variables by name. A `read` variable is the input of that name, and left unread where it is absent; a
-// `read_write` variable is the output of that name or scratch memory. An output whose name an input of the folder bears too is called `<name>_out`;
-// an input whose name WGSL reserves is called `<name>_in`. Of a kernel that works in place (`inPlace` in kernel.ts) a `read_write` variable that
-// bears an input's name holds the input's numbers at first.
+// The host binds tensors to the shader's variables by name. A `read` variable is the input of that name, or else what an earlier pass wrote, and
+// left unread where there is neither; a `read_write` variable is the output of that name or scratch memory; `bind` names another tensor. An output
+// whose name an input of the folder bears too is called `<name>_out`; an input whose name WGSL reserves is called `<name>_in`. Of a kernel that works
+// in place (`inPlace` in kernel.ts) a `read_write` variable that bears an input's name holds the input's numbers at first.
 // The uniform is at binding 0, the storage variables at 1 and on. It starts with `present: u32`, one bit for each input of kernel.ts that is there;
 // then come its ints (i32) and its floats (f32).
 // An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants.
@@ -19,6 +19,8 @@ export interface GpuPass {
   workgroups(ints: readonly number[]): number;
   /** Values of the shader's `override` constants. */
   constants?: Readonly<Record<string, number>>;
+  /** Tensors by the variable that they are bound to in this pass, where their names differ. */
+  bind?: Readonly<Record<string, string>>;
 }
 
 export interface GpuPlan {
@@ -28,6 +30,8 @@ export interface GpuPlan {
   scratch?(ints: readonly number[]): Readonly<Record<string, number>>;
   /** Why a shader can't do sizes that kernel.ts allows: a sentence, or undefined if it can. */
   refuses?(ints: readonly number[]): string | undefined;
+  /** In place of kernel.ts's ints, for the shader and for the functions of this plan. */
+  ints?(ints: readonly number[]): number[];
   /** In place of kernel.ts's floats. */
   floats?(attrs: Attrs): number[];
 }

@@ -81,7 +81,8 @@ function call(
   into: Readonly<Record<string, TensorInfo>> = {},
 ): TensorInfo[] {
   const shapes = shapesOf(inputs);
-  const ints = kernel.ints(shapes, attrs);
+  const own = kernel.ints(shapes, attrs);
+  const ints = plan.ints?.(own) ?? own;
   const why = plan.refuses?.(ints);
   if (why) throw new Error(`${kernel.name} on the GPU: ${why}`);
   const outputs = kernel.outputs(shapes, attrs);
@@ -102,10 +103,11 @@ function call(
     const count = pass.workgroups(ints);
     if (count === 0) continue;
     const { pipeline, variables } = compiled(backend.device, code, pass);
-    const tensors = variables.map(({ name, binding, writable }) => {
+    const tensors = variables.map(({ name: variable, binding, writable }) => {
+      const name = pass.bind?.[variable] ?? variable;
       const info = writable
         ? (made.get(name) ?? made.get(name.replace(/_out$/, '')))
-        : inputs[name.replace(/_in$/, '')];
+        : (inputs[name.replace(/_in$/, '')] ?? made.get(name));
       return { binding, writable, info };
     });
     const x = Math.min(count, WIDEST);
