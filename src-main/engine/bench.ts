@@ -88,7 +88,7 @@ export async function* runBench(
   known('precision', precisions, PRECISIONS);
   const asked: Asked = { device, threads, configs, blocks, precisions, seconds, longest, contexts, lengths };
   const facts = await open(asked);
-  if (!facts.threads || facts.kernelVersion.startsWith('tfjs')) asked.precisions = ['float32'];
+  if (!facts.threads || facts.id !== 'cpu' || facts.kernelVersion.startsWith('tfjs')) asked.precisions = ['float32'];
   yield {
     kind: 'machine',
     processor: cpus()[0]?.model.trim() ?? 'unknown processor',

@@ -77,8 +77,11 @@ async function open(id: DeviceId, threads: number): Promise<Opened> {
   const { openWebGpu } = await import('./webgpu');
   const result = await openWebGpu();
   if ('unavailable' in result) return result;
-  const { detail, facts, measure } = result;
-  return { backend: 'webgpu', detail, threads: 1, version: tfjsVersion, gpu: facts, peak: measure };
+  const { detail, version, facts, measure } = result;
+  return {
+    ...{ backend: 'webgpu', detail, threads: 1, version: `${version}, ${tfjsVersion}` },
+    ...{ gpu: facts, peak: measure },
+  };
 }
 
 function openCpu(threads: number): Opened {

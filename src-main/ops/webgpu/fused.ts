@@ -6,12 +6,8 @@ import { dtypeOf, kernels, readName, shapesOf } from '../kernels';
 import * as tf from '../tf';
 import type { FusedBackend } from './dispatch';
 import { type Variable, variablesOf } from './shader';
+import { moduleOf } from './sources';
 
-const sources = import.meta.glob<string>('../../../kernels/*/*.wgsl', {
-  eager: true,
-  query: '?raw',
-  import: 'default',
-});
 const plans = import.meta.glob<GpuPlans>('../../../kernels/*/gpu.ts', { eager: true, import: 'gpu' });
 /** Numbers in a call's uniform: the inputs' bits, ints and floats. */
 const UNIFORM_BYTES = 128;
@@ -50,13 +46,6 @@ export function registerFused(): void {
       });
     }
   }
-}
-
-/** The shader module of a folder: what all share, then the folder's files in order of name. */
-function moduleOf(folder: string): string {
-  const own = Object.keys(sources).filter((file) => file.startsWith(folder));
-  if (own.length === 0) throw new Error(`internal: ${folder}gpu.ts has no shader beside it`);
-  return ['../../../kernels/core/core.wgsl', ...own.sort()].map((file) => sources[file]).join('\n');
 }
 
 /**

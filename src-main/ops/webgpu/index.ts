@@ -4,11 +4,12 @@ import '@tensorflow/tfjs-backend-webgpu/dist/flags_webgpu';
 import type { GpuFacts } from '../../spec/device';
 import * as tf from '../tf';
 import { gpuFacts, measureGpu } from './probe';
+import { shaderVersion } from './sources';
 import { prepareSwiftShader } from './swiftshader';
 
 /** What came of opening the device: what it is, or why it is not there and what to do. */
 export type WebGpu =
-  | { detail: string; facts: GpuFacts; measure: () => ReturnType<typeof measureGpu> }
+  | { detail: string; version: string; facts: GpuFacts; measure: () => ReturnType<typeof measureGpu> }
   | { unavailable: string };
 
 const NO_ADAPTER =
@@ -40,7 +41,7 @@ async function open(): Promise<WebGpu> {
   const facts = gpuFacts(adapter);
   const { register } = await import('./backend');
   const device = await register(adapter);
-  return { detail: describe(adapter.info), facts, measure: () => measureGpu(device) };
+  return { detail: describe(adapter.info), version: shaderVersion, facts, measure: () => measureGpu(device) };
 }
 
 async function findAdapter({
