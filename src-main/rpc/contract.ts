@@ -5,10 +5,12 @@ import type { Causality } from '../spec/causality';
 import type { DeviceInfo, DeviceTest } from '../spec/device';
 import type { Problem } from '../spec/error';
 import type { Fill, RunEvent, RunStatus } from '../spec/event';
+import type { GapPart } from '../spec/gap';
 import type { Inspection, ModelPreset } from '../spec/inspection';
 import type { ModelSpec } from '../spec/model';
 import type { DeviceId, ObjectiveDraft, ObjectiveKind, RunDraft, RunSpec } from '../spec/run';
 
+export type { GapPart } from '../spec/gap';
 export type { NodeFacts } from '../spec/inspection';
 export type { Agreement, AgreementProgress, Causality, DeviceInfo, DeviceTest, Inspection, ModelPreset };
 
@@ -134,11 +136,20 @@ export interface GenerationRequest {
   /** Default: the one that the run was trained on. */
   device?: DeviceId;
 }
+/** What a trained run that learned masked tokens is asked to fill in. */
+export interface FillRequest extends Omit<GenerationRequest, 'prompt' | 'length'> {
+  /** Text with gaps: each `_` is one token to fill in, `\\_` an underscore. */
+  prompt: string;
+  /** In how many passes the gaps are filled, those that the model is surest of first; 1: all at once. */
+  passes: number;
+}
 /** Text as it comes. */
 export interface GenerationPiece {
   id: string;
   /** What is new since the piece before. */
   text: string;
+  /** Where gaps are filled in: the whole text as it stands, in place of `text`. */
+  parts?: GapPart[];
   /** Tokens written so far. */
   tokens: number;
   /** Pace since the first token; null until there are two. */
@@ -246,6 +257,8 @@ export interface Api {
   /** Texts of trained runs. Each is written by a process of its own, whose pieces come as notices to the window that asked, and which ends when that window leaves. */
   generations: {
     start(input: GenerationRequest): { id: string };
+    /** Fills in the gaps of a text with a run that learned masked tokens. */
+    fill(input: FillRequest): { id: string };
     /** Ends it at once; one that has ended already is left alone. */
     cancel(input: { id: string }): void;
   };

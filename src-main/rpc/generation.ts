@@ -2,19 +2,23 @@
 import { fork } from 'node:child_process';
 import { deathOf } from '../runs/standing';
 import type { Continuation, Piece } from './continue';
+import type { Filling } from './fill';
 
 const LINES = 20;
+
+/** What the process is to do. */
+export type Work = { kind: 'continue'; request: Continuation } | { kind: 'fill'; request: Filling };
 
 export interface GenerationOptions {
   /** The built generator. */
   script: string;
-  request: Continuation;
+  work: Work;
   /** Pieces in order; the last one has `done`, and `error` where it went wrong. */
   hear(piece: Piece & { error?: string }): void;
 }
 
-/** Starts a process on the request; it ends by itself when the text is done. Returns how to kill it, after which one last piece comes at once. */
-export function startGeneration({ script, request, hear }: GenerationOptions): () => void {
+/** Starts a process on the work; it ends by itself when the text is done. Returns how to kill it, after which one last piece comes at once. */
+export function startGeneration({ script, work, hear }: GenerationOptions): () => void {
   const env: NodeJS.ProcessEnv = { ...process.env };
   if (process.versions.electron) env.ELECTRON_RUN_AS_NODE = '1';
   const child = fork(script, [], {
@@ -46,6 +50,6 @@ export function startGeneration({ script, request, hear }: GenerationOptions): (
   child.on('exit', (code, signal) =>
     end(deathOf(code, signal, said.join('\n')).why.replace('The worker', 'The process that writes the text')),
   );
-  child.send(request, () => {}); // What goes wrong here ends the process, which is told above.
+  child.send(work, () => {}); // What goes wrong here ends the process, which is told above.
   return () => end();
 }

@@ -28,9 +28,16 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function makeRun(id: string, { task = 'text', checkpoint = true } = {}): void {
+function makeRun(id: string, { task = 'text', checkpoint = true, objective = 'next_token' } = {}): void {
   const model = { format: 'archlab.model/1', width: 8, layers: [{ block: 'gated_mlp' }] };
-  const spec = runSchema.parse({ format: 'archlab.run/1', name: id, model, task: { id: task }, budget: { steps: 1 } });
+  const spec = runSchema.parse({
+    format: 'archlab.run/1',
+    name: id,
+    model,
+    task: { id: task },
+    budget: { steps: 1 },
+    objective: { kind: objective },
+  });
   insertRun(lab.runs.store, { id, spec, name: id, createdAt: 1, status: 'finished' });
   const checkpoints = join(runFolder(labPaths(folder), id), 'checkpoints');
   mkdirSync(checkpoints, { recursive: true });
@@ -109,6 +116,22 @@ describe('a text', () => {
     expect(await refusal({ run: 'two' })).toMatch(/the run learns "mqar", which has no text/);
     expect(await refusal({ run: 'three' })).toMatch(/there is no run "three"/);
     expect(heard).toEqual([]);
+  });
+
+  it('is filled in by a run that learned masked tokens, and by no other', async () => {
+    makeRun('one');
+    makeRun('gaps', { objective: 'masked' });
+    const { length: _, ...rest } = usual;
+    const fill = (run: string, more: object = {}) => send('fill', { ...rest, prompt: 'a_b', run, passes: 4, ...more });
+    expect(await fill('gaps')).toMatchObject({ ok: true });
+    await until(() => heard.length === 1);
+    expect(heard[0]).toMatchObject({ done: true, parts: [{ kind: 'filled', text: 'a_b' }], stateBytes: null });
+    expect(await fill('one')).toMatchObject({ error: { message: expect.stringMatching(/can not fill in gaps/) } });
+    expect(await refusal({ run: 'gaps' })).toMatch(/can not write on from a prompt; let it fill in gaps/);
+    for (const wrong of [{ passes: 0 }, { length: 3 }, { temperature: 11 }])
+      expect(await fill('gaps', wrong)).toMatchObject({
+        error: { message: expect.stringContaining(`generations.fill.${Object.keys(wrong)[0]}`) },
+      });
   });
 
   it('is one of eight at a time', async () => {

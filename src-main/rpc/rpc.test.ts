@@ -167,7 +167,7 @@ const EVERY = {
   ],
   metrics: ['names', 'series'],
   devices: ['list', 'test'],
-  generations: ['start', 'cancel'],
+  generations: ['start', 'fill', 'cancel'],
   agreements: ['list', 'start', 'cancel'],
 };
 

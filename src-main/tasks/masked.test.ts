@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { SpecError } from '../spec/error';
 import { makeRunData, makeTask } from '.';
-import { chosenCount, chosenPlaces, MASK_SIGN, maskedData } from './masked';
+import { chosenCount, chosenPlaces, gapParts, MASK_SIGN, maskedData, readGaps } from './masked';
 
 const text = makeTask('text', { tokens: 100 }, { seed: 3 });
 const make = (ratio = 0.15, seed = 3) => maskedData(text, { ratio, seed });
@@ -72,5 +72,29 @@ describe('masked data', () => {
     const mqar = () => makeRunData({ task: { id: 'mqar', options: {} }, objective, seed: 1 });
     expect(mqar).toThrow(SpecError);
     expect(mqar).toThrow(/run\.objective\.kind: masked hides tokens of a text, and the task mqar .*; take next_token/);
+  });
+});
+
+describe('gaps', () => {
+  it('are underscores, one for each token; an escaped one is itself', () => {
+    const data = make();
+    expect(readGaps('a__b\\_c', data)).toEqual([97, 256, 256, 98, 95, 99]);
+    expect(readGaps('ж_', data)).toEqual([0xd0, 0xb6, 256]);
+    expect(readGaps('', data)).toEqual([]);
+    expect(readGaps('\\', data)).toEqual([92]);
+  });
+
+  it('cut a text into what was given, filled in, and is open', () => {
+    const data = make();
+    const given = readGaps('\\_a___c', data);
+    const ids = [...given];
+    [ids[2], ids[3]] = [0xd0, 0xb6]; // two bytes of one letter
+    expect(gapParts(given, ids, data)).toEqual([
+      { kind: 'given', text: '_a' },
+      { kind: 'filled', text: 'ж' },
+      { kind: 'open', text: '_' },
+      { kind: 'given', text: 'c' },
+    ]);
+    expect(gapParts([], [], data)).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 // Tokens to fill in: any text as the masked objective reads it, after BERT (Devlin et al. 2018, section 3.1 and appendix A.1).
+import type { GapPart } from '../spec/gap';
 import { stream } from '../spec/random';
 import type { Split, TaskData } from './define';
 
@@ -66,3 +67,31 @@ export function maskedData(data: TaskData, { ratio, seed }: { ratio: number; see
 
 /** How the mask token reads. */
 export const MASK_SIGN = '_';
+
+/** Ids of a text with gaps: each `_` stands for one hidden token, `\\_` for an underscore. */
+export function readGaps(text: string, { encode, maskToken }: Pick<TaskData, 'encode' | 'maskToken'>): number[] {
+  if (maskToken === undefined) throw new Error('internal: a task without a mask token has no gaps');
+  return text
+    .split(/(\\_|_)/)
+    .flatMap((part) =>
+      part === MASK_SIGN ? [maskToken] : part ? encode(part === `\\${MASK_SIGN}` ? MASK_SIGN : part) : [],
+    );
+}
+
+/** A text with gaps, cut where it changes between what was given, what was filled in, and what is still open. */
+export function gapParts(
+  given: ArrayLike<number>,
+  ids: ArrayLike<number>,
+  { decode, maskToken }: Pick<TaskData, 'decode' | 'maskToken'>,
+): GapPart[] {
+  const kindAt = (t: number): GapPart['kind'] =>
+    given[t] !== maskToken ? 'given' : ids[t] === maskToken ? 'open' : 'filled';
+  const parts: GapPart[] = [];
+  const all = Array.from(ids);
+  for (let from = 0, t = 1; t <= all.length; t++) {
+    if (t < all.length && kindAt(t) === kindAt(from)) continue;
+    parts.push({ kind: kindAt(from), text: decode(all.slice(from, t)) });
+    from = t;
+  }
+  return parts;
+}

@@ -20,7 +20,7 @@ function fakeMain({ refuses = false } = {}) {
     },
     send({ id, method, input }: Request) {
       sent.push(method === 'cancel' ? `cancel ${(input as { id: string }).id}` : method);
-      const value = method === 'start' ? { id: `g${++count}` } : null;
+      const value = method !== 'cancel' ? { id: `g${++count}` } : null;
       queueMicrotask(() =>
         tell(
           refuses ? { id, ok: false, error: { name: 'SpecError', message: 'no checkpoint' } } : { id, ok: true, value },
@@ -48,6 +48,21 @@ it('joins pieces until the last one', async () => {
   piece('other', 'nothing');
   piece('g1', 'two', { tokens: 2, tokensPerSecond: 50, done: true });
   expect(generations.texts.get('a')).toMatchObject({ status: 'done', text: 'one two', tokens: 2, tokensPerSecond: 50 });
+});
+
+it('takes a text whose gaps are filled in as it stands', async () => {
+  const { sent, piece } = fakeMain();
+  const generations = useGenerations();
+  const { length: _, ...rest } = request;
+  await generations.fill({ ...rest, prompt: 'a_b', passes: 2 });
+  piece('g1', '', { parts: [{ kind: 'given', text: 'a' }] });
+  const parts = [{ kind: 'filled' as const, text: 'acb' }];
+  piece('g1', '', { parts, done: true });
+  expect(generations.texts.get('a')).toMatchObject({ status: 'done', prompt: 'a_b', text: '', parts });
+  // A run that goes on afterwards shows no parts of the text before.
+  await generations.start(request);
+  expect(generations.texts.get('a')!.parts).toBeUndefined();
+  expect(sent).toEqual(['fill', 'start']);
 });
 
 it('stops at once, and begins anew under another id', async () => {

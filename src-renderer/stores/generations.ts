@@ -1,12 +1,14 @@
 // Texts that trained runs write, live: one for each run, kept while the window lives.
 import { defineStore } from 'pinia';
 import { shallowReactive } from 'vue';
-import type { GenerationRequest } from '../../src-main/rpc/contract';
+import type { FillRequest, GapPart, GenerationRequest } from '../../src-main/rpc/contract';
 import { onNotice, onReturn, rpc } from '../rpc';
 
 export interface Written {
   prompt: string;
   text: string;
+  /** Where gaps are filled in: the whole text as it stands, in place of `text`. */
+  parts?: readonly GapPart[];
   tokens: number;
   tokensPerSecond: number | null;
   stateBytes: number | null;
@@ -31,11 +33,12 @@ export const useGenerations = defineStore('generations', () => {
     const run = [...ids].find(([, id]) => id === notice.id)?.[0];
     const was = run === undefined ? undefined : texts.get(run);
     if (run === undefined || !was || !isGoing(run)) return;
-    const { text, tokens, tokensPerSecond, stateBytes, done, error } = notice;
+    const { text, parts, tokens, tokensPerSecond, stateBytes, done, error } = notice;
     const status = error !== undefined ? 'failed' : done ? 'done' : 'writing';
     if (done) ids.delete(run);
     change(run, {
       text: was.text + text,
+      ...(parts && { parts }),
       tokens,
       tokensPerSecond,
       stateBytes,
@@ -50,8 +53,13 @@ export const useGenerations = defineStore('generations', () => {
   });
 
   /** Begins a text of a run anew; what it was writing ends. */
-  async function start(request: GenerationRequest): Promise<void> {
-    const { run, prompt } = request;
+  const start = (request: GenerationRequest): Promise<void> => begin(request, () => rpc.generations.start(request));
+  /** Begins to fill in the gaps of a text. */
+  const fill = (request: FillRequest): Promise<void> => begin(request, () => rpc.generations.fill(request));
+  async function begin(
+    { run, prompt }: { run: string; prompt: string },
+    ask: () => Promise<{ id: string }>,
+  ): Promise<void> {
     if (isGoing(run)) await stop(run);
     const fresh: Written = {
       prompt,
@@ -64,7 +72,7 @@ export const useGenerations = defineStore('generations', () => {
     };
     texts.set(run, fresh);
     try {
-      const { id } = await rpc.generations.start(request);
+      const { id } = await ask();
       // It was stopped, or begun anew, before it was known under its id.
       if (texts.get(run) === fresh) ids.set(run, id);
       else await rpc.generations.cancel({ id });
@@ -81,5 +89,5 @@ export const useGenerations = defineStore('generations', () => {
     if (id !== undefined) await rpc.generations.cancel({ id }).catch(() => undefined); // Out of reach: main has ended it.
   }
 
-  return { texts, isGoing, start, stop };
+  return { texts, isGoing, start, fill, stop };
 });

@@ -49,7 +49,7 @@ it('knows that Hydra fills in masked tokens, and shows what it will read', async
   await expect.poll(() => at('problems').count()).toBe(0);
 });
 
-it('trains the Hydra preset as it comes, and its samples are fill-ins', async () => {
+it('trains the Hydra preset as it comes, and fills in gaps: its samples, and a text of the user’s', async () => {
   const { at, page } = window;
   await at('train').click();
   await at('train-dialog').waitFor();
@@ -67,7 +67,15 @@ it('trains the Hydra preset as it comes, and its samples are fill-ins', async ()
   await expect.poll(() => at('run-filled').locator('mark').count()).toBeGreaterThan(10);
   await window.picture('samples-masked');
   await page.getByRole('tab', { name: 'Generate' }).click();
-  await expect.poll(() => at('generate-none').textContent()).toContain('fill in masked tokens');
+  await at('generate-prompt').fill('The wh___ was ____ in the s__.');
+  await page.keyboard.press('Control+Enter');
+  const written = at('written-text');
+  await expect.poll(() => written.getAttribute('data-status'), { timeout: 60_000 }).toBe('done');
+  expect(await written.textContent()).toMatch(/^The wh.+ was .+ in the s.+\.$/s);
+  expect(await written.textContent()).not.toContain('_');
+  expect(await at('written-gap').count()).toBe(3);
+  expect(await at('written-tokens').textContent()).toBe('9 of 9 tokens filled in');
+  await window.picture('fill');
 });
 
 it('says which block lets later tokens through, and that a causal model lets none', async () => {

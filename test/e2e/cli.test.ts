@@ -73,6 +73,26 @@ it('lets the trained model write: streaming to stdout, the same text from the sa
   });
 });
 
+it('lets a model of masked tokens fill in gaps, the same from the same seed', async () => {
+  const masked = join(folder, 'masked.json');
+  const run = join(folder, 'gaps');
+  const model = { ...draft.model, layers: [{ block: 'hydra' }] };
+  writeFileSync(masked, JSON.stringify({ ...draft, model, budget: { steps: 20 }, objective: { kind: 'masked' } }));
+  expect((await archlab(['train', masked, '--out', run])).code).toBe(0);
+  const fill = (...more: string[]) => archlab(['fill', run, '--prompt', 'The wh___ swims', '--seed', '3', ...more]);
+  const filled = await fill();
+  expect(filled).toMatchObject({ code: 0, stdout: expect.stringMatching(/^The wh.+ swims\n$/s) });
+  expect(filled.stdout).not.toContain('_');
+  expect(filled.stderr).toMatch(/^3 tokens filled in, .* tokens\/s$/m);
+  const json = JSON.parse((await fill('--json')).stdout);
+  expect(json).toMatchObject({ run: 'gaps', passes: 16, text: filled.stdout.slice(0, -1), tokens: 3 });
+  expect(await fill('--passes', '0')).toMatchObject({ code: 2, stderr: expect.stringContaining('fill.passes') });
+  expect(await archlab(['fill', out, '--prompt', 'a_b'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('can not fill in gaps'),
+  });
+});
+
 it('names what is wrong in a spec, and makes no folder for it', async () => {
   const bad = join(folder, 'bad.json');
   writeFileSync(bad, JSON.stringify({ ...draft, budgett: 1, model: { ...draft.model, layers: [{ block: 'mamba' }] } }));

@@ -4,13 +4,14 @@ import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { checkpointSteps } from '../../engine/checkpoint';
 import type { Piece } from '../../rpc/continue';
-import { noCheckpoint, refuseOtherTasks } from '../../rpc/continue';
-import { startGeneration } from '../../rpc/generation';
+import { startGeneration, type Work } from '../../rpc/generation';
 import { samplingShape } from '../../rpc/generations';
+import { noCheckpoint, refuseOthers } from '../../rpc/trained';
 import { ID, labFolder, labPaths, readSpec, runFolder } from '../../runs/folder';
 import { builtScript } from '../../runs/worker';
 import { SpecError } from '../../spec/error';
 import { nearest } from '../../spec/options';
+import type { ObjectiveKind } from '../../spec/run';
 import { problemsOf } from '../../spec/zod';
 import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
 import { bytes, short } from './format';
@@ -31,36 +32,72 @@ export interface GenerateOptions {
 
 /** Exit code 1 where Ctrl-C ended the text before its length. */
 export async function generate(run: string, options: GenerateOptions): Promise<ExitCode> {
-  const { json, folder: lab, device, ...rest } = options;
-  const given = { ...rest, device: device === undefined ? undefined : parseDevice(device) };
-  const sampling = z.object(samplingShape).safeParse(given);
-  if (!sampling.success) throw new SpecError(problemsOf(sampling.error, 'generate', given));
-  const folder = await folderOf(run, lab);
-  refuseOtherTasks(readSpec(folder));
-  if (checkpointSteps(folder).length === 0) throw new CommandError(noCheckpoint(basename(folder)).message);
-
+  const { json, folder: lab, ...given } = options;
+  const sampling = checked(samplingShape, 'generate', given);
+  const folder = await writerOf(run, lab, 'next_token');
   using interrupt = new Interrupt();
   let text = '';
-  const last = await new Promise<Piece & { error?: string }>((done) => {
+  const last = await written(
+    { kind: 'continue', request: { ...sampling, folder, lab: labFolder(lab) } },
+    interrupt,
+    (piece) => {
+      text += piece.text;
+      if (!json) process.stdout.write(piece.text);
+    },
+  );
+  if (!json && text) answer('');
+  if (last.error !== undefined) throw new CommandError(last.error);
+  const { tokens, tokensPerSecond, stateBytes } = last;
+  const { prompt, seed } = sampling;
+  if (json) answerJson({ run: basename(folder), prompt, seed, text, tokens, tokensPerSecond, stateBytes });
+  say(`${tokens} tokens${paceOf(last)}, ${bytes(stateBytes)} of state`);
+  return interrupt.times ? 1 : 0;
+}
+
+export const paceOf = ({ tokensPerSecond }: Piece): string =>
+  tokensPerSecond === null ? '' : `, ${short(tokensPerSecond)} tokens/s`;
+
+/**
+ * What the options of a command say, as the window would send it.
+ * @throws SpecError naming the options that do not fit.
+ */
+export function checked<S extends z.ZodRawShape>(shape: S, command: string, given: { device?: string }) {
+  const { device } = given;
+  const parsed = z
+    .object(shape)
+    .safeParse({ ...given, device: device === undefined ? undefined : parseDevice(device) });
+  if (!parsed.success) throw new SpecError(problemsOf(parsed.error, command, given));
+  return parsed.data;
+}
+
+/**
+ * The folder of a run that can do what is asked of it.
+ * @throws SpecError, CommandError for one that can't.
+ */
+export async function writerOf(run: string, lab: string | undefined, objective: ObjectiveKind): Promise<string> {
+  const folder = await folderOf(run, lab);
+  refuseOthers(readSpec(folder), objective);
+  if (checkpointSteps(folder).length === 0) throw new CommandError(noCheckpoint(basename(folder)).message);
+  return folder;
+}
+
+/** Lets a process of its own do the work, and hears its pieces until the last. */
+export function written(
+  work: Work,
+  interrupt: Interrupt,
+  hear: (piece: Piece) => void,
+): Promise<Piece & { error?: string }> {
+  return new Promise((done) => {
     const cancel = startGeneration({
       script: builtScript('generator.js'),
-      request: { ...sampling.data, folder, lab: labFolder(lab) },
+      work,
       hear(piece) {
-        text += piece.text;
-        if (!json) process.stdout.write(piece.text);
+        hear(piece);
         if (piece.done) done(piece);
       },
     });
     interrupt.listen(cancel);
   });
-  if (!json && text) answer('');
-  if (last.error !== undefined) throw new CommandError(last.error);
-  const { tokens, tokensPerSecond, stateBytes } = last;
-  const { prompt, seed } = sampling.data;
-  if (json) answerJson({ run: basename(folder), prompt, seed, text, tokens, tokensPerSecond, stateBytes });
-  const pace = tokensPerSecond === null ? '' : `, ${short(tokensPerSecond)} tokens/s`;
-  say(`${tokens} tokens${pace}, ${bytes(stateBytes)} of state`);
-  return interrupt.times ? 1 : 0;
 }
 
 /**

@@ -8,6 +8,7 @@ import { type ExitCode, verdict } from './command';
 import { compare } from './compare';
 import { doctor } from './doctor';
 import { exportRun } from './export';
+import { fill } from './fill';
 import { generate } from './generate';
 import { list } from './list';
 import { parity } from './parity';
@@ -102,6 +103,20 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option(...folder)
     .option(...json)
     .action(async (run, options) => ended(await generate(run, options)));
+  program
+    .command('fill')
+    .description('let a model that learned masked tokens fill in the gaps of a text')
+    .argument('<run>', 'id or name of the run, or its folder')
+    .requiredOption('--prompt <text>', 'text with gaps: each _ is one token to fill in, \\_ an underscore')
+    .option('--passes <n>', 'passes over the text, the surest gaps first (1: all at once)', number, 16)
+    .option('--temperature <x>', '0 takes the likeliest token, 1 the shares of the model, more is bolder', number, 0.8)
+    .option('--top-k <n>', 'choose among the n likeliest tokens (0: all)', number, 0)
+    .option('--top-p <x>', 'choose among the likeliest tokens that together hold this share', number, 1)
+    .option('--seed <n>', 'the same seed gives the same text', number, 1)
+    .option('--device <id>', 'default: the one that the run was trained on')
+    .option(...folder)
+    .option(...json)
+    .action(async (run, options) => ended(await fill(run, options)));
   program
     .command('parity')
     .description('check blocks against golden cases')

@@ -2,6 +2,13 @@
 export default {
   prompt: 'Prompt',
   promptHint: 'Text to go on from; empty: a new line',
+  gaps: 'Text with gaps',
+  gapsHint: 'Text with gaps: each _ is one token to fill in, as in: the wh___ whale',
+  gapsHelp:
+    'This model fills in hidden tokens: write _ for each one, a byte or a character as the run was trained (\\_ is an underscore).',
+  passes: 'Passes',
+  passesHelp:
+    'In how many passes over the text the gaps are filled, those that the model is surest of first; 1: all at once, none knowing of the others',
   length: 'Tokens',
   lengthHelp: 'How many tokens to add: bytes or characters, as the run was trained',
   temperature: 'Temperature',
@@ -14,6 +21,8 @@ export default {
   seedHelp: 'The same seed and settings give the same text',
   start: 'Generate',
   startHelp: 'Generate (Ctrl+Enter in the prompt)',
+  fill: 'Fill in',
+  fillHelp: 'Fill in the gaps (Ctrl+Enter in the text)',
   stop: 'Stop',
   copy: 'Copy',
   first: 'Model',
@@ -22,8 +31,10 @@ export default {
   waiting: 'Loading the checkpoint…',
   nothing: 'Nothing written yet.',
   nothingNext: 'Write a prompt and press Generate.',
+  nothingFilled: 'Write a text with gaps and press Fill in.',
   stopped: 'stopped',
   tokens: '{n} token | {n} tokens',
+  filledOf: '{n} of {all} tokens filled in',
   speed: '{value} tokens/s',
   state: '{value} of state',
   stateHelp:
@@ -37,8 +48,6 @@ export default {
   },
   noCheckpoint:
     'This run has no checkpoint yet, so there is no model to write with. Wait for the first one, or stop the run, which writes one.',
-  fillsIn:
-    'This run learns to fill in masked tokens, so it can’t write on from a prompt. Its samples show what it fills in.',
   noText: 'This run learns a task without text, so it has nothing to write.',
   open: 'Generate',
   openHelp: 'Let the first two chosen models write, side by side',
