@@ -13,6 +13,14 @@ const golden = {
   writeBundle: () => cpSync(resolve('test/golden'), resolve('out/main/golden'), { recursive: true }),
 };
 
+/** KaTeX names each font in three formats; Chromium reads the first. */
+const oneFormat = {
+  name: 'one-font-format',
+  enforce: 'pre' as const,
+  transform: (code: string, id: string) =>
+    /katex[^/]*\.css$/.test(id) ? code.replaceAll(/,url\([^)]*\.(?:woff|ttf)\) format\("[^"]*"\)/g, '') : undefined,
+};
+
 export default defineConfig({
   main: {
     plugins: [golden],
@@ -45,6 +53,6 @@ export default defineConfig({
   renderer: {
     root: 'src-renderer',
     build: { rollupOptions: { input: resolve('src-renderer/index.html') }, chunkSizeWarningLimit: 3000 },
-    plugins: [vue()],
+    plugins: [oneFormat, vue()],
   },
 });
