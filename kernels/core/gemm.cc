@@ -132,62 +132,6 @@ void PairRows(bool trans, const float* A, int64_t lda, int64_t rows, int64_t dep
   for (int64_t r = 0; r < padded; ++r) std::fill(to + r * ld + (r < rows ? used : 0), to + r * ld + slots, 0.0f);
 }
 
-// ---------------------------------------------------------------- the register tile
-
-/// C[0:R, 0:columns] = alpha a b + beta D. a: [slots][aStride], b: [slots][V * W]; columns in (V - 1) W + 1 .. V W. Pairs: slots are pairs.
-template <int R, int V, bool Pairs>
-void Tile(int64_t slots, const float* LAB_RESTRICT a, int64_t aStride, const float* LAB_RESTRICT b, float alpha, float beta, const float* D,
-          int64_t ldd, float* C, int64_t ldc, int64_t columns) {
-  F sum[R][V];
-  for (int i = 0; i < R; ++i)
-    for (int v = 0; v < V; ++v) sum[i][v] = F(0.0f);
-  for (int64_t p = 0; p < slots; ++p) {
-    F row[V];
-    for (int v = 0; v < V; ++v) row[v] = Load(b + v * W);
-    for (int i = 0; i < R; ++i) {
-      const F x(a[i]);
-      for (int v = 0; v < V; ++v) sum[i][v] = Pairs ? DotPairs(x, row[v], sum[i][v]) : Fma(x, row[v], sum[i][v]);
-    }
-    a += aStride;
-    b += V * W;
-  }
-  const int64_t last = columns - (V - 1) * W;
-  for (int i = 0; i < R; ++i) {
-    float* c = C + i * ldc;
-    const float* d = D + i * ldd;
-    for (int v = 0; v < V; ++v) {
-      F y = F(alpha) * sum[i][v];
-      if (v + 1 < V || last == W) {
-        if (beta != 0.0f) y = Fma(F(beta), Load(d + v * W), y);
-        Store(c + v * W, y);
-      } else {
-        if (beta != 0.0f) y = Fma(F(beta), LoadPart(d + v * W, last), y);
-        StorePart(c + v * W, y, last);
-      }
-    }
-  }
-}
-
-using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, float, float, const float*, int64_t, float*, int64_t, int64_t);
-
-template <int V, bool Pairs, int... R>
-constexpr TileFunction PickRow(int rows, std::integer_sequence<int, R...>) {
-  constexpr TileFunction table[] = {Tile<R + 1, V, Pairs>...};
-  return table[rows - 1];
-}
-template <bool Pairs>
-TileFunction PickOf(int64_t rows, int64_t vectors) {
-  constexpr auto all = std::make_integer_sequence<int, kRows>();
-  return vectors == 1 ? PickRow<1, Pairs>(static_cast<int>(rows), all) : PickRow<kVectors, Pairs>(static_cast<int>(rows), all);
-}
-TileFunction Pick(int64_t rows, int64_t vectors) {
-  if constexpr (kPairs) {
-    if (Paired()) return PickOf<true>(rows, vectors);
-  }
-  return PickOf<false>(rows, vectors);
-}
-static_assert(kVectors == 2, "Pick knows panels of one and of two vectors");
-
 void ScaleMatrix(int64_t m, int64_t n, Addend add, float* C, int64_t ldc) {
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) C[i * ldc + j] = add.beta == 0.0f ? 0.0f : add.beta * add.p[i * add.ld + j];
@@ -233,24 +177,44 @@ void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t colum
   if (Bfloat16() && !paired) RoundAll(to, (columns + W - 1) / W * W * depth);
 }
 
-void MultiplyPacked(int64_t rows, int64_t columns, int64_t slots, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc) {
+// Rows whose distance is a multiple of this many floats fall on the same lines of the first-level cache.
+constexpr int64_t kSameLines = 1024;
+
+From LeftFrom(bool transA, int64_t lda) {
+  if (OnTiles() || (Bfloat16() && !Paired())) return From::kPanel;
+  if (transA) return From::kCopied;
+  return Paired() || (kRows > 8 && lda % kSameLines == 0) ? From::kPanel : From::kRows;
+}
+
+From RightFrom(bool transB) { return transB || OnTiles() || (Bfloat16() && !Paired()) ? From::kPanel : From::kCopied; }
+
+void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots, float alpha, const LeftBlock& a, const RightBlock& b, Addend add, float* C,
+                    int64_t ldc) {
   const int64_t height = PanelRows(rows);
-  const bool tiles = OnTiles();
+  const bool tiles = OnTiles(), paired = Paired();
   if (tiles) TilesBegin();
   for (int64_t j = 0; j < columns; j += kColumns) {
-    const int64_t wide = std::min<int64_t>(kColumns, columns - j);
-    const int64_t vectors = (wide + W - 1) / W;
-    const TileFunction whole = tiles ? nullptr : Pick(height, vectors);
+    const int64_t wide = std::min<int64_t>(kColumns, columns - j), vectors = (wide + W - 1) / W;
+    const bool copyA = a.from == From::kCopied && j == 0, copyB = b.from == From::kCopied;
+    float* panel = b.packed + j * slots;
+    // Tiles copy one factor at a time, and only whole panels.
+    const bool ahead = copyB && (copyA || wide < kColumns);
+    if (ahead) PackB(false, b.p + j, b.ld, depth, wide, panel);
     for (int64_t i = 0; i < rows; i += height) {
       const int64_t h = std::min(height, rows - i);
-      const float* d = add.p + i * add.ld + j;
       float* c = C + i * ldc + j;
+      const Addend addend{add.beta, add.p + i * add.ld + j, add.ld};
       if (tiles) {
-        MultiplyTiles(h, wide, slots, alpha, a + i * slots, b + j * slots, vectors * W, add.beta, d, add.ld, c, ldc);
+        MultiplyTiles(h, wide, slots, alpha, a.packed + i * slots, panel, vectors * W, add.beta, addend.p, add.ld, c, ldc);
         continue;
       }
-      const TileFunction tile = h == height ? whole : Pick(h, vectors);
-      tile(slots, a + i * slots, height, b + j * slots, alpha, add.beta, d, add.ld, c, ldc, wide);
+      const From fromA = copyA || a.from == From::kRows ? a.from : From::kPanel;
+      const From fromB = copyB && !ahead && i == 0 ? From::kCopied : From::kPanel;
+      Strip strips[kMostStrips];
+      if (fromA != From::kPanel)
+        for (int s = 0; s < a.count; ++s) strips[s] = {a.strips[s].p + (fromA == From::kRows ? i * a.strips[s].ld : i), a.strips[s].ld, a.strips[s].slots};
+      TileOf(h, vectors, paired, fromA, fromB)({slots, paired && depth % 2 != 0, a.packed + i * slots, height, strips, a.count, j == 0 && i + 2 * height <= rows,
+                                                panel, b.p + j, b.ld, alpha, addend, c, ldc, wide});
     }
   }
   if (tiles) TilesEnd();
@@ -259,17 +223,21 @@ void MultiplyPacked(int64_t rows, int64_t columns, int64_t slots, float alpha, c
 void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
                 Addend add, float* C, int64_t ldc) {
   const int64_t kc = Even(k, Depth(), DepthStep()), mc = Even(m, kHeight, RowStep()), nc = Even(n, 1024, kColumns);
-  Scratch a(PackedA(std::min(mc, m), kc)), b(PackedB(std::min(nc, n), kc));
+  const From fromA = LeftFrom(transA, lda), fromB = RightFrom(transB);
+  Scratch a(fromA == From::kRows ? 1 : PackedA(std::min(mc, m), kc)), b(PackedB(std::min(nc, n), kc));
   for (int64_t j = 0; j < n; j += nc) {
     const int64_t wide = std::min(nc, n - j);
     for (int64_t p = 0; p < k; p += kc) {
       const int64_t deep = std::min(kc, k - p);
-      PackB(transB, transB ? B + j * ldb + p : B + p * ldb + j, ldb, deep, wide, b);
+      const float* bAt = transB ? B + j * ldb + p : B + p * ldb + j;
+      if (fromB == From::kPanel) PackB(transB, bAt, ldb, deep, wide, b);
       for (int64_t i = 0; i < m; i += mc) {
         const int64_t high = std::min(mc, m - i);
-        PackA(transA, transA ? A + p * lda + i : A + i * lda + p, lda, high, deep, a, Slots(deep), 0);
+        const float* aAt = transA ? A + p * lda + i : A + i * lda + p;
+        if (fromA == From::kPanel) PackA(transA, aAt, lda, high, deep, a, Slots(deep), 0);
         float* c = C + i * ldc + j;
-        MultiplyPacked(high, wide, Slots(deep), alpha, a, b, p == 0 ? Addend{add.beta, add.p + i * add.ld + j, add.ld} : Addend{1.0f, c, ldc}, c, ldc);
+        MultiplyBlocks(high, wide, deep, Slots(deep), alpha, {fromA, a, {{aAt, lda, Slots(deep)}}, 1}, {i == 0 ? fromB : From::kPanel, b, bAt, ldb},
+                       p == 0 ? Addend{add.beta, add.p + i * add.ld + j, add.ld} : Addend{1.0f, c, ldc}, c, ldc);
       }
     }
   }

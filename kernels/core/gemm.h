@@ -1,25 +1,12 @@
-// The parts of a packed matrix product: panels of A and B, and the register tile. `gemm.cc` makes the single-threaded product of them,
+// The parts of a matrix product: panels of A and B, and products of blocks. `gemm.cc` makes the single-threaded product of them,
 // kernels/matmul the parallel one.
 #ifndef LAB_GEMM_H
 #define LAB_GEMM_H
 
-#include "lab.h"
-#include "pairs.h"
+#include "panel.h"
 #include "tiles.h"
 
 namespace lab {
-
-// The register tile is kRows x (kVectors * W): as many accumulators as fit beside a row of B and one element of A.
-#if LAB_AVX512
-constexpr int kRows = 14, kVectors = 2;
-#elif LAB_AVX2
-constexpr int kRows = 6, kVectors = 2;
-#elif LAB_NEON
-constexpr int kRows = 8, kVectors = 2;
-#else
-constexpr int kRows = 4, kVectors = 2;
-#endif
-constexpr int kColumns = kVectors * W;
 
 // A panel of A, [kRows, depth], stays in the first-level cache; a block of A, [kHeight, depth], in the second, and the panels of B pass through it.
 // A long depth saves reading and writing C again.
@@ -63,15 +50,33 @@ void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth,
 /// kColumns packs a single panel, so panel j of a larger block stands at `j * kColumns * Slots(depth)`.
 void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to);
 
-/// What is added to a product: beta times rows of numbers, `ld` apart; ld = 0 adds one row everywhere. With beta = 0 nothing is read.
-struct Addend {
-  float beta;
+/// Most pieces of rows that a block of A in place may consist of.
+constexpr int kMostStrips = 4;
+
+/// A block of A, [rows, slots]. kPanel: packed by PackA. kRows: read where it lies. kCopied: read where it lies by the first panel of columns, which
+/// packs it for the others into `packed`.
+struct LeftBlock {
+  From from;
+  float* packed;
+  Strip strips[kMostStrips];
+  int count;
+};
+/// A block of B, [slots, columns]. kPanel: packed by PackB. kCopied: B(p, j) = p[p * ld + j], packed into `packed` on the way.
+struct RightBlock {
+  From from;
+  float* packed;
   const float* p;
   int64_t ld;
 };
 
-/// C[0:rows, 0:columns] = alpha a b + addend, from packed blocks of `slots`. The addend may be C itself.
-void MultiplyPacked(int64_t rows, int64_t columns, int64_t slots, float alpha, const float* a, const float* b, Addend add, float* C, int64_t ldc);
+/// Whether PackA can be left out: A read where it lies (kRows), or packed on the way (kCopied); else kPanel.
+From LeftFrom(bool transA, int64_t lda);
+/// The same for PackB.
+From RightFrom(bool transB);
+
+/// C[0:rows, 0:columns] = alpha a b + addend, from blocks of `depth` along k, which take `slots`. The addend may be C itself.
+void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots, float alpha, const LeftBlock& a, const RightBlock& b, Addend add, float* C,
+                    int64_t ldc);
 
 /// Gemm by panels whatever the shape, so that cutting C anywhere gives the same bits.
 void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,

@@ -9,8 +9,8 @@
 namespace lab {
 namespace {
 
-constexpr int64_t kWide = 512;            // most columns of a tile
-constexpr int64_t kTiles16 = 16;          // as many tiles as make 2 to 16 threads end together
+constexpr int64_t kTasks = 4;             // tasks for each thread, so that all end together
+constexpr int64_t kNarrow = 4;            // panels of B that a task should have
 
 const float* AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
@@ -82,19 +82,45 @@ std::vector<Chunk> ChunksOf(const Product& x) {
   return chunks;
 }
 
-/// Tiles of C. For each chunk of k, B is packed once for all; the owner of a tile packs its own rows of A, unless many tiles would pack the same.
+/// Some panels of B that are packed or multiplied together, all of one column of the product.
+struct Group {
+  int column;
+  int64_t first, panels;  // in the column
+  int64_t packed;         // panels before it in the packed B
+};
+
+/// Groups of about `most` panels.
+std::vector<Group> GroupsOf(const Product& x, int64_t most) {
+  std::vector<Group> groups;
+  int64_t packed = 0;
+  for (int c = 0; c < x.columns; ++c) {
+    const int64_t panels = (x.c[c].n + kColumns - 1) / kColumns, each = Even(panels, std::max<int64_t>(1, most));
+    for (int64_t first = 0; first < panels; first += each) {
+      const int64_t some = std::min(each, panels - first);
+      groups.push_back({c, first, some, packed});
+      packed += some;
+    }
+  }
+  return groups;
+}
+
+/// Blocks of rows of C by groups of columns, for each chunk of k. What can be is packed by the tiles that need it first: B by the first block of rows,
+/// A by the first panel of columns. The rest of B is packed before, once for all; the rest of A by the owner of a block, unless many would pack the same.
 void InTiles(const Product& x) {
   const std::vector<Chunk> chunks = ChunksOf(x);
-  int64_t slots = 0, n = 0, first[kMostTerms + 1] = {0};  // first panel of each column
+  int64_t slots = 0, panels = 0;
   for (const Chunk& chunk : chunks) slots = std::max(slots, chunk.slots);
-  for (int c = 0; c < x.columns; ++c) {
-    n += x.c[c].n;
-    first[c + 1] = first[c] + (x.c[c].n + kColumns - 1) / kColumns;
-  }
-  const int64_t panels = first[x.columns], mc = Even(x.m, kHeight, RowStep()), down = (x.m + mc - 1) / mc;
-  const int64_t wanted = std::max<int64_t>({1, (n + kWide - 1) / kWide, std::min((kTiles16 + down - 1) / down, n / (4 * kColumns))});
-  const int64_t wide = (panels + wanted - 1) / wanted, across = (panels + wide - 1) / wide;
-  const bool shared = across > 1;
+  for (int c = 0; c < x.columns; ++c) panels += (x.c[c].n + kColumns - 1) / kColumns;
+  const int64_t mc = Even(x.m, kHeight, RowStep()), down = (x.m + mc - 1) / mc;
+  From fromA = LeftFrom(x.transA, x.a[0].ld);
+  for (int t = 1; t < x.terms; ++t) fromA = LeftFrom(x.transA, x.a[t].ld) == fromA && fromA == From::kRows ? fromA : From::kPanel;
+  const From fromB = x.terms == 1 ? RightFrom(x.transB) : From::kPanel;
+  // Sums run along k, so groups may depend on the threads without changing a bit.
+  const int64_t threads = Threads(), most = threads == 1 ? 1 : kTasks * threads;
+  const int64_t across = std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
+  const std::vector<Group> groups = GroupsOf(x, (panels + across - 1) / across);
+  const std::vector<Group> beginners = GroupsOf(x, std::max((panels + most - 1) / most, kNarrow / 2));
+  const bool shared = fromA == From::kPanel && across > 1;
   const int64_t sizeA = (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
   Scratch packedB(panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
   float *b = packedB, *a = packedA;
@@ -105,34 +131,48 @@ void InTiles(const Product& x) {
       for (const Piece& piece : chunk.pieces)
         PackA(x.transA, AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, std::min(mc, x.m - i), piece.deep, to, chunk.slots, piece.slot);
     };
-    const auto packB = [&](int c, int64_t panel) {
-      const int64_t j = (panel - first[c]) * kColumns, columns = std::min<int64_t>(kColumns, x.c[c].n - j), stride = (columns + W - 1) / W * W;
-      for (const Piece& piece : chunk.pieces)
-        PackB(x.transB, BAt(x, piece.term, c, piece.p, j), x.b[piece.term][c].ld, piece.deep, columns,
-              b + panel * kColumns * chunk.slots + piece.slot * stride);
-    };
-    // Some four panels of B are as much work as a block of A.
-    const int64_t each = std::max<int64_t>(1, Grain(kColumns * chunk.slots, 65536)), parts = (panels + each - 1) / each;
-    ParallelFor(parts + (shared ? down : 0), 1, [&](int64_t part, int64_t) {
-      if (part >= parts) return packA(part - parts, a + (part - parts) * sizeA);
-      const int64_t end = std::min(panels, (part + 1) * each);
-      for (int c = 0; c < x.columns; ++c)
-        for (int64_t panel = std::max(part * each, first[c]); panel < std::min(end, first[c + 1]); ++panel) packB(c, panel);
-    });
-    ParallelFor(down * across, 1, [&](int64_t tile, int64_t) {
-      const int64_t block = tile / across, i = block * mc, high = std::min(mc, x.m - i), from = tile % across * wide;
-      Scratch own(shared ? 1 : sizeA);
-      if (!shared) packA(block, own);
-      for (int c = 0; c < x.columns; ++c) {
-        const int64_t q = std::max(from, first[c]), end = std::min(from + wide, first[c + 1]);
-        if (q >= end) continue;
-        const Product::Result& result = x.c[c];
-        const int64_t j = (q - first[c]) * kColumns, columns = std::min(result.n, (end - first[c]) * kColumns) - j;
-        float* to = CAt(result, i, j);
-        MultiplyPacked(high, columns, chunk.slots, 1.0f, shared ? a + block * sizeA : own, b + q * kColumns * chunk.slots,
-                       begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld);
+    const auto packB = [&](const Group& group) {
+      for (int64_t panel = 0; panel < group.panels; ++panel) {
+        const int64_t j = (group.first + panel) * kColumns, columns = std::min<int64_t>(kColumns, x.c[group.column].n - j), stride = (columns + W - 1) / W * W;
+        for (const Piece& piece : chunk.pieces)
+          PackB(x.transB, BAt(x, piece.term, group.column, piece.p, j), x.b[piece.term][group.column].ld, piece.deep, columns,
+                b + (group.packed + panel) * kColumns * chunk.slots + piece.slot * stride);
       }
-    });
+    };
+    /// A block of rows times a group of columns; `own` holds or gets the block of A in panels.
+    const auto multiply = [&](int64_t block, const Group& group, float* own, From left, From right) {
+      const Product::Result& result = x.c[group.column];
+      const int64_t i = block * mc, high = std::min(mc, x.m - i), j = group.first * kColumns, columns = std::min(result.n - j, group.panels * kColumns);
+      float* to = CAt(result, i, j);
+      LeftBlock blockA{left, own, {}, 0};
+      int64_t depth = 0;
+      for (const Piece& piece : chunk.pieces) {
+        blockA.strips[blockA.count++] = {AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, Slots(piece.deep)};
+        depth += piece.deep;
+      }
+      const Piece& piece = chunk.pieces[0];
+      const RightBlock blockB{right, b + group.packed * kColumns * chunk.slots, BAt(x, piece.term, group.column, piece.p, j), x.b[piece.term][group.column].ld};
+      MultiplyBlocks(high, columns, depth, chunk.slots, 1.0f, blockA, blockB, begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld);
+    };
+    /// A block of rows from column to column, by one thread.
+    const auto whole = [&](int64_t block, From right) {
+      Scratch own(fromA == From::kRows ? 1 : sizeA);
+      if (fromA == From::kPanel) packA(block, own);
+      for (const Group& group : groups)
+        multiply(block, group, own, fromA == From::kCopied && &group != &groups[0] ? From::kPanel : fromA, right);
+    };
+    const auto part = [&](int64_t block, const Group& group, From right) {
+      Scratch own(fromA == From::kCopied ? sizeA : 1);
+      multiply(block, group, shared ? a + block * sizeA : own, fromA, right);
+    };
+    if (shared) ParallelFor(down, 1, [&](int64_t block, int64_t) { packA(block, a + block * sizeA); });
+    const int64_t many = static_cast<int64_t>(beginners.size()), several = static_cast<int64_t>(groups.size());
+    const int64_t first = fromB == From::kCopied ? 1 : 0;  // blocks that the first round does
+    if (first == 0) ParallelFor(many, 1, [&](int64_t i, int64_t) { packB(beginners[i]); });
+    else if (most == 1 || (fromA == From::kPanel && !shared)) whole(0, fromB);
+    else ParallelFor(many, 1, [&](int64_t i, int64_t) { part(0, beginners[i], fromB); });
+    if (across == 1) ParallelFor(down - first, 1, [&](int64_t i, int64_t) { whole(first + i, From::kPanel); });
+    else ParallelFor((down - first) * several, 1, [&](int64_t i, int64_t) { part(first + i / several, groups[i % several], From::kPanel); });
     begun = true;
   }
 }
