@@ -111,7 +111,7 @@ void InTiles(const Product& x) {
   int64_t slots = 0, panels = 0;
   for (const Chunk& chunk : chunks) slots = std::max(slots, chunk.slots);
   for (int c = 0; c < x.columns; ++c) panels += (x.c[c].n + kColumns - 1) / kColumns;
-  const int64_t mc = Even(x.m, kHeight, RowStep()), down = (x.m + mc - 1) / mc;
+  const int64_t mc = Even(x.m, kHeight * std::clamp<int64_t>(kSlots / slots, 1, 4), RowStep()), down = (x.m + mc - 1) / mc;
   From fromA = LeftFrom(x.transA, x.a[0].ld);
   for (int t = 1; t < x.terms; ++t) fromA = LeftFrom(x.transA, x.a[t].ld) == fromA && fromA == From::kRows ? fromA : From::kPanel;
   const From fromB = x.terms == 1 ? RightFrom(x.transB) : From::kPanel;
