@@ -16,6 +16,20 @@ struct ForwardRoom {
   }
 };
 
+// What the next head of a task needs, asked for in eighths between products so that it comes while they run: rows of x and of y, `xStep` and `yStep`
+// floats apart. Nothing without rows.
+struct Upcoming {
+  int64_t rows, width;
+  const float *x, *y;
+  int64_t xStep, yStep;
+  void Ask(int64_t eighth) const {
+    for (int64_t r = rows * eighth / 8; r < rows * (eighth + 1) / 8; ++r) {
+      Soon(x + r * xStep, width);
+      SoonWritten(y + r * yStep, width);
+    }
+  }
+};
+
 struct Forward {
   const Sizes& s;
   const Inputs& in;
@@ -24,18 +38,21 @@ struct Forward {
 
   float* StateOf(const Task& on, int64_t h, int64_t chunk) const { return states + ((on.b * s.H + h) * s.chunks + chunk) * s.State(); }
 
-  // W of one head, its skip included; on the way asks for the rows of x and y that come next, `ahead` floats on.
-  void Weights(const Chunk& at, int64_t rows, int64_t h, const Decay& decay, const float* gram, int64_t ahead, float* weights) const {
+  // Head h of a chunk, to come next; from h1 on head h0 of the chunk behind it.
+  Upcoming Next(const Chunk& at, const Task& on, int64_t h) const {
+    if (h >= on.h1) return at.index + 1 < s.chunks ? Next(Chunk(s, in, on, at.index + 1), on, on.h0) : Upcoming{};
+    return {at.Outputs(s), s.P, in.x + at.Head(s, h), y + at.Output(s, h), s.sign * s.xStep, s.sign * s.H * s.P};
+  }
+
+  // W of one head, its skip included.
+  void Weights(int64_t rows, int64_t h, const Decay& decay, const float* gram, float* weights) const {
     const Spread spread(decay, rows);
     const F skip(in.D ? in.D[h] : 0.0f);
-    const float *x = in.x + at.Head(s, h) + ahead, *out = y + at.Output(s, h) + ahead;
     float since[kChunk];
     for (int64_t own = 0; own < rows; own += W) {
       for (int64_t j = 0; j < own; j += W) Store(since + j, Load(spread.since[own / W] + j) * Load(decay.dt + j));
       const F step = Load(decay.dt + own);
       for (int64_t l = own; l < std::min(rows, own + W); ++l) {
-        Soon(x + s.sign * l * s.xStep, s.P);
-        SoonWritten(out + s.sign * l * s.H * s.P, s.P);
         const F factor(spread.within[l]);
         const float* g = gram + l * kChunk;
         float* w = weights + l * kChunk;
@@ -52,9 +69,14 @@ struct Forward {
     const int64_t rows = at.Outputs(s);
     const Rows x{in.x + at.Head(s, h), s.sign * s.xStep};
     const Out ys{y + at.Output(s, h), s.sign * s.H * s.P};
-    Weights(at, rows, h, decay, room.gram, s.P, room.weights);
+    const Upcoming next = Next(at, on, h + 1);
+    for (int64_t part : {0, 1}) next.Ask(part);
+    Weights(rows, h, decay, room.gram, room.weights);
+    for (int64_t part : {2, 3}) next.Ask(part);
     Multiply(rows, s.P, rows, {room.weights, kChunk, 1}, x, ys, add, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.P}; });
+    for (int64_t part : {4, 5}) next.Ask(part);
     ScaleRows(rows, s.N, decay.out, at.C, {room.scaledC, s.N});
+    for (int64_t part : {6, 7}) next.Ask(part);
     Multiply(rows, s.P, s.N, {room.scaledC, s.N, 1}, {StateOf(on, h, at.index), s.P}, ys, true);
   }
 
