@@ -1,8 +1,6 @@
 // The generalised delta rule of RWKV-7 over all tokens: S = S diag(e^w) + (S a) bᵀ + v kᵀ, y = S r.
 import { defineKernel, type Kernel, type Shapes } from '../core/kernel';
-
-/** Tokens between states that are kept for the gradient; those inside are computed again. */
-export const segment = 16;
+import { kernels as mixes, segment } from './mix';
 
 const ints = ({ r }: Shapes) => [r[0] * r[1], r[2], r[3]]; // rows (batch times heads), T, N
 
@@ -37,4 +35,4 @@ export const wkv7Grad = defineKernel({
   ints,
 });
 
-export const kernels: Kernel[] = [wkv7, wkv7Grad];
+export const kernels: Kernel[] = [wkv7, wkv7Grad, ...mixes];

@@ -36,6 +36,7 @@ const FORWARD: Record<string, Flops> = {
   GatedLinearScan: (b, T, H, d, _, e) => scan(b * H, T, d, e),
   MlstmCell: (rows, T, d) => scan(rows, T, d, d),
   Wkv7: (rows, T, N) => 2 * scan(rows, T, N, N), // the state is also read and written along a and b
+  Rwkv7Mix: (b, T, H, N) => 2 * scan(b * H, T, N, N),
   SlstmCell: (b, T, H, d) => 8 * b * T * H * d * d,
   Lstm: (b, T, h) => 8 * b * T * h * h,
   Gru: (b, T, h) => 6 * b * T * h * h,

@@ -121,9 +121,17 @@ describe('a run', () => {
   it('finds the kernels that a step calls and sets them beside their floor', async () => {
     const rows = only(await rowsOf({ ...quick, only: ['kernels'], blocks: ['rwkv7', 'slstm'] }), 'kernel');
     const named = (name: string) => rows.filter((row) => row.name === name);
-    for (const name of ['Wkv7', 'Wkv7Grad', 'SlstmCell', 'SlstmCellGrad', 'RmsNorm', 'CrossEntropyGrad', 'MatMul'])
+    for (const name of [
+      'Rwkv7Mix',
+      'Rwkv7MixGrad',
+      'SlstmCell',
+      'SlstmCellGrad',
+      'RmsNorm',
+      'CrossEntropyGrad',
+      'MatMul',
+    ])
       expect(named(name), name).not.toHaveLength(0);
-    expect(named('Wkv7')[0]).toMatchObject({ pass: 'forward', blocks: ['rwkv7'], bound: 'flop' });
+    expect(named('Rwkv7Mix')[0]).toMatchObject({ pass: 'forward', blocks: ['rwkv7'], bound: 'flop' });
     expect(rows.find(({ name }) => /RmsNormGrad$/.test(name))).toMatchObject({
       pass: 'backward',
       blocks: ['rwkv7', 'slstm'],

@@ -89,13 +89,13 @@ export default defineBlock({
     const rank = ranks.decay + ranks.rate + ranks.gate + (isFirst(o) ? 0 : ranks.value);
     const around = T * (8 * D * D + 4 * D * rank + 40 * D);
     const rule = ruleFlops(N);
-    // Kept: x and its six blends; keys before and after, receptance, values before and after, decay, rate and gate with their ranks; both
-    // directions; the rule's output, its norm, the sum with the bonus and the gated sum; a state a segment.
+    // Kept: what came in and its six blends; the maps, with their ranks; the rule's output and what it takes out of the state; the gated sum; a
+    // state a segment.
     const states = Math.ceil(T / SEGMENT) * H * N * N;
     return {
       forwardFlops: around + T * H * rule.forward,
       backwardFlops: 2 * around + T * H * rule.backward,
-      savedNumbers: T * ((isFirst(o) ? 28 : 30) * D + rank + 6 * H) + states,
+      savedNumbers: T * ((isFirst(o) ? 16 : 17) * D + rank) + states,
       workingNumbers: T * 2 * D,
     };
   },
