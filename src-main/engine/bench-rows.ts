@@ -208,8 +208,21 @@ export type Row =
         lossDifference: number;
         kernelPercent: Record<string, number>;
       })
-  /** A token decoded here and in PyTorch eager; milliseconds. */
-  | (Taken & BesideTorch & { kind: 'torch-decode'; config: string; block: string; context: number })
+  /** A token decoded here and in PyTorch eager, milliseconds: of bursts in turn without their first tokens. `timesTorch` is of the medians, round by round. */
+  | (Taken &
+      BesideTorch & {
+        kind: 'torch-decode';
+        config: string;
+        block: string;
+        /** Tokens before each burst, tokens in it, and how many of its first are left out; rounds of a burst on each side. */
+        context: number;
+        burst: number;
+        leftOut: number;
+        rounds: number;
+        /** PyTorch's fastest way of those tried, and milliseconds of a token in each. */
+        form: string;
+        forms: Record<string, number>;
+      })
   | { kind: 'skipped'; what: string; why: string }
   | { kind: 'fallback'; sentence: string };
 
@@ -278,11 +291,11 @@ export function lineOf(row: Row): string {
     case 'torch-step':
     case 'torch-decode': {
       const what = row.kind === 'torch-step' ? 'ms a step' : `ms a token after ${row.context}`;
-      const form = row.kind === 'torch-step' && row.form ? ` (${row.form})` : '';
+      const form = row.form ? ` (${row.form})` : '';
       return (
         `${row.config} ${row.block}, ${taken(row)}: ours ${between(row.ours)} ${what}, PyTorch ${row.version} ${between(row.torch)}${form}: ` +
         `${times(row.timesTorch)} times as fast, by processor time ${row.timesTorchCpu.median.toFixed(2)}, ` +
-        plural(row.ours.samples, 'pair') +
+        (row.kind === 'torch-step' ? plural(row.ours.samples, 'pair') : plural(row.rounds, 'round')) +
         (row.kind === 'torch-step' ? Object.entries(row.otherForms).map(otherForm).join('') : '')
       );
     }

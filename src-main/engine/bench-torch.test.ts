@@ -34,11 +34,25 @@ it('takes turns with PyTorch on one model, and reports both with their ratio', a
     expect(row).toMatchObject({ version: '0.0-fake', config: 'S', block: 'softmax_attention', threads: 1 });
     expect(row.parameters).toBeGreaterThan(500_000);
     expect(row.torch).toMatchObject({ median: 5000, min: 5000, max: 5000, samples: row.ours.samples });
-    expect(row.timesTorch.max).toBeCloseTo(5000 / row.ours.min, 6);
     expect(row.timesTorchCpu.min).toBeCloseTo(5000 / row.oursCpu.max, 6);
     expect(lineOf(row)).toMatch(/ours .* PyTorch 0\.0-fake .* times as fast/);
   }
-  expect(rows[0]).toMatchObject({ captured: true, form: 'quick', otherForms: {}, lossDifference: 0 });
+  const [step, decode] = rows;
+  if (step.kind !== 'torch-step' || decode.kind !== 'torch-decode') throw new Error('rows in another order');
+  expect(step).toMatchObject({ captured: true, form: 'quick', otherForms: {}, lossDifference: 0 });
+  expect(step.timesTorch.max).toBeCloseTo(5000 / step.ours.min, 6);
+  // Bursts without their first tokens, and of each round the ratio of medians.
+  const { burst, leftOut, rounds } = decode;
+  expect(decode).toMatchObject({ captured: true, form: 'quick', context: 1024 });
+  expect(leftOut).toBeLessThan(burst / 2);
+  expect(decode.ours.samples).toBe(rounds * (burst - leftOut));
+  expect(decode.timesTorch.samples).toBe(rounds);
+  expect(decode.timesTorch.max).toBeLessThanOrEqual(5000 / decode.ours.min);
+});
+
+it('decodes beside PyTorch alone when that is asked for', async () => {
+  const rows = await rowsWith(FAKE, {}, { only: ['torch-decode'] });
+  expect(rows.map(({ kind }) => kind)).toEqual(['torch-decode']);
 });
 
 it('times the form that autograd differentiates too, where a faster one has its backward by hand', async () => {

@@ -4,22 +4,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Tensor1D, Variable } from '@tensorflow/tfjs-core';
 import { kernelTimes, tf } from '../ops';
-import { ADAMW, benchModel, benchPart, CONFIGS, DECODABLE, type Precision, tokenIds, VOCABULARY } from './bench-models';
+import { ADAMW, benchModel, benchPart, CONFIGS, DECODABLE, type Precision, VOCABULARY } from './bench-models';
 import { type Row, spread } from './bench-rows';
 import { type Asked, open, taken, type Work } from './bench-work';
 import { buildModel, type Model } from './build';
-import { disposeState } from './decode';
+import { disposeState, setBack } from './decode';
 import { makeOptimiser } from './optimiser';
 import { planModel } from './plan';
 import { writeSafetensors } from './safetensors';
 import { makeStep } from './step';
-import { type TorchModel, TorchServer, torchBlocks } from './torch-server';
+import { type TorchBurst, type TorchModel, TorchServer, torchBlocks } from './torch-server';
 
 const CAPTURING = 5; // steps until one is played back
 const LEAST = 5;
 const CONTEXT = 1024;
-const WARM = 8; // tokens
-const MOST = 200;
+/** Tokens of a burst, and how many of the first are left out on both sides: meanwhile weights and caches come back to where the processor is fast. */
+const BURST = 48;
+const LEFT_OUT = 12;
+const ROUNDS = 4; // at least
 /** The form that autograd differentiates; where there is one, it is timed too though another be faster. */
 const PLAIN = 'autograd';
 /** Part of the loss, on the same weights; beyond it the two are not the same model. */
@@ -87,7 +89,7 @@ async function trained(asked: Asked, config: string, block: string, precision: P
       const form = fastest(theirs.forms);
       const others = PLAIN in (theirs.forms ?? {}) ? Object.keys(theirs.forms!).filter((name) => name !== form) : [];
       const before = kernelTimes();
-      const [ours, torch, ...rest] = await inTurn(asked.seconds, Number.POSITIVE_INFINITY, [
+      const [ours, torch, ...rest] = await inTurn(asked.seconds, [
         timed(() => step.run([part], ADAMW.lr)),
         () => server.step(form),
         ...others.map((name) => () => server.step(name)),
@@ -121,40 +123,79 @@ async function trained(asked: Asked, config: string, block: string, precision: P
   });
 }
 
+/**
+ * Both generate greedily, a burst of tokens here and one there, each from the same context on, and who begins a round changes. Token by token in turn each
+ * would push the other's weights out of the caches, which nobody meets who generates.
+ */
 async function decoded(asked: Asked, config: string, block: string): Promise<OfDecode> {
   const facts = await open(asked);
-  const request = { op: 'decode', context: CONTEXT, room: WARM + MOST };
-  return beside({ config, block, precision: 'float32', threads: facts.threads }, request, async (model, server) => {
-    const ids = tokenIds(WARM + MOST);
-    let state = model.stateAfter(1, CONTEXT, (shape) => tf.randomUniform(shape, 0.1, 1));
-    let read = 0;
-    const one = async () => {
-      const token = tf.tensor1d([ids[read++]], 'int32') as Tensor1D;
-      const done = model.step(token, state);
-      state = done.state;
-      await done.logits.data();
-      tf.dispose([token, done.logits]);
-    };
-    try {
-      for (let i = 0; i < WARM; i++) await one();
-      for (let i = 0; i < WARM; i++) await server.step();
-      const [ours, torch] = await inTurn(asked.seconds, MOST - WARM, [timed(one), () => server.step()]);
-      return {
-        kind: 'torch-decode',
-        ...taken(facts, 'float32'),
-        version: server.version,
-        config,
-        block,
-        context: CONTEXT,
-        parameters: model.parameters,
-        captured: state.played > 0,
-        ...compared(ours, torch),
+  const request = { op: 'decode', context: CONTEXT, room: BURST };
+  return beside(
+    { config, block, precision: 'float32', threads: facts.threads },
+    request,
+    async (model, server, theirs) => {
+      let state = model.stateAfter(1, CONTEXT, (shape) => tf.randomUniform(shape, 0.1, 1));
+      const burst = async (): Promise<TorchBurst> => {
+        const ms: number[] = [];
+        let cpu = process.cpuUsage();
+        let next = 0;
+        for (let i = 0; i < BURST; i++) {
+          if (i === LEFT_OUT) cpu = process.cpuUsage();
+          const start = performance.now();
+          const token = tf.tensor1d([next], 'int32') as Tensor1D;
+          const done = model.step(token, state);
+          state = done.state;
+          next = greatest((await done.logits.data()) as Float32Array);
+          tf.dispose([token, done.logits]);
+          if (i >= LEFT_OUT) ms.push(performance.now() - start);
+        }
+        const used = cpuMs(cpu) / ms.length;
+        state = setBack(state, BURST);
+        return { ms, cpuMs: used };
       };
-    } finally {
-      disposeState(state);
-    }
-  });
+      const sides = [
+        { run: burst, rounds: [] as TorchBurst[] },
+        { run: () => server.burst(BURST, LEFT_OUT), rounds: [] as TorchBurst[] },
+      ];
+      try {
+        await burst(); // records a step
+        const end = performance.now() + 1000 * asked.seconds;
+        for (let done = 0; done < ROUNDS || performance.now() < end; done++)
+          for (const side of done % 2 ? sides.toReversed() : sides) side.rounds.push(await side.run());
+        const [ours, torch] = sides.map(({ rounds }) => ({
+          ms: rounds.flatMap((round) => round.ms),
+          cpuMs: rounds.map((round) => round.cpuMs),
+          medians: rounds.map((round) => spread(round.ms).median),
+        }));
+        return {
+          kind: 'torch-decode',
+          ...taken(facts, 'float32'),
+          version: server.version,
+          config,
+          block,
+          context: CONTEXT,
+          burst: BURST,
+          leftOut: LEFT_OUT,
+          rounds: ours.medians.length,
+          parameters: model.parameters,
+          captured: state.played > 0,
+          ...compared(ours, torch),
+          timesTorch: spread(torch.medians.map((ms, i) => ms / ours.medians[i])),
+          form: fastest(theirs.forms),
+          forms: theirs.forms ?? {},
+        };
+      } finally {
+        disposeState(state);
+      }
+    },
+  );
 }
+
+const greatest = (values: Float32Array): number => {
+  let at = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[at]) at = i;
+  return at;
+};
 
 /** Times of one side, in milliseconds. */
 class Side {
@@ -171,15 +212,14 @@ const timed = (run: () => Promise<unknown>) => async () => {
   return { ms: performance.now() - start, cpuMs: cpuMs(cpu) };
 };
 
-/** One of each in turn until the seconds are over, `LEAST` to `most` times: the times of each. */
+/** One of each in turn until the seconds are over, at least `LEAST` times: the times of each. */
 async function inTurn(
   seconds: number,
-  most: number,
   runs: readonly (() => Promise<{ ms: number; cpuMs: number }>)[],
 ): Promise<Side[]> {
   const sides = runs.map(() => new Side());
   const end = performance.now() + 1000 * seconds;
-  for (let done = 0; done < LEAST || (done < most && performance.now() < end); done++)
+  for (let done = 0; done < LEAST || performance.now() < end; done++)
     for (const [i, run] of runs.entries()) {
       const { ms, cpuMs } = await run();
       sides[i].ms.push(ms);
@@ -215,31 +255,40 @@ async function orSkipped(label: string, measure: () => Promise<Row>): Promise<Ro
   }
 }
 
-/** Steps of each block that PyTorch has here, at each size and precision; then decoding after 1,024 tokens at M or else the first size. */
-export function torch(asked: Asked): Work[] {
+/** What there is to measure beside PyTorch on this device: work for each block that it has here, or a row that says what is missing. */
+function besideTorch(asked: Asked, workOf: (blocks: readonly string[]) => Work[]): Work[] {
   if (asked.device !== 'cpu') return [];
-  const missing = TorchServer.missing();
-  if (missing)
-    return [{ label: 'PyTorch', seconds: 0, run: async () => [{ kind: 'skipped', what: 'PyTorch', why: missing }] }];
-  const known = asked.blocks.filter((block) => torchBlocks().includes(block));
-  const steps = asked.configs.flatMap((config) =>
-    known.flatMap((block) =>
-      asked.precisions.map((precision) => {
-        const label = `${config} ${block} beside PyTorch, ${precision}`;
-        return {
-          label,
-          seconds: asked.seconds + 15,
-          run: () => orSkipped(label, () => trained(asked, config, block, precision)),
-        };
-      }),
-    ),
-  );
-  const config = asked.configs.includes('M') ? 'M' : asked.configs[0];
-  const tokens = known
-    .filter((block) => DECODABLE.includes(block))
-    .map((block) => {
-      const label = `${config} ${block} decoding beside PyTorch`;
-      return { label, seconds: asked.seconds + 8, run: () => orSkipped(label, () => decoded(asked, config, block)) };
-    });
-  return [...steps, ...tokens];
+  const why = TorchServer.missing();
+  if (why) return [{ label: 'PyTorch', seconds: 0, run: async () => [{ kind: 'skipped', what: 'PyTorch', why }] }];
+  return workOf(asked.blocks.filter((block) => torchBlocks().includes(block)));
 }
+
+/** Decoding after 1,024 tokens at M or else the first size. */
+export const torchDecoding = (asked: Asked): Work[] =>
+  besideTorch(asked, (blocks) => {
+    const config = asked.configs.includes('M') ? 'M' : asked.configs[0];
+    return blocks
+      .filter((block) => DECODABLE.includes(block))
+      .map((block) => {
+        const label = `${config} ${block} decoding beside PyTorch`;
+        return { label, seconds: asked.seconds + 8, run: () => orSkipped(label, () => decoded(asked, config, block)) };
+      });
+  });
+
+/** Steps of each block that PyTorch has here, at each size and precision; then decoding. */
+export const torch = (asked: Asked): Work[] =>
+  besideTorch(asked, (blocks) => {
+    const steps = asked.configs.flatMap((config) =>
+      blocks.flatMap((block) =>
+        asked.precisions.map((precision) => {
+          const label = `${config} ${block} beside PyTorch, ${precision}`;
+          return {
+            label,
+            seconds: asked.seconds + 15,
+            run: () => orSkipped(label, () => trained(asked, config, block, precision)),
+          };
+        }),
+      ),
+    );
+    return [...steps, ...torchDecoding(asked)];
+  });

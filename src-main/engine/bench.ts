@@ -12,7 +12,7 @@ import type { Row } from './bench-rows';
 import { scaling } from './bench-scaling';
 import { steps } from './bench-steps';
 import { threads } from './bench-threads';
-import { torch } from './bench-torch';
+import { torch, torchDecoding } from './bench-torch';
 import { type Asked, open, type Work } from './bench-work';
 import { TORCH_PYTHON } from './torch-server';
 
@@ -29,12 +29,16 @@ const SECTION: Record<string, (asked: Asked) => Work[]> = {
   threads,
   peers,
   torch,
+  'torch-decode': torchDecoding,
   scaling,
 };
 export const SECTIONS: readonly string[] = Object.keys(SECTION);
-/** What runs when nothing is named: growth with length is asked for by name, and PyTorch, which takes long, by name or by its variable. */
+/**
+ * What runs when nothing is named: growth with length is asked for by name, and PyTorch, which takes long, by name or by its variable. `torch` includes
+ * `torch-decode`.
+ */
 export const USUAL_SECTIONS: readonly string[] = SECTIONS.filter(
-  (name) => name !== 'scaling' && (name !== 'torch' || TORCH_PYTHON in process.env),
+  (name) => name !== 'scaling' && name !== 'torch-decode' && (name !== 'torch' || TORCH_PYTHON in process.env),
 );
 
 export interface BenchOptions {

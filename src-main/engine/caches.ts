@@ -100,6 +100,11 @@ export class Caches {
     for (const entry of this.entries.values()) entry.count += 1;
   }
 
+  /** Forgets the newest `tokens` of every cache. */
+  setBack(tokens: number): void {
+    for (const entry of this.entries.values()) entry.count -= tokens;
+  }
+
   holds(tensor: Tensor): boolean {
     return this.byTensor.has(tensor);
   }

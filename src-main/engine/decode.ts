@@ -218,6 +218,12 @@ function contextOf(
   };
 }
 
+/** The state with its newest `tokens` gone from the caches, so that a context can be measured again; what is of one size stays as it is. */
+export function setBack(state: DecodeState, tokens: number): DecodeState {
+  state.caches.setBack(tokens);
+  return { ...state, position: state.position - tokens };
+}
+
 interface Move {
   layer: State;
   name: string;

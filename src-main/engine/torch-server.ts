@@ -1,4 +1,4 @@
-// PyTorch in a process of its own, which does one step for each line that asks for it: test/bench/torch/server.py.
+// PyTorch in a process of its own, which does one step, or a burst of tokens, for each line that asks for it: test/bench/torch/server.py.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,12 +11,19 @@ export interface TorchStep {
   cpuMs: number;
   value: number;
 }
+/** Tokens that were decoded one after another. */
+export interface TorchBurst {
+  /** Milliseconds of each. */
+  ms: number[];
+  /** Of one on average, all threads together. */
+  cpuMs: number;
+}
 /** What it says once a model is made. */
 export interface TorchModel {
   parameters: number;
   /** Before the first step; absent where it decodes. */
   loss?: number;
-  /** Processor milliseconds of a step in each way to compute the mixer that was tried. */
+  /** Processor milliseconds of a step in each way to compute the mixer that was tried; where it decodes, milliseconds of a token. */
   forms?: Record<string, number>;
 }
 
@@ -87,9 +94,10 @@ export class TorchServer {
     const missing = TorchServer.missing();
     if (missing) throw new Error(missing);
     const python = process.env[TORCH_PYTHON]!;
-    // Waiting threads that spin take the cores from whoever runs in turn.
+    // Threads wait for the next call spinning, as they do by default, else PyTorch's small products take twice as long; but for parts of a
+    // millisecond, after which they leave the cores to whoever runs in turn.
     const env = {
-      OMP_WAIT_POLICY: 'passive',
+      GOMP_SPINCOUNT: '20000',
       ...process.env,
       OMP_NUM_THREADS: `${threads}`,
       PYTHONDONTWRITEBYTECODE: '1',
@@ -112,6 +120,9 @@ export class TorchServer {
   start = (request: object): Promise<TorchModel> => this.ask<TorchModel>(request);
   /** In the form chosen last if none is named. */
   step = (form?: string): Promise<TorchStep> => this.ask<TorchStep>({ op: 'step', form });
+  /** Greedy decoding of `tokens` tokens from the context asked for; without the times of the first `leftOut`. */
+  burst = (tokens: number, leftOut: number): Promise<TorchBurst> =>
+    this.ask<TorchBurst>({ op: 'burst', tokens, leftOut });
 
   close(): void {
     this.child.stdin.end();

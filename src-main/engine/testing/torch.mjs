@@ -24,7 +24,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     const ms = asked.form === 'autograd' ? 8000 : 5000;
     return say(fake.fails ? { error: 'ValueError: no' } : { ms, cpuMs: ms, value: 0 });
   }
+  if (asked.op === 'burst') return say({ ms: Array(asked.tokens - asked.leftOut).fill(5000), cpuMs: 5000 });
   const parameters = count(asked.weights) + (fake.more ?? 0);
-  if (asked.op === 'decode') return say({ parameters });
+  if (asked.op === 'decode') return say({ parameters, forms: { slow: 2, quick: 1 } });
   say({ parameters, loss: fake.loss ?? 0, forms: fake.forms ?? { slow: 2, quick: 1 } });
 });

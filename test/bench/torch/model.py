@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from parts import rms_norm
+from parts import Rotary, by_columns, rms_norm
 
 NORM_EPSILON = 1e-5
 
@@ -32,12 +32,15 @@ class Layer(nn.Module):
         super().__init__()
         self.norm = nn.Parameter(w.pop('norm'))
         kind = importlib.import_module(f'blocks.{block}')
+        self.decoding = getattr(kind, 'DECODING', ())
         self.forms = kind.forms if hasattr(kind, 'forms') else lambda tokens: getattr(kind, 'FORMS', ())
         self.block = kind.Block(w, options, width)
 
 
 class Model(nn.Module):
     """Weights by the lab's names; layers are {block, options} in order, all with RMS norm and residual."""
+
+    LAYOUTS = ('weights by rows', 'weights by columns')
 
     def __init__(self, layers: list[dict], weights: dict[str, torch.Tensor], width: int):
         super().__init__()
@@ -49,6 +52,7 @@ class Model(nn.Module):
             own = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
             self.layers.append(Layer(layer['block'], layer['options'], own, width))
         self.kind = torch.float32
+        self.head = self.embedding.detach()  # [V, D]
 
     def forms(self, tokens: int) -> list[str]:
         """Ways to compute the mixer, the same result but for rounding."""
@@ -66,7 +70,20 @@ class Model(nn.Module):
         logits = F.linear(rms_norm(x, self.final_norm, NORM_EPSILON, self.kind), self.embedding)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
+    def decoding_forms(self) -> list[str]:
+        return list(dict.fromkeys(form for layer in self.layers for form in layer.decoding))
+
+    def lay(self, layout: str) -> None:
+        """Weights [out, in] of linear maps, as F.linear takes them, row by row in memory or column by column: which is faster depends on the library."""
+        change = by_columns if layout == self.LAYOUTS[1] else torch.Tensor.contiguous
+        for name, weight in self.named_parameters():
+            if name.split('.')[-1].startswith('w_') and weight.dim() == 2:
+                weight.data = change(weight.data)
+        self.head = change(self.embedding.data)
+
     def begin(self, batch: int, context: int):
+        for rotary in (one for one in self.modules() if isinstance(one, Rotary)):
+            rotary.prepare(context)
         return [layer.block.begin(batch, context) for layer in self.layers]
 
     def step(self, ids, states, position: int):
@@ -75,7 +92,7 @@ class Model(nn.Module):
         for i, layer in enumerate(self.layers):
             y, states[i] = layer.block.step(rms_norm(x, layer.norm, NORM_EPSILON), states[i], position)
             x = x + y
-        return F.linear(rms_norm(x, self.final_norm, NORM_EPSILON), self.embedding).squeeze(1)
+        return F.linear(rms_norm(x, self.final_norm, NORM_EPSILON), self.head).squeeze(1)
 
 
 def adamw(model: Model, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float):

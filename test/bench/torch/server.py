@@ -1,4 +1,4 @@
-# Trains or decodes one of the lab's models with PyTorch, one step for each line that asks: JSON lines in, JSON lines out.
+# Trains or decodes one of the lab's models with PyTorch, a step or a burst of tokens for each line that asks: JSON lines in, JSON lines out.
 import contextlib
 import json
 import os
@@ -11,6 +11,7 @@ import torch
 from model import Model, adamw, read_safetensors
 
 TRIES = 3  # steps by which a form is judged, after one that warms up
+ROUNDS, TOKENS = 3, 24  # bursts by which a form of decoding is judged, and their tokens, the first half of them to warm up
 
 
 def cpu_seconds() -> float:
@@ -57,16 +58,49 @@ class Training:
 
 
 class Decoding:
-    def __init__(self, model: Model, context: int, room: int):
-        self.model, self.position = model, context
-        with torch.inference_mode():
-            self.states = model.begin(1, context + room)
+    """Greedy decoding of one sequence, in bursts that each begin after `context` tokens; recurrent states go on from where they are."""
 
-    def step(self) -> float:
+    def __init__(self, model: Model, context: int, room: int, threads: int):
+        self.model, self.context, self.threads = model, context, threads
         with torch.inference_mode():
-            logits = self.model.step(torch.tensor([self.position % 256]), self.states, self.position)
-            self.position += 1
-            return logits.argmax().item()
+            self.states = model.begin(1, context + max(room, TOKENS))
+
+    def burst(self, count: int, left_out: int = 0) -> tuple[list[float], float]:
+        """Milliseconds of each token, and processor milliseconds of one on average, without the first `left_out`."""
+        spans = []
+        with torch.inference_mode():
+            token = torch.zeros(1, dtype=torch.int64)
+            for i in range(count):
+                if i == left_out:
+                    before = cpu_seconds()
+                begin = time.perf_counter()
+                token = self.model.step(token, self.states, self.context + i).argmax(-1)
+                token.item()
+                spans.append(1000 * (time.perf_counter() - begin))
+        return spans[left_out:], 1000 * (cpu_seconds() - before) / (count - left_out)
+
+    def choose(self, form: str) -> None:
+        """A form of the mixer (where there are several), how weights lie, and how many threads compute."""
+        *mixer, layout, threads = form.split(', ')
+        for name in mixer:
+            self.model.choose(name)
+        with torch.inference_mode():
+            self.model.lay(layout)
+        torch.set_num_threads(int(threads.split()[0]))
+
+    def try_forms(self) -> dict[str, float]:
+        """Milliseconds of a token in each form, the least of a few medians; forms take turns. The fastest stays chosen."""
+        mixers = [f'{name}, ' for name in self.model.decoding_forms()] or ['']
+        counts = ['1 thread'] + [f'{self.threads} threads'] * (self.threads > 1)
+        times = {f'{mixer}{layout}, {count}': [] for mixer in mixers for layout in self.model.LAYOUTS for count in counts}
+        for _ in range(ROUNDS):
+            for form, medians in times.items():
+                self.choose(form)
+                spans, _ = self.burst(TOKENS, TOKENS // 2)
+                medians.append(sorted(spans)[len(spans) // 2])
+        least = {form: min(medians) for form, medians in times.items()}
+        self.choose(min(least, key=least.get))
+        return least
 
 
 def start(asked: dict):
@@ -79,7 +113,9 @@ def start(asked: dict):
     answer = {'parameters': sum(p.numel() for p in model.parameters()), 'torch': torch.__version__}
     if asked['op'] == 'decode':
         model.requires_grad_(False)
-        return Decoding(model, asked['context'], asked['room']), answer
+        decoding = Decoding(model, asked['context'], asked['room'], asked['threads'])
+        answer['forms'] = decoding.try_forms()
+        return decoding, answer
     training = Training(model, asked)
     forms = [asked['form']] if asked.get('form') else model.forms(asked['tokens'])
     model.choose(forms[0] if forms else '')
@@ -96,7 +132,10 @@ def main():
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            if asked['op'] == 'step':
+            if asked['op'] == 'burst':
+                ms, cpu = work.burst(asked['tokens'], asked['leftOut'])
+                answer = {'ms': ms, 'cpuMs': cpu}
+            elif asked['op'] == 'step':
                 if asked.get('form'):
                     work.model.choose(asked['form'])
                 before, begin = cpu_seconds(), time.perf_counter()

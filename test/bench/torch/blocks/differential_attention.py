@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from parts import Rotary, RmsNorm, attend, joined, later_than, shares_of
+from parts import Rotary, attend, joined, later_than, rms_norm, shares_of
 
 FORMS = ('matmul', 'sdpa')
 
@@ -41,7 +41,7 @@ class Block(nn.Module):
     def finish(self, y):
         """y [B, T, H, 2d] to the block's output."""
         scaled = self.head_norm * (1 - self.start)
-        return F.linear(RmsNorm.apply(y, scaled, self.epsilon, y.dtype).flatten(2), self.w_o)
+        return F.linear(rms_norm(y, scaled, self.epsilon).flatten(2), self.w_o)
 
     def forward(self, x):
         batch, tokens, _ = x.shape

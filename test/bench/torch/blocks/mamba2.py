@@ -39,16 +39,16 @@ class Block(nn.Module):
         return F.linear(rms_norm(y * F.silu(z), self.norm_w, self.epsilon, x.dtype), self.w_out)
 
     def begin(self, batch, context):
-        return torch.zeros(batch, len(self.conv_w) - 1, self.conv), torch.zeros(batch, self.H, self.P, self.N)
+        return torch.zeros(batch, len(self.conv_w) - 1, self.conv), torch.zeros(batch, self.H, self.P, self.N), -self.A_log.exp()
 
     def step(self, x, state, position):
-        rows, S = state
+        rows, S, rate = state
         z, mixed, raw = F.linear(x, self.w_in).split((self.inner, self.conv, self.H), -1)
         rows = torch.cat([rows, mixed], 1)
         values, B, C = convolve_newest(rows, self.conv_w, self.conv_b).split((self.inner, self.N, self.N), -1)
         dt = F.softplus(raw + self.dt_bias).squeeze(1)  # [B, H]
         v = values.view(-1, self.H, self.P)
-        S.mul_((dt * -self.A_log.exp()).exp()[..., None, None]).add_((v * dt.unsqueeze(-1)).unsqueeze(-1) * B.unsqueeze(1))
+        S.mul_((dt * rate).exp()[..., None, None]).addcmul_((v * dt.unsqueeze(-1)).unsqueeze(-1), B.unsqueeze(1))
         y = torch.addcmul((S @ C.unsqueeze(-1)).squeeze(-1), v, self.D.unsqueeze(-1))
         y = y.flatten(1).unsqueeze(1)
-        return F.linear(rms_norm(y * F.silu(z), self.norm_w, self.epsilon), self.w_out), (rows[:, 1:], S)
+        return F.linear(rms_norm(y * F.silu(z), self.norm_w, self.epsilon), self.w_out), (rows[:, 1:], S, rate)

@@ -8,6 +8,7 @@ from torch import nn
 from parts import joined
 
 FORMS = ('matmul', 'sdpa')
+DECODING = FORMS
 LONGEST = math.log(65535)
 
 
@@ -69,7 +70,11 @@ class Block(nn.Module):
         y = torch.zeros_like(k)
         if position > 0:
             values[:, :, position - 1] = unit(torch.lerp(raw_v, last, self.val_mix[:, None]), self.epsilon) * value_length
-            y = F.scaled_dot_product_attention(k.unsqueeze(2), keys[:, :, :position], values[:, :, :position], scale=1.0)
+            seen = keys[:, :, :position], values[:, :, :position]
+            if self.form == 'sdpa':
+                y = F.scaled_dot_product_attention(k.unsqueeze(2), *seen, scale=1.0)
+            else:
+                y = (k.unsqueeze(2) @ seen[0].transpose(2, 3)).softmax(-1) @ seen[1]
         last.copy_(raw_v)
         keys[:, :, position] = k
         return F.linear(y.reshape(len(x), 1, -1), self.w_o), state

@@ -6,6 +6,7 @@ from torch import nn
 from parts import Rotary, attend, joined, later_than
 
 FORMS = ('sdpa', 'matmul')
+DECODING = FORMS
 
 
 class Block(nn.Module):
@@ -37,5 +38,9 @@ class Block(nn.Module):
         q, k = (u.transpose(1, 2) for u in self.rotary(qkv[:, :, :2], position).unbind(2))
         keys[:, :, position] = k[:, :, 0]
         values[:, :, position] = qkv[:, 0, 2]
-        y = F.scaled_dot_product_attention(q, keys[:, :, : position + 1], values[:, :, : position + 1])
+        seen = keys[:, :, : position + 1], values[:, :, : position + 1]
+        if self.form == 'sdpa':
+            y = F.scaled_dot_product_attention(q, *seen)
+        else:
+            y = (q @ seen[0].transpose(2, 3)).mul_(self.d**-0.5).softmax(-1) @ seen[1]
         return F.linear(y.transpose(1, 2).flatten(2), self.w_o), state
