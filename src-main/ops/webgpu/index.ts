@@ -15,6 +15,9 @@ export type WebGpu =
 const NO_ADAPTER =
   'no adapter was found: WebGPU wants a graphics driver with Vulkan (Linux), Direct3D 12 (Windows) or Metal (macOS)';
 
+/** SwiftShader takes 20 times as long to compile a shader whose workgroup memory it is asked to clear itself; Dawn can as well. */
+const SOFTWARE_FLAGS = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'];
+
 let opened: Promise<WebGpu> | undefined;
 
 /**
@@ -49,8 +52,8 @@ async function findAdapter({
   globals,
 }: typeof import('webgpu')): Promise<GPUAdapter | { unavailable: string }> {
   Object.assign(globalThis, globals);
-  const request = async () => {
-    const gpu = create([]);
+  const request = async (flags: string[] = []) => {
+    const gpu = create(flags);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
     // TF.js looks for `navigator.gpu`; holding it there also keeps Dawn's instance alive.
     if (adapter) Object.defineProperty(navigator, 'gpu', { value: gpu, configurable: true });
@@ -61,7 +64,7 @@ async function findAdapter({
   if (process.env.ARCHLAB_SOFTWARE_GPU !== '1') return { unavailable: NO_ADAPTER };
   const problem = prepareSwiftShader();
   if (problem) return { unavailable: `${NO_ADAPTER}; and ${problem}` };
-  return (await request()) ?? { unavailable: `${NO_ADAPTER}; and SwiftShader, though loaded, offers none either` };
+  return (await request(SOFTWARE_FLAGS)) ?? { unavailable: `${NO_ADAPTER}; and SwiftShader, though loaded, offers none either` };
 }
 
 function describe({ vendor, architecture, device, description }: GPUAdapterInfo): string {
