@@ -40,7 +40,7 @@ const forward = (bind?: GpuPass['bind']): GpuPass => ({
   bind,
   workgroups: ([B, T, , H, , , e]) => B * H * ceilDiv(T, TILE) * ceilDiv(e, WIDTH),
 });
-const backward = (bind?: GpuPass['bind']): GpuPass[] => [
+const backward = (bind?: GpuPass['bind'], dv = 'dv'): GpuPass[] => [
   {
     entry: 'backward_queries',
     bind,
@@ -48,7 +48,7 @@ const backward = (bind?: GpuPass['bind']): GpuPass[] => [
   },
   {
     entry: 'backward_keys',
-    bind,
+    bind: { ...bind, dv },
     workgroups: (n) => {
       const { B, S, d, e } = named(n);
       return B * valueHeads(n) * ceilDiv(S, TILE) * ceilDiv(Math.max(d, e), WIDTH);
@@ -91,7 +91,7 @@ export const gpu: GpuPlans = {
     ints: latentInts,
     scratch: slopes,
     passes: [
-      ...[turnQueries, joinKeys, deltas, ...backward({ v: 'kv', dv: 'dkv' }), turnQueriesBack],
+      ...[turnQueries, joinKeys, deltas, ...backward({ v: 'kv' }, 'dkv'), turnQueriesBack],
       {
         entry: 'part_own',
         workgroups: (n) => {

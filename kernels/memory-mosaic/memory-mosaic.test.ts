@@ -1,41 +1,11 @@
 // Keys and values of Memory Mosaics: native against plain loops, forward and gradient.
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
-import { leakyKeys, leakyKeysGrad, mixedValues, mixedValuesGrad } from './kernel';
-import { plain } from './plain';
+import { leakyKeys, leakyKeysGrad } from './kernel';
+import { attrs, keys, sizes, values } from './testing';
 
 // Sums over at most 130 tokens and 66 channels in float32, divided by lengths that may be a tenth of their terms.
 const tolerance = 1e-5;
-const attrs = { rawScaling: 10, epsilon: 1e-10 };
-const scalars = (H: number, seed: number, size: number) => draw(H, seed).map((u) => Math.fround(size * u));
-
-const keys = (B: number, T: number, H: number, d: number, power = 1) => ({
-  forward: leakyKeys,
-  gradient: leakyKeysGrad,
-  plain,
-  shapes: { u: [B, T, H, d], leak: [H], scale: [H] },
-  inputs: { leak: scalars(H, 2, 0.2), scale: scalars(H, 3, 0.2) },
-  attrs: { ...attrs, power },
-  floor: d === 1 ? 10 : undefined, // a single channel becomes ±1 whatever it is: its gradient cancels to 0
-});
-const values = (B: number, T: number, H: number, d: number) => ({
-  forward: mixedValues,
-  gradient: mixedValuesGrad,
-  plain,
-  shapes: { u: [B, T, H, d], mix: [H], scale: [H] },
-  inputs: { scale: scalars(H, 3, 0.2) },
-  attrs,
-  floor: d === 1 ? 10 : undefined,
-});
-const sizes = [
-  [1, 1, 1, 1],
-  [2, 2, 3, 1],
-  [2, 5, 2, 3],
-  [1, 130, 3, 17],
-  [2, 33, 1, 66],
-  [0, 4, 2, 3],
-] as const;
-
 describe.each(natives())('Memory Mosaics on $isa', (native) => {
   it.each(sizes)('agree in %i rows, %i tokens, %i heads of width %i', (B, T, H, d) => {
     expectAgreement(native, keys(B, T, H, d), tolerance);

@@ -14,6 +14,8 @@ const SHADED = new Set([
   'gta',
   'hydra',
   'mamba2',
+  'memory_mosaic',
+  'memory_mosaic_persistent',
   'mla',
   'mlstm_cell',
   'rwkv4',
