@@ -1,25 +1,8 @@
 // Sums between all pairs of tokens: the native loops against the plain ones.
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
-import { reciprocalSums, reciprocalSumsGrad, waveSums, waveSumsGrad } from './kernel';
-import { plain } from './plain';
-
-const waves = ([n, T, d]: number[], turns = 1) => ({
-  forward: waveSums,
-  gradient: waveSumsGrad,
-  plain,
-  shapes: { turns: [n, T, d] },
-  inputs: { turns: draw(n * T * d, 3).map((u) => Math.fround(turns * u)) },
-});
-const reciprocals = ([n, T, d]: number[]) => ({
-  forward: reciprocalSums,
-  gradient: reciprocalSumsGrad,
-  plain,
-  shapes: { rows: [n, T, d], columns: [n, T, d] },
-  inputs: Object.fromEntries(
-    ['rows', 'columns'].map((name, i) => [name, draw(n * T * d, i).map((u) => Math.fround(Math.exp(3 * u)))]),
-  ),
-});
+import { reciprocalSums, waveSums } from './kernel';
+import { reciprocals, waves } from './testing';
 
 // 3e-6: phases of half a turn are rounded at 3e-8, and steps of up to T times that are summed in the gradient.
 const tolerance = 3e-6;

@@ -1,20 +1,38 @@
-// How gpu.wgsl makes RMSNorm, plain and gated.
+// How gpu.wgsl makes RMSNorm: plain, gated, and of a sum.
 import { ceilDiv, type GpuPlan, type GpuPlans } from '../core/plan';
 
 /** Rows of a part of dweight's sum: kRows of gpu.wgsl. */
 const ROWS = 64;
 
-const plans = (gated: number): { forward: GpuPlan; gradient: GpuPlan } => {
-  const constants = { gated };
+interface Kind {
+  gated?: number;
+  added?: number;
+  /** Other names than those in gpu.wgsl: of the result, of what is normalised for the gradient, and of the result's gradient. */
+  y?: string;
+  x?: string;
+  dy?: string;
+}
+const plans = ({
+  gated = 0,
+  added = 0,
+  y = 'y',
+  x = 'x',
+  dy = 'dy',
+}: Kind): { forward: GpuPlan; gradient: GpuPlan } => {
+  const constants = { gated, added };
+  const bind = { x, dy };
   return {
-    forward: { passes: [{ entry: 'forward', constants, workgroups: ([rows, , groups]) => rows * groups }] },
+    forward: {
+      passes: [{ entry: 'forward', constants, bind: { y }, workgroups: ([rows, , groups]) => rows * groups }],
+    },
     gradient: {
       scratch: ([rows, width]) => ({ partial: ceilDiv(rows, ROWS) * width }),
       passes: [
-        { entry: 'backward', constants, workgroups: ([rows, , groups]) => rows * groups },
+        { entry: 'backward', constants, bind, workgroups: ([rows, , groups]) => rows * groups },
         {
           entry: 'weight_parts',
           constants,
+          bind,
           workgroups: ([rows, width]) => ceilDiv(rows, ROWS) * ceilDiv(width, 64),
         },
         { entry: 'weight_sum', workgroups: ([, width]) => ceilDiv(width, 64) },
@@ -23,12 +41,15 @@ const plans = (gated: number): { forward: GpuPlan; gradient: GpuPlan } => {
   };
 };
 
-const whole = plans(0);
-const gated = plans(1);
+const whole = plans({});
+const gated = plans({ gated: 1 });
+const added = plans({ added: 1, y: 'u', x: 'sum', dy: 'du' });
 
 export const gpu: GpuPlans = {
   RmsNorm: whole.forward,
   RmsNormGrad: whole.gradient,
+  AddRmsNorm: added.forward,
+  AddRmsNormGrad: added.gradient,
   GatedRmsNorm: gated.forward,
   GatedRmsNormGrad: gated.gradient,
 };

@@ -1,6 +1,7 @@
-// RMSNorm over channels or groups of channels, plain or with a SiLU gate before or after it; forward and gradient.
+// RMSNorm over channels or groups of channels, plain, of a sum, or with a SiLU gate before or after it; forward and gradient.
 
 override gated: u32 = 0u;
+override added: u32 = 0u; // a sum of two is normalised and given too; what reaches it past the norm is added to its gradient
 
 struct Call {
   present: u32,
@@ -22,6 +23,9 @@ struct Call {
 @group(0) @binding(9) var<storage, read_write> dgate: array<f32>;
 @group(0) @binding(10) var<storage, read_write> dweight: array<f32>;
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [parts, width]
+@group(0) @binding(12) var<storage, read> y_in: array<f32>; // like x, as the sum and dsum
+@group(0) @binding(13) var<storage, read_write> sum_out: array<f32>;
+@group(0) @binding(14) var<storage, read> dsum: array<f32>;
 
 // silu(gate), or 1 without a gate.
 fn open(i: u32) -> f32 {
@@ -29,6 +33,14 @@ fn open(i: u32) -> f32 {
     return 1.0;
   }
   return silu(gate[i]);
+}
+
+// What is normalised, before a gate.
+fn input(i: u32) -> f32 {
+  if (added == 0u) {
+    return x[i];
+  }
+  return x[i] + y_in[i];
 }
 
 // The gate's factor on what is normalised, and on what comes out.
@@ -61,13 +73,17 @@ fn forward(
   let channel = (index % call.groups) * size;
   var square = 0.0;
   for (var j = lane; j < size; j += 64u) {
-    let u = x[first + j] * before(first + j);
-    square += u * u;
+    let u = input(first + j);
+    if (added != 0u) {
+      sum_out[first + j] = u;
+    }
+    let n = u * before(first + j);
+    square += n * n;
   }
   let r = 1.0 / sqrt(sum64(lane, square) / f32(size) + call.epsilon);
   for (var j = lane; j < size; j += 64u) {
     let i = first + j;
-    y[i] = x[i] * open(i) * r * weight[channel + j];
+    y[i] = input(i) * open(i) * r * weight[channel + j];
   }
   if (lane == 0u) {
     rstd_out[index] = r;
@@ -100,6 +116,9 @@ fn backward(
     let arriving = dy[i] * weight[channel + j];
     let du = r * (arriving * after(i) - x[i] * before(i) * pull);
     dx[i] = du * before(i);
+    if (added != 0u) {
+      dx[i] += dsum[i];
+    }
     if (gated != 0u) {
       dgate[i] = silu_slope(gate[i]) * x[i] * select(arriving * r, du, call.gateFirst != 0u);
     }

@@ -32,8 +32,9 @@ describe.runIf(testable)('shaders', () => {
     await openForTests();
   });
 
-  it('RmsNorm, whole, in groups and with a gate', async () => {
+  it('RmsNorm, whole, in groups, of a sum and with a gate', async () => {
     const whole = { forward: rmsNorm.rmsNorm, gradient: rmsNorm.rmsNormGrad, plain: plainRmsNorm };
+    const added = { forward: rmsNorm.addRmsNorm, gradient: rmsNorm.addRmsNormGrad, plain: plainRmsNorm };
     const gated = { forward: rmsNorm.gatedRmsNorm, gradient: rmsNorm.gatedRmsNormGrad, plain: plainRmsNorm };
     for (const [rows, width, groups] of [
       [1, 1, 1],
@@ -46,6 +47,7 @@ describe.runIf(testable)('shaders', () => {
       const floor = width === 1 ? 1 : undefined;
       // Sums of at most 130 float32 products, one exponential and one root.
       await agree({ ...whole, shapes, attrs: { epsilon: 1e-2, groups }, floor }, 4e-6);
+      await agree({ ...added, shapes: { ...shapes, y: [rows, width] }, attrs: { epsilon: 1e-2, groups }, floor }, 4e-6);
       for (const gateFirst of [true, false])
         await agree(
           { ...gated, shapes: { ...shapes, gate: [rows, width] }, attrs: { epsilon: 1e-2, groups, gateFirst }, floor },
