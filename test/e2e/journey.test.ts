@@ -141,6 +141,13 @@ it('shows both curves, their cost and their differences side by side', async () 
   }
   for (const chart of ['loss', 'tokens_per_s']) await expect.poll(() => inked(chart)).toBeGreaterThan(500);
   expect(await at('diff').textContent()).toContain('mamba2');
+  // The table fits the smallest window that is drawn for, 1280 pixels wide.
+  expect(await at('summary').evaluate((section) => section.scrollWidth - section.clientWidth)).toBe(0);
+  expect(
+    await at('summary')
+      .locator('.scroll')
+      .evaluate((box) => box.scrollWidth - box.clientWidth),
+  ).toBe(0);
   await window.picture('compare');
   await window.go('runs');
   await at('run-row').first().click();

@@ -4,9 +4,10 @@ import type { RunRow } from '../../../src-main/rpc/contract';
 import type { Node } from '../../../src-main/spec/model';
 import { type RunDraft, type RunSpec, runSchema } from '../../../src-main/spec/run';
 import { markOf } from '../../charts/colours';
+import { split, summaryColumns } from './columns';
 import { align, diffSpecs, oneLine } from './diff';
 import { commonName, distinctName, groupBySeeds } from './groups';
-import { bestOf, summarise } from './summary';
+import { bestOf, type SummaryRow, summarise } from './summary';
 
 function spec(
   rest: Partial<RunDraft> = {},
@@ -166,5 +167,52 @@ describe('summary', () => {
   it('names a best only among several', () => {
     expect(bestOf(made, (r) => r.best?.mean, 'lower')).toBe(2);
     expect(bestOf(made, (r) => r.speed?.median, 'higher')).toBeNull();
+  });
+});
+
+describe('summary columns', () => {
+  const format = { compact: String, bytes: String, flops: String, whole: String };
+  const base: SummaryRow = {
+    entry: { key: 'a', label: 'a', runs: ['a'], mark: markOf(0), grouped: false },
+    blocks: 'mamba2',
+    final: { mean: 2, std: 0, n: 1 },
+    best: { mean: 2, std: 0, n: 1 },
+    accuracy: null,
+    bestAccuracy: null,
+    fromTraining: false,
+    speed: { median: 20, low: 10, high: 30 },
+    parameters: 5,
+    stateBytes: null,
+    stepFlops: 7,
+    device: 'cpu',
+    threads: '2',
+    precision: 'float32',
+    step: 10,
+    steps: 10,
+    n: 1,
+  };
+  const keys = (columns: readonly { key: string }[]) => columns.map(({ key }) => key);
+  const cut = (rows: SummaryRow[]) => split(summaryColumns(rows, format, 'en'), rows);
+
+  it('say once what is the same for all rows, and in a column what is not', () => {
+    const { shown, same } = cut([base, { ...base, threads: '1', stateBytes: 3 }]);
+    expect(keys(shown)).toEqual(['final', 'best', 'speed', 'parameters', 'state', 'flops', 'threads']);
+    expect(keys(same)).toEqual(['device', 'precision', 'steps', 'n']);
+    expect(keys(cut([base, { ...base, step: 3 }]).shown)).toContain('steps');
+    expect(keys(cut([]).same)).toEqual([]);
+  });
+
+  it('have an accuracy where a task has one', () => {
+    expect(keys(cut([base, { ...base, bestAccuracy: { mean: 0.5, std: 0, n: 1 } }]).shown)).toContain('accuracy');
+  });
+
+  it('show the spread below the measure, and copy both', () => {
+    const row = { ...base, final: { mean: 2.5, std: 0.25, n: 3 } };
+    const [final, best, speed] = cut([row]).shown;
+    expect(final.text(row)).toMatch(/^2\.50* ± 0\.250*$/);
+    expect(final.lines!(row)).toEqual([expect.stringMatching(/^2\.50*$/), expect.stringMatching(/^± 0\.250*$/)]);
+    expect(best.lines!(row)[1]).toBe('');
+    expect([speed.text(row), speed.lines!(row)]).toEqual(['20 [10, 30]', ['20', '[10, 30]']]);
+    expect(speed.lines!({ ...row, speed: null })).toEqual(['–', '']);
   });
 });

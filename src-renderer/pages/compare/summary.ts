@@ -70,7 +70,8 @@ export function summarise(
             }
           : null,
         parameters: first.parameters,
-        stateBytes: first.stateBytes,
+        // What only fills in keeps nothing between tokens because it never goes on: that is no small state.
+        stateBytes: first.objective === 'masked' ? null : first.stateBytes,
         stepFlops: first.stepFlops,
         device: distinct(rows.map((row) => (row.deviceDetail ? `${row.device} (${row.deviceDetail})` : row.device))),
         threads: distinct(rows.map((row) => row.threads)) || '–',
