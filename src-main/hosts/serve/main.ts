@@ -7,6 +7,7 @@ import { inWords } from '../../runs/supervisor';
 import { openLab } from '../lab';
 import { openBrowser } from './browser';
 import { serve } from './server';
+import { labToken } from './token';
 
 const HELP = `Serves the lab to a browser on this machine.
 
@@ -79,6 +80,7 @@ async function open(folder: string, args: Arguments): Promise<void> {
       answer: lab.answer,
       listen: (listener) => lab.notices.listen(listener),
       port: args.port,
+      token: labToken(folder),
     });
     lab.setAddress(`http://127.0.0.1:${served.port}/`);
     process.stdout.write(`Archlab is at ${served.address}\n`);

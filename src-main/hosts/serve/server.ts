@@ -160,8 +160,8 @@ export async function serve({
 const FOREIGN_HOST = 'The lab answers only to 127.0.0.1 and localhost.';
 const FOREIGN_ORIGIN = 'Another site asked for this; the lab answers its own window only.';
 const NO_TOKEN =
-  'This address lacks the token of this start. Open the address that the lab printed when it started.\n' +
-  'В этом адресе нет ключа нынешнего запуска. Откройте адрес, который лаборатория напечатала при старте.';
+  'This address lacks the token of this lab. Open the address that the lab printed when it started.\n' +
+  'В этом адресе нет ключа этой лаборатории. Откройте адрес, который лаборатория напечатала при старте.';
 const NOT_BUILT = 'The window is not built. Run npm start, which builds what is missing.';
 
 type Answer = { status: number; headers: Record<string, string> } & ({ body: string } | { file: string });
