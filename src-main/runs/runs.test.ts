@@ -1,4 +1,5 @@
 // Runs and their workers: queue, commands, deaths of every kind, folders from elsewhere, the trash, a full disk.
+import { fork } from 'node:child_process';
 import {
   appendFileSync,
   cpSync,
@@ -16,13 +17,14 @@ import { readEvents } from '../log/read';
 import { checkpoints, warnings } from '../store/event';
 import { getRun, listRuns, queued, type RunRecord } from '../store/run';
 import { setSetting } from '../store/setting';
+import { countAtWork } from './at-work';
 import { agrees } from './catch-up';
 import { eventsAfter } from './events';
 import { createRunFolder, readHeartbeat, readSpec, runFolder, writeWhole } from './folder';
 import { openRuns } from './open';
 import { systemTrouble } from './standing';
 import { AT_ONCE } from './supervisor';
-import { expectWhole, reaches, spec, trains, until, useLab } from './testing/lab';
+import { expectWhole, FAKE, reaches, spec, trains, until, useLab } from './testing/lab';
 import { emptyTrash, renameRun, restoreRun, trashRun } from './trash';
 
 const at = useLab();
@@ -185,6 +187,25 @@ describe('the queue', () => {
     supervisor.stop(fixed);
     await shortly(() => expect([told(first), told(second)]).toEqual([4, 4]));
     expect(told(fixed)).toBeUndefined();
+  });
+
+  it('counts a run that the command line trains in its folder, until that ends', async () => {
+    const { supervisor, store, paths } = at.open(8);
+    const [own] = supervisor.create([spec('a')]).map(({ id }) => id);
+    await trains(at.lab!, own);
+    const foreign = createRunFolder(paths, spec('theirs'));
+    const child = fork(FAKE, ['--run', runFolder(paths, foreign)], { env: { ...process.env, ARCHLAB_THREADS: '8' } });
+    const file = join(runFolder(paths, own), 'threads');
+    const shortly = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 20 });
+    await shortly(() => expect(readFileSync(file, 'utf8')).toBe('4'));
+    // It takes no room in the queue, and what starts beside it has its share from the first update on.
+    const [next] = supervisor.create([spec('b')]).map(({ id }) => id);
+    await trains(at.lab!, next);
+    expect(getRun(store, next)!.facts!.threads).toBe(2);
+    child.send({ kind: 'stop' });
+    await reaches(at.lab!, foreign, 'stopped');
+    await shortly(() => expect(readFileSync(file, 'utf8')).toBe('4'));
+    expect(countAtWork(paths)).toBe(2);
   });
 
   it('goes on at the next start', async () => {

@@ -18,10 +18,10 @@ import {
   setStatus,
 } from '../store/run';
 import { setting } from '../store/setting';
+import { workerOf } from './at-work';
 import { catchUp, importFolders, importTexts, logBytes, nameOf, reconcile } from './catch-up';
 import { createRunFolder, folderBytes, type LabPaths, readHeartbeat, runFolder, writeLabel } from './folder';
-import { exists, startOf } from './process';
-import { atOnceByDefault, deathOf, isAtWork, isResumable, LOST_OWNER, systemTrouble, threadsFor } from './standing';
+import { atOnceByDefault, deathOf, isResumable, LOST_OWNER, systemTrouble, threadsFor } from './standing';
 import { startWorker, type Worker } from './worker';
 
 /** How many runs at once, as a setting of the user's. */
@@ -239,13 +239,8 @@ export class Supervisor {
 
   #owner = (id: string): number | undefined => readHeartbeat(runFolder(this.paths, id))?.pid;
 
-  #livesElsewhere(id: string): boolean {
-    if (this.#atWork.has(id)) return false;
-    const heartbeat = readHeartbeat(runFolder(this.paths, id));
-    if (!heartbeat) return false;
-    const owner = { exists: exists(heartbeat.pid), start: startOf(heartbeat.pid) };
-    return isAtWork(heartbeat, owner, this.#o.now());
-  }
+  #livesElsewhere = (id: string): boolean =>
+    !this.#atWork.has(id) && workerOf(runFolder(this.paths, id), this.#o.now()) !== undefined;
 
   #tell(ids: string[]): void {
     if (ids.length) this.#o.changed(ids);
@@ -259,14 +254,19 @@ export class Supervisor {
     const waiting = queued(store).filter((id) => !this.#atWork.has(id));
     const busy = this.#busy().length;
     const room = Math.min(waiting.length, this.atOnce - busy);
-    for (const id of waiting.slice(0, Math.max(0, room))) this.#start(id, busy + room);
-    this.#share();
+    const others = this.#others();
+    for (const id of waiting.slice(0, Math.max(0, room))) this.#start(id, busy + room + others);
+    this.#share(others);
   }
 
+  /** How many runs of others compute in this lab's folder. They take no room in the queue and keep their threads, but have a share of the cores. */
+  #others = (): number =>
+    activeRuns(this.#o.store).filter(({ id, status }) => status !== 'paused' && this.#livesElsewhere(id)).length;
+
   /** Divides the cores among the runs that compute: one that joins or leaves changes what the others have from their next update on. */
-  #share(): void {
+  #share(others: number): void {
     const busy = this.#busy();
-    const threads = threadsFor(this.#o.cores, busy.length);
+    const threads = threadsFor(this.#o.cores, busy.length + others);
     for (const id of busy) {
       const atWork = this.#atWork.get(id)!;
       if (atWork.threads === undefined || atWork.threads === threads) continue;

@@ -2,10 +2,9 @@
 import type { Implementation, RunRow } from '../../rpc/contract';
 import type { Lab } from '../../rpc/lab';
 import { runs } from '../../rpc/runs';
+import { workerOf } from '../../runs/at-work';
 import { catchUp, importFolders } from '../../runs/catch-up';
-import { type LabPaths, labFolder, labPaths, readHeartbeat, runFolder } from '../../runs/folder';
-import { exists, startOf } from '../../runs/process';
-import { isAtWork } from '../../runs/standing';
+import { type LabPaths, labFolder, labPaths, runFolder } from '../../runs/folder';
 import { isOver, type RunStatus } from '../../spec/event';
 import { openStore } from '../../store/open';
 import { say } from './command';
@@ -24,14 +23,6 @@ export function readLab(folder: string | undefined, ids?: readonly string[]): Re
   for (const id of importFolders(store, paths, say)) if (!ids || ids.includes(id)) catchUp(store, paths, id);
   const lab = { paths, store, host: 'cli', version: VERSION, tell() {}, now: Date.now } satisfies Partial<Lab>;
   return { paths, runs: runs(lab as Partial<Lab> as Lab), [Symbol.dispose]: () => store.close() };
-}
-
-/** True while a worker, whoever started it, writes to this run folder. */
-export function workerOf(folder: string): number | undefined {
-  const heartbeat = readHeartbeat(folder);
-  if (!heartbeat) return undefined;
-  const owner = { exists: exists(heartbeat.pid), start: startOf(heartbeat.pid) };
-  return isAtWork(heartbeat, owner, Date.now()) ? heartbeat.pid : undefined;
 }
 
 /** How a run stands now: one that its log leaves at work, and at which no process is, was interrupted. */

@@ -42,6 +42,11 @@ function commands(ended: (code: ExitCode) => void): Command {
   const json = ['--json', 'print the answer as JSON'] as const;
   const device = ['--device <id>', 'cpu, webgpu, tensorflow or reference'] as const;
   const threads = ['--threads <n>', 'worker threads (default: all cores)', whole] as const;
+  const share = [
+    '--threads <n>',
+    'worker threads (default: all cores, or a share beside runs of the lab)',
+    whole,
+  ] as const;
 
   program
     .command('train')
@@ -51,7 +56,7 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--resume', 'go on with the interrupted run in --out')
     .option(...device)
     .option('--seed <n>', 'seed instead of the one in the spec', whole)
-    .option(...threads)
+    .option(...share)
     .option('--folder <dir>', 'lab folder with your own texts')
     .option(...json)
     .action(async (file, options) => ended(await train(file, options)));
@@ -71,7 +76,7 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--precision <list>', 'float32, bfloat16 or both with a comma between')
     .option('--every <n>', 'steps between evaluations (default: a quarter of all)', whole)
     .option(...device, 'cpu')
-    .option(...threads)
+    .option(...share)
     .option(...folder)
     .option(...json)
     .action(async (options) => ended(await compare(options)));

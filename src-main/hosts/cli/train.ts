@@ -4,11 +4,12 @@ import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { readEvents } from '../../log/read';
 import { readDrafts } from '../../rpc/runs';
-import { labFolder, readSpec, writeWhole } from '../../runs/folder';
+import { countAtWork, workerOf } from '../../runs/at-work';
+import { labFolder, labPaths, readSpec, writeWhole } from '../../runs/folder';
+import { threadsFor } from '../../runs/standing';
 import { DEVICES, type DeviceId, type RunSpec } from '../../spec/run';
 import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
 import { type End, follow } from './follow';
-import { workerOf } from './lab';
 import { showProgress } from './progress';
 
 export interface TrainOptions {
@@ -56,7 +57,7 @@ export async function runFolder(options: {
     const end = await follow({
       folder,
       lab,
-      threads: options.threads ?? spec.threads ?? availableParallelism(),
+      threads: options.threads ?? spec.threads ?? share(lab),
       interrupt,
       see(event) {
         progress.see(event);
@@ -69,6 +70,9 @@ export async function runFolder(options: {
     progress.end();
   }
 }
+
+/** Threads beside the runs that compute in the lab already. Those of an open lab make room for this one; it keeps what it begins with. */
+const share = (lab: string): number => threadsFor(availableParallelism(), 1 + countAtWork(labPaths(lab)));
 
 /** Lays a new run folder from a spec file. */
 function begun(folder: string, file: string | undefined, options: TrainOptions): RunSpec {
