@@ -357,7 +357,11 @@ export function fakeMain(): {
         message: '',
       }),
     },
-    generations: { start: () => ({ id: 'generation-1' }), fill: () => ({ id: 'generation-1' }), cancel: () => undefined },
+    generations: {
+      start: () => ({ id: 'generation-1' }),
+      fill: () => ({ id: 'generation-1' }),
+      cancel: () => undefined,
+    },
     agreements: {
       list: () => ({ tested: [], cases: { mamba2: 4 } }),
       start: () => ({ id: 'agreement-1' }),

@@ -64,7 +64,11 @@ async function findAdapter({
   if (process.env.ARCHLAB_SOFTWARE_GPU !== '1') return { unavailable: NO_ADAPTER };
   const problem = prepareSwiftShader();
   if (problem) return { unavailable: `${NO_ADAPTER}; and ${problem}` };
-  return (await request(SOFTWARE_FLAGS)) ?? { unavailable: `${NO_ADAPTER}; and SwiftShader, though loaded, offers none either` };
+  return (
+    (await request(SOFTWARE_FLAGS)) ?? {
+      unavailable: `${NO_ADAPTER}; and SwiftShader, though loaded, offers none either`,
+    }
+  );
 }
 
 function describe({ vendor, architecture, device, description }: GPUAdapterInfo): string {
