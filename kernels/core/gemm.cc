@@ -132,6 +132,11 @@ void PairRows(bool trans, const float* A, int64_t lda, int64_t rows, int64_t dep
   for (int64_t r = 0; r < padded; ++r) std::fill(to + r * ld + (r < rows ? used : 0), to + r * ld + slots, 0.0f);
 }
 
+struct Wanted {
+  const float* p;
+  int64_t step;
+};
+
 void ScaleMatrix(int64_t m, int64_t n, Addend add, float* C, int64_t ldc) {
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) C[i * ldc + j] = add.beta == 0.0f ? 0.0f : add.beta * add.p[i * add.ld + j];
@@ -188,9 +193,22 @@ From LeftFrom(bool transA, int64_t lda) {
 
 From RightFrom(bool transB) { return transB || OnTiles() || (Bfloat16() && !Paired()) ? From::kPanel : From::kCopied; }
 
+/// What tile number `tile` of those that read packed panels asks for: a line of 16 floats a slot.
+Wanted WantedBy(const NextBlock& next, int64_t tile, int64_t panels, int64_t slots) {
+  if (next.trans) {  // a row of the block for each k: each panel of rows asks for a line of it
+    const int64_t k = tile / panels * slots;
+    if (next.count > 0 && k < next.length) return {next.p[0] + k * next.ld + tile % panels * 16, next.ld};
+  } else if (next.ld == next.length) {  // one stretch of memory
+    const int64_t each = next.rows * next.length, at = tile * slots * 16;
+    if (at < each * next.count) return {next.p[at / each] + at % each, 16};
+  }
+  return {next.p[0], 0};
+}
+
 void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots, float alpha, const LeftBlock& a, const RightBlock& b, Addend add, float* C,
-                    int64_t ldc) {
-  const int64_t height = PanelRows(rows);
+                    int64_t ldc, const NextBlock& next) {
+  const int64_t height = PanelRows(rows), panels = (rows + height - 1) / height;
+  int64_t tile = 0;
   const bool tiles = OnTiles(), paired = Paired();
   if (tiles) TilesBegin();
   for (int64_t j = 0; j < columns; j += kColumns) {
@@ -213,8 +231,9 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
       Strip strips[kMostStrips];
       if (fromA != From::kPanel)
         for (int s = 0; s < a.count; ++s) strips[s] = {a.strips[s].p + (fromA == From::kRows ? i * a.strips[s].ld : i), a.strips[s].ld, a.strips[s].slots};
+      const Wanted wanted = fromA == From::kPanel && fromB == From::kPanel ? WantedBy(next, tile++, panels, slots) : Wanted{panel, 0};
       TileOf(h, vectors, paired, fromA, fromB)({slots, paired && depth % 2 != 0, a.packed + i * slots, height, strips, a.count, j == 0 && i + 2 * height <= rows,
-                                                panel, b.p + j, b.ld, alpha, addend, c, ldc, wide});
+                                                panel, b.p + j, b.ld, wanted.p, wanted.step, alpha, addend, c, ldc, wide});
     }
   }
   if (tiles) TilesEnd();

@@ -61,6 +61,13 @@ struct LeftBlock {
   Strip strips[kMostStrips];
   int count;
 };
+/// What of A is read after this block: the block that the same thread probably multiplies next, stored as this one is. Its tiles ask for it meanwhile.
+struct NextBlock {
+  const float* p[kMostStrips];
+  int count;
+  int64_t ld, rows, length;  // of each; length along k
+  bool trans;
+};
 /// A block of B, [slots, columns]. kPanel: packed by PackB. kCopied: B(p, j) = p[p * ld + j], packed into `packed` on the way.
 struct RightBlock {
   From from;
@@ -76,7 +83,7 @@ From RightFrom(bool transB);
 
 /// C[0:rows, 0:columns] = alpha a b + addend, from blocks of `depth` along k, which take `slots`. The addend may be C itself.
 void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots, float alpha, const LeftBlock& a, const RightBlock& b, Addend add, float* C,
-                    int64_t ldc);
+                    int64_t ldc, const NextBlock& next = {});
 
 /// Gemm by panels whatever the shape, so that cutting C anywhere gives the same bits.
 void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,

@@ -105,8 +105,12 @@ void Tile(const TileCall& call) {
     return p + kAhead < slots ? kAhead * step * call.ld : (kAhead - slots) * step * call.ld + V * W;
   };
   if constexpr (A == From::kPanel) {
-    const float* a = call.a;
+    const float *a = call.a, *want = call.want;
     for (int64_t p = 0; p < slots; ++p) {
+      if constexpr (B == From::kPanel) {
+        Want(want);
+        want += call.wantStep;
+      }
       sums.Add([&](int i) { return a[i]; }, !Pairs || !call.odd || p + 1 < slots, soon(p));
       a += call.aStride;
     }

@@ -48,6 +48,8 @@ struct TileCall {
   float* b;              // panel [slots][V * W]; read, or written with kCopied
   const float* from;     // with kCopied: B(p, j) = from[p * ld + j]
   int64_t ld;
+  const float* want;     // memory that is to be read later, a line for each slot, `wantStep` floats apart; any address will do
+  int64_t wantStep;
   float alpha;
   Addend add;
   float* C;

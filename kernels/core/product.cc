@@ -140,7 +140,7 @@ void InTiles(const Product& x) {
       }
     };
     /// A block of rows times a group of columns; `own` holds or gets the block of A in panels.
-    const auto multiply = [&](int64_t block, const Group& group, float* own, From left, From right) {
+    const auto multiply = [&](int64_t block, const Group& group, float* own, From left, From right, int64_t then) {
       const Product::Result& result = x.c[group.column];
       const int64_t i = block * mc, high = std::min(mc, x.m - i), j = group.first * kColumns, columns = std::min(result.n - j, group.panels * kColumns);
       float* to = CAt(result, i, j);
@@ -151,19 +151,22 @@ void InTiles(const Product& x) {
         depth += piece.deep;
       }
       const Piece& piece = chunk.pieces[0];
+      NextBlock next{{}, 0, x.a[piece.term].ld, mc, piece.deep, x.transA};
+      if (then < down && !shared)
+        for (const Piece& more : chunk.pieces) next.p[next.count++] = AAt(x, more.term, then * mc, more.p);
       const RightBlock blockB{right, b + group.packed * kColumns * chunk.slots, BAt(x, piece.term, group.column, piece.p, j), x.b[piece.term][group.column].ld};
-      MultiplyBlocks(high, columns, depth, chunk.slots, 1.0f, blockA, blockB, begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld);
+      MultiplyBlocks(high, columns, depth, chunk.slots, 1.0f, blockA, blockB, begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld, next);
     };
     /// A block of rows from column to column, by one thread.
     const auto whole = [&](int64_t block, From right) {
       Scratch own(fromA == From::kRows ? 1 : sizeA);
       if (fromA == From::kPanel) packA(block, own);
       for (const Group& group : groups)
-        multiply(block, group, own, fromA == From::kCopied && &group != &groups[0] ? From::kPanel : fromA, right);
+        multiply(block, group, own, fromA == From::kCopied && &group != &groups[0] ? From::kPanel : fromA, right, &group == &groups[0] ? block + threads : down);
     };
     const auto part = [&](int64_t block, const Group& group, From right) {
       Scratch own(fromA == From::kCopied ? sizeA : 1);
-      multiply(block, group, shared ? a + block * sizeA : own, fromA, right);
+      multiply(block, group, shared ? a + block * sizeA : own, fromA, right, &group == &groups[0] ? block + 1 : down);
     };
     if (shared) ParallelFor(down, 1, [&](int64_t block, int64_t) { packA(block, a + block * sizeA); });
     const int64_t many = static_cast<int64_t>(beginners.size()), several = static_cast<int64_t>(groups.size());

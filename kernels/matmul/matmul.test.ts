@@ -70,6 +70,8 @@ for (const native of natives({ emulated: true }))
       { m: 66, n: 50, k: 3100 }, // parts of k
       { m: 250, n: 525, k: 90 }, // tiles
       { m: 130, n: 260, k: 1103 }, // tiles in two blocks of k, where a block is long; more elsewhere
+      { m: 800, n: 96, k: 165 }, // several blocks of rows, whole panels of columns: each block asks for the next
+      { m: 90, n: 140, k: 1024 }, // rows of A that fall on the same lines of the cache
       { m: 1, n: 300, k: 70 }, // one row
       { m: 7, n: 300, k: 70 }, // few rows
       { m: 300, n: 1, k: 70 }, // one column
@@ -132,13 +134,17 @@ for (const native of natives({ emulated: true }))
     });
 
     it('gives the same bits for any number of threads', () => {
-      for (const sizes of [
+      const some: Sizes[] = [
         { m: 300, n: 130, k: 330 },
         { m: 66, n: 80, k: 3100 },
         { m: 700, n: 525, k: 90 },
+        { m: 700, n: 525, k: 90, transA: true },
+        { m: 130, n: 260, k: 1103, transA: true, transB: true },
         { m: 15, n: 140, k: 530 },
         { m: 4, n: 1000, k: 200 },
-      ]) {
+      ];
+      for (const [sizes, rounds] of some.flatMap((one) => [false, true].map((rounds) => [one, rounds] as const))) {
+        native.bfloat16(rounds);
         const a = Float32Array.from(draw(sizes.m * sizes.k, 1));
         const b = Float32Array.from(draw(sizes.k * sizes.n, 2));
         native.threads(1);
@@ -148,6 +154,7 @@ for (const native of natives({ emulated: true }))
           expect(product(a, b, sizes)).toEqual(one);
         }
       }
+      native.bfloat16(false);
       native.threads(2);
     });
 
