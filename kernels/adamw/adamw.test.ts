@@ -62,6 +62,56 @@ describe.each(natives())('Optimiser steps on $isa', (native) => {
     twice('Sgd', [weight, first], [0.1], [n, 1], [0.9, 0.01]);
   });
 
+  it.each(['AdamW', 'Sgd'])(
+    '%s of many weights at once gives the bits of one after another, for any number of threads',
+    (kernel) => {
+      const rates = kernel === 'AdamW' ? adamwRates(1e-2, 0.9, 0.95, 0.1, 3) : [0.1];
+      const calls = lengths.map((n, i) => {
+        const array = (seed: number) => Float32Array.from(draw(n, 10 * i + seed));
+        const kept = kernel === 'AdamW' ? [array(3), array(4).map((u) => u * u)] : [array(3)];
+        return {
+          inputs: [array(1), array(2), ...kept, Float32Array.from(rates), i % 2 ? Float32Array.of(0.5) : undefined],
+          outputs: [array(1), ...kept].map(({ length }) => new Float32Array(length).fill(Number.NaN)),
+          ints: kernel === 'AdamW' ? [n] : [n, i % 2],
+          floats: kernel === 'AdamW' ? [0.9, 0.95, 1e-8] : [0.9, 0.01 * i],
+        };
+      });
+      const wanted = calls.map(({ inputs, outputs, ints, floats }) => {
+        const alone = outputs.map((one) => one.slice());
+        native.raw(kernel, inputs, alone, ints, floats);
+        return alone;
+      });
+      const all = <T>(of: (call: (typeof calls)[number]) => T[]) => calls.flatMap(of);
+      for (const threads of [1, 2, 3]) {
+        native.threads(threads);
+        for (const output of all((call) => call.outputs)) output.fill(Number.NaN);
+        native.raw(
+          `${kernel}All`,
+          all((call) => call.inputs),
+          all((call) => call.outputs),
+          [calls.length, ...all((call) => call.ints)],
+          all((call) => call.floats),
+        );
+        expect(calls.map((call) => call.outputs)).toEqual(wanted);
+      }
+      native.threads(2);
+    },
+  );
+
+  it('SquareSumAll adds up many arrays, the same bits for any number of threads', () => {
+    const arrays = lengths.map((n) => Float32Array.from(draw(n, n)));
+    const wanted = arrays.reduce((sum, array) => array.reduce((part, x) => part + x * x, sum), 0);
+    const sums = [1, 2, 3].map((threads) => {
+      native.threads(threads);
+      const sum = Float32Array.of(Number.NaN);
+      native.raw('SquareSumAll', arrays, [sum], [arrays.length, ...lengths], []);
+      return sum[0];
+    });
+    native.threads(2);
+    expect(Math.abs(sums[0] / wanted - 1)).toBeLessThan(1e-7); // added in float64: only the result is rounded
+    expect(new Set(sums).size).toBe(1);
+  });
+
   it.each(lengths)('SquareSum agrees with the plain loops for %i numbers', (n) => {
     // Added in float64: only the result is rounded.
     expectAgreement(native, { forward: squareSum, plain, shapes: { x: [n] } }, 1e-7);

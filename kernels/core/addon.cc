@@ -20,7 +20,7 @@ Registration::Registration(const char* name, Kernel kernel) { Entries().push_bac
 
 namespace {
 
-constexpr int kMaxArrays = 64;
+constexpr int kMaxArrays = 512;
 constexpr int kMaxNumbers = 256;
 
 /// A program, and what keeps its arrays alive.
@@ -79,7 +79,7 @@ napi_value CallKernel(napi_env env, napi_callback_info info) {
   const std::vector<Entry>& entries = Entries();
   if (index < 0 || index >= static_cast<int32_t>(entries.size())) return Throw(env, "internal: no such kernel number");
   if (inputs < 0 || outputs < 0 || inputs + outputs > kMaxArrays || static_cast<size_t>(5 + inputs + outputs) != argc) {
-    return Throw(env, "internal: a kernel takes at most 64 arrays, as many as its call announces");
+    return Throw(env, "internal: a kernel takes at most 512 arrays, as many as its call announces");
   }
   if (ints < 0 || floats < 0 || ints + floats > kMaxNumbers || static_cast<size_t>(ints + floats) > state->length) {
     return Throw(env, "internal: too many numbers for one kernel call");

@@ -1,7 +1,7 @@
 // Optimisers: one update of all weights from their gradients. Their state is plain and saved by name.
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
 import type { WeightSpec } from '../blocks/define';
-import { adamwRates, fed, fedNumber, hasKernel, runKernel, store, tf, update } from '../ops';
+import { adamwRates, fed, fedNumber, hasKernel, runKernel, store, tf, type Update, update, updateAll } from '../ops';
 import { SpecError } from '../spec/error';
 import type { OptimiserSpec } from '../spec/run';
 import type { PlainTensor } from './safetensors';
@@ -156,6 +156,7 @@ function adamw(settings: AdamWSettings, now: Now, names: readonly string[], weig
       const feed = (decay: number) =>
         fused ? fed(() => Float32Array.from(ratesAt(decay)), [3], 'float32') : undefined;
       const [plain, decaying] = [feed(0), feed(weightDecay)];
+      const updates: Update[] = [];
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
@@ -163,7 +164,7 @@ function adamw(settings: AdamWSettings, now: Now, names: readonly string[], weig
         const decay = decays(specs.get(name)!) && weightDecay > 0;
         if (fused) {
           const inputs = { weight: w, gradient, first: m, second: v, rates: decay ? decaying : plain, scale };
-          update('AdamW', inputs, { beta1, beta2, eps }, { weight: w, first: m, second: v });
+          updates.push({ inputs, attrs: { beta1, beta2, eps }, into: { weight: w, first: m, second: v } });
           continue;
         }
         const [keep, stepSize, unbias] = ratesAt(decay ? weightDecay : 0);
@@ -174,6 +175,7 @@ function adamw(settings: AdamWSettings, now: Now, names: readonly string[], weig
         const direction = tf.div(m, tf.add(tf.mul(tf.sqrt(v), unbias), eps));
         w.assign(tf.sub(kept, tf.mul(direction, stepSize)));
       }
+      updateAll('AdamW', updates);
     },
   };
 }
@@ -192,6 +194,7 @@ function sgd(
     update(gradients, scale) {
       const fused = hasKernel('Sgd');
       const rate = fused ? fed(() => Float32Array.of(now.lr), [1], 'float32') : undefined;
+      const updates: Update[] = [];
       for (const name of names) {
         const gradient = gradients.get(name);
         if (!gradient) continue;
@@ -201,7 +204,7 @@ function sgd(
         if (fused) {
           const attrs = { momentum, nesterov, weightDecay: decay };
           const into: Record<string, Variable> = buffer ? { weight: w, buffer } : { weight: w };
-          update('Sgd', { weight: w, gradient, buffer, rate, scale }, attrs, into);
+          updates.push({ inputs: { weight: w, gradient, buffer, rate, scale }, attrs, into });
           continue;
         }
         let g = scaled(gradient, scale);
@@ -212,6 +215,7 @@ function sgd(
         }
         w.assign(tf.sub(w, tf.mul(g, now.lr)));
       }
+      updateAll('Sgd', updates);
     },
   };
 }
@@ -275,6 +279,10 @@ export function orthogonal(matrix: Tensor2D, steps: number): Tensor2D {
 /** Euclidean norm of all gradients together. */
 export function globalNorm(gradients: Gradients): Scalar {
   return tf.tidy(() => {
+    if (hasKernel('SquareSumAll')) {
+      const all = Object.fromEntries([...gradients.values()].map((x, i) => [`x${i}`, x]));
+      return tf.sqrt(tf.engine().runKernel('SquareSumAll', all) as Scalar) as Scalar;
+    }
     const fused = hasKernel('SquareSum');
     const squares = [...gradients.values()].map((x) =>
       fused ? runKernel('SquareSum', { x }, {}).sum : tf.sum(tf.square(x)),

@@ -1,6 +1,6 @@
 // New values for variables, written where the old ones lie if nobody else reads them there.
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
-import type { Attrs } from '../../kernels/core/kernel';
+import type { Attrs, Kernel } from '../../kernels/core/kernel';
 import { hasKernel, type Inputs, runKernel } from './fused';
 import { kernels, readName, shapesOf, unfit } from './kernels';
 import { nativeBackend } from './native/register';
@@ -24,6 +24,54 @@ export function update(name: string, inputs: Inputs, attrs: Attrs, into: Readonl
   }
 }
 
+/** One call of a kernel that works in place, see `update`. */
+export interface Update {
+  inputs: Inputs;
+  attrs: Attrs;
+  into: Readonly<Record<string, Variable>>;
+}
+
+/** Updates that one call of the addon takes: it has room for 512 arrays, of which AdamW wants 9 for each, and for 256 numbers. */
+const TOGETHER = 48;
+
+/**
+ * Makes many updates by one kernel. Where the device has it for many at a time (its name ends in `All`), one call serves for as many as it takes:
+ * all threads share all numbers, and the bits are those of one call for each.
+ * @throws as `update` does.
+ */
+export function updateAll(name: string, updates: readonly Update[]): void {
+  const cpu = native();
+  const kernel = kernels.get(name);
+  const may = (one: Update) => Object.values(one.into).every((variable) => cpu?.mayOverwrite(variable));
+  const together = cpu?.has(`${name}All`) && kernel ? updates.filter(may) : [];
+  for (const one of updates) if (!together.includes(one)) update(name, one.inputs, one.attrs, one.into);
+  for (let i = 0; i < together.length; i += TOGETHER) {
+    const calls = together.slice(i, i + TOGETHER).map((one) => placed(kernel!, one.inputs, one.attrs, one.into));
+    const of = <K extends keyof Placed>(key: K) => calls.flatMap((call) => call[key] as unknown[]) as Placed[K];
+    cpu!.run(`${name}All`, of('inputs'), of('outputs'), [calls.length, ...of('ints')], of('floats'));
+  }
+}
+
+interface Placed {
+  inputs: (Tensor | undefined)[];
+  outputs: Tensor[];
+  ints: number[];
+  floats: number[];
+}
+
+/** A call as native code takes it, with its outputs where they go. */
+function placed(kernel: Kernel, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Tensor>>): Placed {
+  const given = shapesOf(inputs);
+  const why = unfit(kernel, inputs) ?? kernel.refuses?.(given, attrs);
+  if (why) throw new Error(`${kernel.name}: ${why}`);
+  return {
+    inputs: kernel.inputs.map((declared) => inputs[readName(declared).name]),
+    outputs: Object.keys(kernel.outputs(given, attrs)).map((output) => into[output]),
+    ints: kernel.ints(given, attrs),
+    floats: kernel.floats?.(attrs) ?? [],
+  };
+}
+
 /**
  * Runs a kernel that works in place on tensors whose memory is theirs alone (see `own`): each output lies where the tensor of that name in `into` lies.
  * False, and nothing is done, where the device cannot.
@@ -40,20 +88,9 @@ export function overwrite(name: string, inputs: Inputs, attrs: Attrs, into: Read
     !Object.values(into).every((one) => backend.mayOverwrite(one))
   )
     return false;
-  const given = shapesOf(inputs);
-  const why = unfit(kernel, inputs) ?? kernel.refuses?.(given, attrs);
-  if (why) throw new Error(`${name}: ${why}`);
-  if (!cpu) {
-    callFused(backend as FusedBackend, name, inputs, attrs, into);
-    return true;
-  }
-  cpu.run(
-    name,
-    kernel.inputs.map((declared) => inputs[readName(declared).name]),
-    Object.keys(kernel.outputs(given, attrs)).map((output) => into[output]),
-    kernel.ints(given, attrs),
-    kernel.floats?.(attrs),
-  );
+  const call = placed(kernel, inputs, attrs, into);
+  if (cpu) cpu.run(name, call.inputs, call.outputs, call.ints, call.floats);
+  else callFused(backend as FusedBackend, name, inputs, attrs, into);
   return true;
 }
 

@@ -86,6 +86,26 @@ const cumsum: Override = (backend, { x }, { axis, exclusive, reverse }) => {
   return y;
 };
 
+/** Arrays that one call of SquareSumAll takes: it has room for 256 numbers. */
+const ARRAYS = 250;
+/** Arrays of any shapes to the sum of all their squares. */
+const squareSumAll: Override = (backend, inputs) => {
+  const all = Object.values(inputs);
+  if (!isFloat(...all) || all.length === 0) return undefined;
+  const sums: TensorInfo[] = [];
+  for (let i = 0; i < all.length; i += ARRAYS) {
+    const some = all.slice(i, i + ARRAYS);
+    const sum = backend.make([], 'float32');
+    backend.run('SquareSumAll', some, [sum], [some.length, ...some.map(({ shape }) => sizeOf(shape))]);
+    sums.push(sum);
+  }
+  if (sums.length === 1) return sums[0];
+  const total = backend.make([], 'float32');
+  backend.run('AddN', sums, [total], [1]);
+  for (const { dataId } of sums) backend.disposeData(dataId);
+  return total;
+};
+
 export const overrides: Overrides = {
   Sum: reduction('ReduceSum'),
   Mean: reduction('ReduceSum', { mean: true }),
@@ -95,4 +115,5 @@ export const overrides: Overrides = {
   Softmax: softmax,
   ArgMax: argMax,
   Cumsum: cumsum,
+  SquareSumAll: squareSumAll,
 };
