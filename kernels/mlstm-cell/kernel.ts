@@ -1,20 +1,9 @@
 // The matrix memory of xLSTM over all tokens, in chunks: exponential input gates, forget gates, and a stabiliser.
-import { type Attrs, defineKernel, type Kernel, type Shapes } from '../core/kernel';
+import { defineKernel, type Kernel } from '../core/kernel';
+import { gatedMlstm, gatedMlstmGrad } from './gated';
+import { chunk, floats, ints, memoriesOf, sizes, unfit } from './sizes';
 
-/** Tokens a chunk. */
-export const chunk = 64;
-
-/** Batch, heads, tokens, channels a head. */
-function sizes(q: readonly number[], { tokensFirst }: Attrs): number[] {
-  const [batch, second, third, d] = q;
-  return tokensFirst ? [batch, third, second, d] : [batch, second, third, d];
-}
-const ints = ({ q }: Shapes, attrs: Attrs) => [
-  ...sizes(q, attrs),
-  attrs.forgetGate === 'exp' ? 1 : 0,
-  attrs.tokensFirst ? 1 : 0,
-];
-const floats = ({ eps = 1e-6 }: Attrs) => [eps as number];
+export { chunk, gatedMlstm, gatedMlstmGrad };
 
 /**
  * Queries, keys (not yet divided by √d) and values q, k, v [b, H, T, d], preactivations i, f [b, H, T] of input and forget gate to y
@@ -27,9 +16,7 @@ export const mlstmCell = defineKernel({
   name: 'MlstmCell',
   inputs: ['q', 'k', 'v', 'i', 'f'],
   outputs({ q, i }, attrs) {
-    const [batch, H, T, d] = sizes(q, attrs);
-    const chunks = Math.ceil(T / chunk);
-    return { y: q, memories: [batch, H, chunks, d + 2, d], stabilisers: [batch, H, chunks], size: i };
+    return { y: q, ...memoriesOf(sizes(q, attrs)), size: i };
   },
   ints,
   floats,
@@ -41,10 +28,7 @@ export const mlstmCell = defineKernel({
     for (const [name, shape] of Object.entries({ i, f }))
       if (String(shape) !== String(q.slice(0, 3)))
         return `${name} [${shape}] must be [${q.slice(0, 3)}] to go with q [${q}]`;
-    if (forgetGate !== 'sigmoid' && forgetGate !== 'exp')
-      return `forgetGate must be 'sigmoid' or 'exp', not ${forgetGate}`;
-    if (typeof eps !== 'number' || !(eps >= 0)) return `eps must be a number of at least 0, not ${eps}`;
-    return undefined;
+    return unfit(forgetGate, eps);
   },
   gradient: {
     kernel: 'MlstmCellGrad',
@@ -63,4 +47,4 @@ export const mlstmCellGrad = defineKernel({
   floats,
 });
 
-export const kernels: Kernel[] = [mlstmCell, mlstmCellGrad];
+export const kernels: Kernel[] = [mlstmCell, mlstmCellGrad, gatedMlstm, gatedMlstmGrad];

@@ -1,4 +1,4 @@
-// The matrix memory of xLSTM as float64 loops over all pairs of tokens, and the derivative of that.
+// The matrix memory of xLSTM as float64 loops over all pairs of tokens, alone and with the maps of its gates, and the derivative of that.
 import type { Arrays, Attrs, Plain, Shapes } from '../core/kernel';
 
 const logSigmoid = (x: number) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x)));
@@ -153,7 +153,63 @@ const inEitherOrder =
     return turn(outputs, [batch, H, T]);
   };
 
+const cell = inEitherOrder(forward);
+const cellGradient = inEitherOrder(gradient);
+
+/** Shapes and attributes of the cell whose gates a gated one makes. */
+function within({ q }: Shapes, attrs: Attrs): [Shapes, Attrs] {
+  const gates = q.slice(0, 3);
+  return [
+    { q, k: q, v: q, i: gates, f: gates },
+    { ...attrs, tokensFirst: true },
+  ];
+}
+
+/** Calls `each` for gate h of token t (counted over all sequences), and channel e of the three tensors side by side. */
+function eachChannel({ q: [b, T, H, d] }: Shapes, each: (t: number, h: number, part: number, e: number) => void) {
+  for (let t = 0; t < b * T; t++)
+    for (let h = 0; h < H; h++)
+      for (let part = 0; part < 3; part++) for (let e = 0; e < H * d; e++) each(t, h, part, e);
+}
+
+const gated: Plain = (inputs, shapes, attrs) => {
+  const [, T, H, d] = shapes.q;
+  const E = H * d;
+  const tokens = shapes.q[0] * T;
+  const three = [inputs.q, inputs.k, inputs.v];
+  const [i, f] = [inputs.b_i, inputs.b_f].map((bias) =>
+    Float64Array.from({ length: tokens * H }, (_, at) => bias[at % H]),
+  );
+  eachChannel(shapes, (t, h, part, e) => {
+    const x = three[part][t * E + e];
+    i[t * H + h] += x * inputs.w_i[(part * E + e) * H + h];
+    f[t * H + h] += x * inputs.w_f[(part * E + e) * H + h];
+  });
+  return { ...cell({ ...inputs, i, f }, ...within(shapes, attrs)), i, f };
+};
+
+const gatedGradient: Plain = (inputs, shapes, attrs) => {
+  const [, , H, d] = shapes.q;
+  const E = H * d;
+  const three = [inputs.q, inputs.k, inputs.v];
+  const { dq, dk, dv, di, df } = cellGradient(inputs, ...within(shapes, attrs));
+  const slopes = [dq, dk, dv];
+  const [dw_i, dw_f] = [inputs.w_i, inputs.w_f].map((w) => new Float64Array(w.length));
+  eachChannel(shapes, (t, h, part, e) => {
+    const [x, row] = [three[part][t * E + e], (part * E + e) * H + h];
+    dw_i[row] += x * di[t * H + h];
+    dw_f[row] += x * df[t * H + h];
+    slopes[part][t * E + e] += inputs.w_i[row] * di[t * H + h] + inputs.w_f[row] * df[t * H + h];
+  });
+  const [db_i, db_f] = [di, df].map((slope) =>
+    Float64Array.from({ length: H }, (_, h) => slope.reduce((sum, x, at) => (at % H === h ? sum + x : sum), 0)),
+  );
+  return { dq, dk, dv, dw_i, db_i, dw_f, db_f };
+};
+
 export const plain: Record<string, Plain> = {
-  MlstmCell: inEitherOrder(forward),
-  MlstmCellGrad: inEitherOrder(gradient),
+  MlstmCell: cell,
+  MlstmCellGrad: cellGradient,
+  GatedMlstm: gated,
+  GatedMlstmGrad: gatedGradient,
 };

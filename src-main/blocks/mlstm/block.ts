@@ -69,14 +69,12 @@ export default defineBlock({
     const cell = cellFlops({ H, d }, T);
     const matrices = T * (6 * D * E + 6 * E * S + 12 * E * H);
     const around = T * (2 * K * E + 25 * E);
-    // Kept: x; u, z, c; q, k, v, and side by side for the gates; the memory's output and its norm with skip and gate; gates, sizes and the norm's
-    // means; a memory a chunk. The gates' weights side by side.
+    // Kept: x; u, z, c; q, k, v; the memory's output and its norm with skip and gate; gates, sizes and the norm's means; a memory a chunk.
     const states = cell.chunks * H * (d * d + 2 * d + 1);
     return {
       forwardFlops: matrices + around + cell.forward,
       backwardFlops: 2 * (matrices + around) + cell.backward,
-      savedNumbers: T * (D + 11 * E + 5 * H) + states,
-      savedOnce: 6 * E * H,
+      savedNumbers: T * (D + 8 * E + 5 * H) + states,
       workingNumbers: T * (D + 3 * E),
     };
   },

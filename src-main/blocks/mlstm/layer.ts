@@ -2,7 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
-import { mlstmByToken } from '../mlstm_cell/fused';
+import { type GateWeights, gatedMlstm, gatesOf } from '../mlstm_cell/fused';
 import { emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/reference';
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
@@ -18,15 +18,14 @@ function up(x: Tensor3D, w: Weights): [Tensor3D, Tensor3D] {
   return splitLinear(x, w.w_up, w.b_up, [E, E]) as [Tensor3D, Tensor3D];
 }
 
-/** Queries, keys, values [B, T, E] and gates i, f [B, T, H] of the convolved c and the plain u [B, T, E]. */
-function project(c: Tensor3D, u: Tensor3D, w: Weights) {
-  const q = blockDiagonal(c, w.w_q, w.b_q);
-  const k = blockDiagonal(c, w.w_k, w.b_k);
-  const v = blockDiagonal(u, w.w_v, w.b_v);
-  const both = linear(tf.concat([q, k, v], 2), tf.concat([w.w_i, w.w_f], 1), tf.concat([w.b_i, w.b_f], 0));
-  const [i, f] = tf.split(both, 2, 2) as [Tensor3D, Tensor3D];
-  return { q, k, v, i, f };
-}
+/** Queries, keys and values [B, T, E] of the convolved c and the plain u [B, T, E]. */
+const project = (c: Tensor3D, u: Tensor3D, w: Weights): Tensor[] => [
+  blockDiagonal(c, w.w_q, w.b_q),
+  blockDiagonal(c, w.w_k, w.b_k),
+  blockDiagonal(u, w.w_v, w.b_v),
+];
+
+const gateWeights = ({ w_i, b_i, w_f, b_f }: Weights): GateWeights => ({ w_i, b_i, w_f, b_f });
 
 /** The memory's output h [B, T, E] to the block's. */
 function finish(h: Tensor, c: Tensor, z: Tensor, w: Weights, { heads, normEps }: MlstmOptions): Tensor3D {
@@ -40,9 +39,8 @@ export const layer: Layer<MlstmOptions> = {
     const { E, H, d } = sizes(options, width);
     const [u, z] = up(x, w);
     const c = causalConvSilu(u, w.conv_w, w.conv_b);
-    const { q, k, v, i, f } = project(c, u, w);
-    const heads = (a: Tensor) => tf.reshape(a, [B, T, H, d]) as Tensor4D;
-    const h = tf.reshape(mlstmByToken({ q: heads(q), k: heads(k), v: heads(v), i, f }, options), [B, T, E]);
+    const [q, k, v] = project(c, u, w).map((a) => tf.reshape(a, [B, T, H, d]) as Tensor4D);
+    const h = tf.reshape(gatedMlstm({ q, k, v }, gateWeights(w), options), [B, T, E]);
     return finish(h, c, z, w, options);
   },
 
@@ -57,10 +55,11 @@ export const layer: Layer<MlstmOptions> = {
     const { E, H, d } = sizes(options, width);
     const [u, z] = up(x, w);
     const { y: c, rows } = convolveToken(state.conv, u, w.conv_w, w.conv_b);
-    const { q, k, v, i, f } = project(c, u, w);
-    const heads = (a: Tensor) => tf.reshape(a, [B, H, d]);
+    const three = project(c, u, w);
+    const [i, f] = gatesOf(three, gateWeights(w));
+    const [q, k, v] = three.map((a) => tf.reshape(a, [B, H, d]));
     const gates = (a: Tensor) => tf.reshape(a, [B, H]);
-    const now = { q: heads(q), k: heads(k), v: heads(v), i: gates(i), f: gates(f) };
+    const now = { q, k, v, i: gates(i), f: gates(f) };
     const { y, memory } = stepCell(state as unknown as Memory, now, options);
     const next: State = rows ? { ...memory, conv: rows } : { ...memory };
     return { y: finish(tf.reshape(y, [B, 1, E]), c, z, w, options), state: next };

@@ -1,7 +1,12 @@
-// The kernel that may stand in for the chunked form.
-import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
-import { mlstmCell as kernel, chunk as kernelChunk } from '../../../kernels/mlstm-cell/kernel';
-import { bind, tf } from '../../ops';
+// The kernels that may stand in for the chunked form: of the cell alone, and with the maps that make its gates.
+import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import {
+  gatedMlstm as gatedKernel,
+  mlstmCell as kernel,
+  chunk as kernelChunk,
+} from '../../../kernels/mlstm-cell/kernel';
+import { bind, hasKernel, type Inputs, tf } from '../../ops';
+import { linear } from '../parts/linear';
 import { type Cell, chunkwise, type Gates } from './reference';
 
 const bound = bind(kernel, {
@@ -23,3 +28,39 @@ export const mlstmCell = (cell: Cell, { forgetGate, eps }: Gates, { chunk = kern
 /** The same with tokens before heads: q, k, v [B, T, H, d] and i, f [B, T, H] to y [B, T, H, d]. */
 export const mlstmByToken = (cell: Cell, { forgetGate, eps }: Gates): Tensor4D =>
   bound({ ...cell }, { forgetGate, eps, chunk: kernelChunk, tokensFirst: true }).y as Tensor4D;
+
+/** Weights that make the gates from all channels of queries, keys and values, in this order: maps [3·H·d, H] and biases [H]. */
+export interface GateWeights {
+  w_i: Tensor;
+  b_i: Tensor;
+  w_f: Tensor;
+  b_f: Tensor;
+}
+
+/** Gates i, f [B, T, H] of queries, keys and values [B, T, E] side by side. */
+export function gatesOf(three: readonly Tensor[], { w_i, b_i, w_f, b_f }: GateWeights): [Tensor3D, Tensor3D] {
+  const both = linear(tf.concat([...three], 2), tf.concat([w_i, w_f], 1), tf.concat([b_i, b_f], 0));
+  return tf.split(both, 2, 2) as [Tensor3D, Tensor3D];
+}
+
+function composed(inputs: Inputs, gates: Gates): Tensor4D {
+  const { q, k, v, ...weights } = inputs as unknown as GateWeights & Record<'q' | 'k' | 'v', Tensor4D>;
+  const [B, T, H, d] = q.shape;
+  const [i, f] = gatesOf(
+    [q, k, v].map((u) => tf.reshape(u, [B, T, H * d])),
+    weights,
+  );
+  return mlstmByToken({ q, k, v, i, f }, gates);
+}
+
+const gated = bind(gatedKernel, {
+  replaces: (inputs, attrs) => ({ y: composed(inputs, attrs as unknown as Gates) }),
+});
+
+/** `mlstmByToken` with gates made from q, k, v [B, T, H, d] themselves. */
+export function gatedMlstm(cell: Omit<Cell, 'i' | 'f'>, weights: GateWeights, { forgetGate, eps }: Gates): Tensor4D {
+  const inputs = { ...cell, ...weights };
+  // A device with the cell alone makes the gates by themselves.
+  if (!hasKernel(gatedKernel.name)) return composed(inputs, { forgetGate, eps });
+  return gated(inputs, { forgetGate, eps }).y as Tensor4D;
+}

@@ -1,0 +1,205 @@
+// The forward pass of the matrix memory; cell.h tells what is computed.
+#ifndef LAB_MLSTM_FORWARD_H
+#define LAB_MLSTM_FORWARD_H
+
+#include "cell.h"
+
+namespace lab {
+namespace mlstm {
+
+struct Forward {
+  const Sizes& s;
+  const Inputs& in;
+  float *y, *memories, *stabilisers, *sizes;
+  float* MemoryOf(int64_t row, int64_t chunk) const { return memories + (row * s.chunks + chunk) * s.Memory(); }
+
+  // What the chunk adds to the matrix and to n, into `matrix` [d, d] (+= with `add`) and `sums` [d]; r: the next memory's value.
+  void Add(const Chunk& c, const Gates& gates, const float* r, bool add, float* matrix, double* sums, float* keys, float* centred) const {
+    ScaleRows(c.tokens, s.d, c.k, {keys, s.d}, [&](int64_t j) { return gates.write[j] * s.scale; });
+    Centre(c.tokens, s.d, c.v, r, {centred, s.d});
+    Multiply(s.d, s.d, c.tokens, {keys, 1, s.d}, {centred, s.d}, {matrix, s.d}, add);
+    for (int64_t e = 0; e < s.d; ++e) sums[e] = 0;
+    for (int64_t j = 0; j < c.tokens; ++j) {
+      const double u = std::exp(gates.a[j] - gates.last) / std::sqrt(static_cast<double>(s.d));
+      for (int64_t e = 0; e < s.d; ++e) sums[e] += u * c.k.p[j * c.k.ld + e];
+    }
+  }
+
+  // q·n of each token into size; n [d]: of the memory that entered on entry, spoilt on return.
+  void Normalise(const Chunk& c, const Gates& gates, double* n, double* size) const {
+    constexpr int lanes = 8;
+    double before = gates.m0;
+    for (int64_t t = 0; t < c.tokens; ++t) {
+      const double keep = std::exp(before - gates.M[t]), write = std::exp(gates.a[t] - gates.M[t]) / std::sqrt(static_cast<double>(s.d));
+      const float *key = c.k.p + t * c.k.ld, *query = c.q.p + t * c.q.ld;
+      double sum[lanes] = {};
+      int64_t e = 0;
+      for (; e + lanes <= s.d; e += lanes)
+        for (int lane = 0; lane < lanes; ++lane) {
+          n[e + lane] = keep * n[e + lane] + write * key[e + lane];
+          sum[lane] += n[e + lane] * query[e + lane];
+        }
+      for (; e < s.d; ++e) {
+        n[e] = keep * n[e] + write * key[e];
+        sum[0] += n[e] * query[e];
+      }
+      size[t] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+      before = gates.M[t];
+    }
+  }
+
+  void Outputs(const Chunk& c, const Gates& gates, const float* memory, double* n, float* turned, float* pairs, float* scaled) const {
+    const float *n0 = memory + s.Matrix(), *r = n0 + s.d;
+    double size[kChunk];
+    float share[kChunk], own[kChunk], weights[kChunk];  // own: what the memory has of size
+    Normalise(c, gates, n, size);
+    Turn(c.tokens, s.d, c.k, turned);
+    Pairs(c.tokens, s.d, c.q, turned, pairs);
+    if (c.index > 0) ScaleRows(c.tokens, s.d, c.q, {scaled, s.d}, [&](int64_t t) { return gates.recall[t]; });
+    for (int64_t t = 0; t < c.tokens; ++t) {
+      sizes[s.Gate(c.row, c.index * kChunk + t)] = static_cast<float>(size[t]);
+      share[t] = static_cast<float>(1.0 / (std::max(std::fabs(size[t]), gates.Floor(t)) + s.eps));
+      gates.Weights(t, weights);
+      float* S = pairs + t * kChunk;
+      for (int64_t j = 0; j <= t; j += W) Store(S + j, Load(weights + j) * Load(S + j) * F(s.scale));
+      std::fill(S + (t / W + 1) * W, S + kChunk, 0.0f);
+      own[t] = c.index > 0 ? Dot(s.d, scaled + t * s.d, n0) : 0.0f;
+      float largest;
+      const int64_t ruler = Ruler(t, S, &largest);
+      const double lacking = size[t] - own[t] - ExactSum(t, S);
+      (std::fabs(own[t]) > largest ? own[t] : S[ruler]) += static_cast<float>(lacking);
+    }
+    const Out ys{y + c.at, s.ld};
+    Multiply(c.tokens, s.d, c.tokens, {pairs, kChunk, 1}, c.v, ys, false, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.d}; });
+    if (c.index > 0) Multiply(c.tokens, s.d, s.d, {scaled, s.d, 1}, {memory, s.d}, ys, true);
+    for (int64_t t = 0; t < c.tokens; ++t) {
+      float* to = ys.p + t * ys.ld;
+      const F part(own[t]), unit(share[t]);
+      for (int64_t e = 0; e < s.d; e += W) {
+        const F sum = LoadUpTo(to + e, s.d - e);
+        StoreUpTo(to + e, (c.index > 0 ? Fma(part, LoadUpTo(r + e, s.d - e), sum) : sum) * unit, s.d - e);
+      }
+    }
+  }
+
+  // r of the memory after the chunk.
+  const float* Ruling(const Chunk& c, const Gates& gates, const float* before) const {
+    const int64_t top = gates.top[c.tokens - 1];
+    return top < 0 ? before : c.v.p + top * c.v.ld;
+  }
+
+  // next = keep (memory, about the next r); what the chunk adds is to be added.
+  void Keep(const Gates& gates, const float* memory, const float* r, float* next) const {
+    const float *n0 = memory + s.Matrix(), *before = n0 + s.d;
+    for (int64_t i = 0; i < s.d; ++i) {
+      Step(s.d, memory + i * s.d, n0[i], before, r, next + i * s.d);
+      ScaleRows(1, s.d, {next + i * s.d, 0}, {next + i * s.d, 0}, [&](int64_t) { return gates.keep; });
+    }
+    std::copy_n(r, s.d, next + s.Matrix() + s.d);
+  }
+
+  // n and its float32 copy in the next memory.
+  void KeepSums(const Gates& gates, const double* added, double* n, float* next) const {
+    const double keep = std::exp(gates.m0 - gates.last);
+    for (int64_t e = 0; e < s.d; ++e) {
+      n[e] = keep * n[e] + added[e];
+      next[s.Matrix() + e] = static_cast<float>(n[e]);
+    }
+  }
+
+  void OneByOne() const {
+    ParallelFor(s.rows, 1, [&](int64_t begin, int64_t end) {
+      Scratch turned(s.d * kChunk), pairs(kChunk * kChunk), scaled(kChunk * s.d), centred(kChunk * s.d), sums(6 * s.d);
+      double *n = sums.As<double>(), *at = n + s.d, *added = at + s.d;
+      for (int64_t row = begin; row < end; ++row) {
+        double m0 = kNothing;
+        std::fill_n(MemoryOf(row, 0), s.chunks > 0 ? s.Memory() : 0, 0.0f);
+        std::fill_n(n, s.d, 0.0);
+        for (int64_t index = 0; index < s.chunks; ++index) {
+          const Chunk c(s, in, row, index);
+          const Gates gates(s, in, row, index, m0);
+          float *memory = MemoryOf(row, index), *next = memory + s.Memory();
+          stabilisers[row * s.chunks + index] = static_cast<float>(m0);
+          std::copy_n(n, s.d, at);
+          Outputs(c, gates, memory, at, turned, pairs, scaled);
+          m0 = gates.after;
+          if (index + 1 == s.chunks) continue;
+          const float* r = Ruling(c, gates, memory + s.Matrix() + s.d);
+          Keep(gates, memory, r, next);
+          Add(c, gates, r, true, next, added, scaled, centred);
+          KeepSums(gates, added, n, next);
+        }
+      }
+    });
+  }
+
+  void SideBySide() const {
+    // n that enters each chunk; what a chunk adds stands where the next chunk's n will.
+    Scratch held(2 * s.rows * (s.chunks + 1) * s.d);
+    double* all = held.As<double>();
+    const auto sums = [&](int64_t row, int64_t chunk) { return all + (row * (s.chunks + 1) + chunk) * s.d; };
+    ParallelFor(s.rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        double m0 = kNothing;
+        std::fill_n(MemoryOf(row, 0), s.Memory(), 0.0f);
+        std::fill_n(sums(row, 0), s.d, 0.0);
+        for (int64_t index = 0; index < s.chunks; ++index) {
+          const Chunk c(s, in, row, index);
+          const Gates gates(s, in, row, index, m0);
+          stabilisers[row * s.chunks + index] = static_cast<float>(m0);
+          m0 = gates.after;
+          if (index + 1 == s.chunks) continue;
+          const float* r = Ruling(c, gates, MemoryOf(row, index) + s.Matrix() + s.d);
+          std::copy_n(r, s.d, MemoryOf(row, index + 1) + s.Matrix() + s.d);
+        }
+      }
+    });
+    const auto gatesOf = [&](int64_t row, int64_t index) {
+      return Gates(s, in, row, index, index > 0 ? stabilisers[row * s.chunks + index] : kNothing);
+    };
+    ParallelFor(s.rows * (s.chunks - 1), 1, [&](int64_t begin, int64_t end) {
+      Scratch scaled(kChunk * s.d), centred(kChunk * s.d);
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t row = task / (s.chunks - 1), index = task % (s.chunks - 1);
+        float* next = MemoryOf(row, index + 1);
+        Add(Chunk(s, in, row, index), gatesOf(row, index), next + s.Matrix() + s.d, false, next, sums(row, index + 1), scaled, centred);
+      }
+    });
+    ParallelFor(s.rows, 1, [&](int64_t begin, int64_t end) {
+      Scratch kept(s.Memory());
+      for (int64_t row = begin; row < end; ++row)
+        for (int64_t index = 0; index + 1 < s.chunks; ++index) {
+          const Gates gates = gatesOf(row, index);
+          float *memory = MemoryOf(row, index), *next = memory + s.Memory();
+          Keep(gates, memory, next + s.Matrix() + s.d, kept);
+          for (int64_t j = 0; j < s.Matrix(); j += W)
+            StoreUpTo(next + j, LoadUpTo(kept + j, s.Matrix() - j) + LoadUpTo(next + j, s.Matrix() - j), s.Matrix() - j);
+          double *n = sums(row, index), *added = sums(row, index + 1);
+          const double keep = std::exp(gates.m0 - gates.last);
+          for (int64_t e = 0; e < s.d; ++e) {
+            added[e] += keep * n[e];
+            next[s.Matrix() + e] = static_cast<float>(added[e]);
+          }
+        }
+    });
+    ParallelFor(s.rows * s.chunks, 1, [&](int64_t begin, int64_t end) {
+      Scratch turned(s.d * kChunk), pairs(kChunk * kChunk), scaled(kChunk * s.d);
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t row = task / s.chunks, index = task % s.chunks;
+        Outputs(Chunk(s, in, row, index), gatesOf(row, index), MemoryOf(row, index), sums(row, index), turned, pairs, scaled);
+      }
+    });
+  }
+
+  void Run() const {
+    if (s.SideBySide())
+      SideBySide();
+    else
+      OneByOne();
+  }
+};
+
+}  // namespace mlstm
+}  // namespace lab
+
+#endif
