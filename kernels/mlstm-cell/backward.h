@@ -21,11 +21,13 @@ struct Backward {
   float *dq, *dk, *dv, *di, *df;
 
   struct Room {
-    // turned: [d, max(d, kChunk)]. S, D, A: [kChunk, kChunk]. scaled, reach, pull: [kChunk, d].
+    // turned: [d, max(d, kChunk)]. S, D, A: [kChunk, kChunk]; D stays zero past the vector of its diagonal. scaled, reach, pull: [kChunk, d].
     Scratch turned, S, D, A, scaled, reach, pull;
     explicit Room(const Sizes& s)
         : turned(s.d * std::max(s.d, kChunk)), S(kChunk * kChunk), D(kChunk * kChunk), A(kChunk * kChunk), scaled(kChunk * s.d), reach(kChunk * s.d),
-          pull(kChunk * s.d) {}
+          pull(kChunk * s.d) {
+      std::fill_n(D.data(), kChunk * kChunk, 0.0f);
+    }
   };
 
   const float* MemoryOf(int64_t row, int64_t chunk) const { return memories + (row * s.chunks + chunk) * s.Memory(); }
@@ -41,7 +43,8 @@ struct Backward {
     const float *memory = MemoryOf(c.row, c.index), *n0 = memory + s.Matrix(), *r = n0 + s.d;
     const Rows slopes{dy + c.at, s.ld};
     const bool past = c.index > 0;
-    float share[kChunk], dn[kChunk], weights[kChunk];  // dn: N of the memory's r
+    float share[kChunk], dn[kChunk];  // dn: N of the memory's r
+    const Spread spread(gates, tokens);
     if (past) {  // reach[t] = (C0 - n0 rᵀ) dy[t]
       Transpose(s.d, s.d, {memory, s.d}, {room.turned, s.d});
       Multiply(tokens, s.d, s.d, {slopes.p, slopes.ld, 1}, {room.turned, s.d}, {room.reach, s.d}, false);
@@ -58,17 +61,18 @@ struct Backward {
     for (int64_t t = tokens - 1; t >= 0; --t) {
       float *S = room.S + t * kChunk, *D = room.D + t * kChunk, *A = room.A + t * kChunk;
       const int64_t filled = (t / W + 1) * W;
-      gates.Weights(t, weights);
-      for (int64_t j = 0; j < filled; j += W) {
-        const F weight = Load(weights + j);
-        Store(S + j, weight * Load(S + j) * F(s.scale));
+      Ruler rules;
+      spread.Row(t, [&](int64_t j, F weight) {
+        const F now = weight * Load(S + j) * F(s.scale);
+        Store(S + j, now);
         Store(D + j, weight);
-      }
-      const double size = sizes[s.Gate(c.row, c.index * kChunk + t)], floor = gates.Floor(t);
+        rules.See(j, now);
+      });
+      const double size = sizes[s.Gate(c.row, c.index * kChunk + t)], floor = gates.floor[t];
       const double unit = 1.0 / (std::max(std::fabs(size), floor) + s.eps);
       const bool outweighs = std::fabs(size) > floor;
       float largest;
-      const int64_t ruler = Ruler(t, S, &largest);
+      const int64_t ruler = rules.Find(t, &largest);
       // The memory's share, the slope of its r, and what it adds to Σ S a beside that.
       double sum = 0, own = 0, ofMemory = 0;
       if (past) {
@@ -107,7 +111,7 @@ struct Backward {
         Store(passing + j, all);
         faded += Select(before, all, F(0.0f));
       }
-      for (float* row : {S, D}) std::fill(row + filled, row + kChunk, 0.0f);
+      std::fill(S + filled, S + kChunk, 0.0f);
       to.dfade[t] += Sum(faded);
       // eps stays as it is when the largest log weight grows, and so weighs less.
       later[t] += drift;
@@ -198,11 +202,11 @@ struct Backward {
     if (top < 0) to.entered += dm;
   }
 
-  void Write(const Chunk& c, const Slopes& from) const {
+  void Write(const Chunk& c, const Gates& gates, const Slopes& from) const {
     for (int64_t t = 0; t < c.tokens; ++t) {
       const int64_t at = s.Gate(c.row, c.index * kChunk + t);
       di[at] = static_cast<float>(from.dlog[t]);
-      df[at] = static_cast<float>(from.dfade[t] * (s.exponential ? 1.0 : 1.0 / (1.0 + std::exp(static_cast<double>(in.f[at])))));
+      df[at] = static_cast<float>(from.dfade[t] * gates.slope[t]);
     }
   }
 
@@ -226,7 +230,7 @@ struct Backward {
             }
             dm = slopes.entered;
             std::swap(own, dMemory);
-            Write(at, slopes);
+            Write(at, gates, slopes);
           }
         }
       });
@@ -254,8 +258,9 @@ struct Backward {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t row = task / s.chunks, index = task % s.chunks;
         const Chunk at(s, in, row, index);
-        if (index + 1 < s.chunks) Through(at, GatesOf(row, index), room, all[task], all[task + 1].entered, held + (task + 1) * slope);
-        Write(at, all[task]);
+        const Gates gates = GatesOf(row, index);
+      if (index + 1 < s.chunks) Through(at, gates, room, all[task], all[task + 1].entered, held + (task + 1) * slope);
+        Write(at, gates, all[task]);
       }
     });
   }

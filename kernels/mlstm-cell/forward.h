@@ -13,24 +13,37 @@ struct Forward {
   float *y, *memories, *stabilisers, *sizes;
   float* MemoryOf(int64_t row, int64_t chunk) const { return memories + (row * s.chunks + chunk) * s.Memory(); }
 
-  // What the chunk adds to the matrix and to n, into `matrix` [d, d] (+= with `add`) and `sums` [d]; r: the next memory's value.
-  void Add(const Chunk& c, const Gates& gates, const float* r, bool add, float* matrix, double* sums, float* keys, float* centred) const {
+  // What the chunk adds to the matrix, into `matrix` [d, d] (+= with `add`); r: the next memory's value.
+  void Add(const Chunk& c, const Gates& gates, const float* r, bool add, float* matrix, float* keys, float* centred) const {
     ScaleRows(c.tokens, s.d, c.k, {keys, s.d}, [&](int64_t j) { return gates.write[j] * s.scale; });
     Centre(c.tokens, s.d, c.v, r, {centred, s.d});
     Multiply(s.d, s.d, c.tokens, {keys, 1, s.d}, {centred, s.d}, {matrix, s.d}, add);
-    for (int64_t e = 0; e < s.d; ++e) sums[e] = 0;
+  }
+
+  // What it adds to n, into `sums` [d].
+  void AddSums(const Chunk& c, const Gates& gates, double* sums) const {
+    double u[kChunk];
+    for (int64_t j = 0; j < kChunk; ++j) u[j] = gates.a[j] - gates.last;
+    ExpAll(kChunk, u, u);
+    std::fill_n(sums, s.d, 0.0);
     for (int64_t j = 0; j < c.tokens; ++j) {
-      const double u = std::exp(gates.a[j] - gates.last) / std::sqrt(static_cast<double>(s.d));
-      for (int64_t e = 0; e < s.d; ++e) sums[e] += u * c.k.p[j * c.k.ld + e];
+      const double by = u[j] / std::sqrt(static_cast<double>(s.d));
+      for (int64_t e = 0; e < s.d; ++e) sums[e] += by * c.k.p[j * c.k.ld + e];
     }
   }
 
-  // q·n of each token into size; n [d]: of the memory that entered on entry, spoilt on return.
+  // q·n of each token into size; n [d]: of the memory that entered on entry, on return that after the chunk at the scale of its last M.
   void Normalise(const Chunk& c, const Gates& gates, double* n, double* size) const {
     constexpr int lanes = 8;
-    double before = gates.m0;
+    double keeps[kChunk], writes[kChunk];
+    for (int64_t t = 0; t < kChunk; ++t) {
+      keeps[t] = (t > 0 ? gates.M[t - 1] : gates.m0) - gates.M[t];
+      writes[t] = gates.a[t] - gates.M[t];
+    }
+    ExpAll(kChunk, keeps, keeps);
+    ExpAll(kChunk, writes, writes);
     for (int64_t t = 0; t < c.tokens; ++t) {
-      const double keep = std::exp(before - gates.M[t]), write = std::exp(gates.a[t] - gates.M[t]) / std::sqrt(static_cast<double>(s.d));
+      const double keep = keeps[t], write = writes[t] / std::sqrt(static_cast<double>(s.d));
       const float *key = c.k.p + t * c.k.ld, *query = c.q.p + t * c.q.ld;
       double sum[lanes] = {};
       int64_t e = 0;
@@ -44,28 +57,32 @@ struct Forward {
         sum[0] += n[e] * query[e];
       }
       size[t] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-      before = gates.M[t];
     }
   }
 
   void Outputs(const Chunk& c, const Gates& gates, const float* memory, double* n, float* turned, float* pairs, float* scaled) const {
     const float *n0 = memory + s.Matrix(), *r = n0 + s.d;
     double size[kChunk];
-    float share[kChunk], own[kChunk], weights[kChunk];  // own: what the memory has of size
+    float share[kChunk], own[kChunk];  // own: what the memory has of size
+    const Spread spread(gates, c.tokens);
     Normalise(c, gates, n, size);
     Turn(c.tokens, s.d, c.k, turned);
     Pairs(c.tokens, s.d, c.q, turned, pairs);
     if (c.index > 0) ScaleRows(c.tokens, s.d, c.q, {scaled, s.d}, [&](int64_t t) { return gates.recall[t]; });
     for (int64_t t = 0; t < c.tokens; ++t) {
       sizes[s.Gate(c.row, c.index * kChunk + t)] = static_cast<float>(size[t]);
-      share[t] = static_cast<float>(1.0 / (std::max(std::fabs(size[t]), gates.Floor(t)) + s.eps));
-      gates.Weights(t, weights);
+      share[t] = static_cast<float>(1.0 / (std::max(std::fabs(size[t]), gates.floor[t]) + s.eps));
       float* S = pairs + t * kChunk;
-      for (int64_t j = 0; j <= t; j += W) Store(S + j, Load(weights + j) * Load(S + j) * F(s.scale));
+      Ruler rules;
+      spread.Row(t, [&](int64_t j, F weights) {
+        const F now = weights * Load(S + j) * F(s.scale);
+        Store(S + j, now);
+        rules.See(j, now);
+      });
       std::fill(S + (t / W + 1) * W, S + kChunk, 0.0f);
       own[t] = c.index > 0 ? Dot(s.d, scaled + t * s.d, n0) : 0.0f;
       float largest;
-      const int64_t ruler = Ruler(t, S, &largest);
+      const int64_t ruler = rules.Find(t, &largest);
       const double lacking = size[t] - own[t] - ExactSum(t, S);
       (std::fabs(own[t]) > largest ? own[t] : S[ruler]) += static_cast<float>(lacking);
     }
@@ -91,26 +108,20 @@ struct Forward {
   // next = keep (memory, about the next r); what the chunk adds is to be added.
   void Keep(const Gates& gates, const float* memory, const float* r, float* next) const {
     const float *n0 = memory + s.Matrix(), *before = n0 + s.d;
-    for (int64_t i = 0; i < s.d; ++i) {
-      Step(s.d, memory + i * s.d, n0[i], before, r, next + i * s.d);
-      ScaleRows(1, s.d, {next + i * s.d, 0}, {next + i * s.d, 0}, [&](int64_t) { return gates.keep; });
+    const F keep(gates.keep);
+    for (int64_t j = 0; j < s.d; j += W) {
+      const int64_t left = s.d - j;
+      const F moved = LoadUpTo(before + j, left) - LoadUpTo(r + j, left);
+      for (int64_t i = 0; i < s.d; ++i)
+        StoreUpTo(next + i * s.d + j, keep * Fma(F(n0[i]), moved, LoadUpTo(memory + i * s.d + j, left)), left);
     }
     std::copy_n(r, s.d, next + s.Matrix() + s.d);
   }
 
-  // n and its float32 copy in the next memory.
-  void KeepSums(const Gates& gates, const double* added, double* n, float* next) const {
-    const double keep = std::exp(gates.m0 - gates.last);
-    for (int64_t e = 0; e < s.d; ++e) {
-      n[e] = keep * n[e] + added[e];
-      next[s.Matrix() + e] = static_cast<float>(n[e]);
-    }
-  }
-
   void OneByOne() const {
     ParallelFor(s.rows, 1, [&](int64_t begin, int64_t end) {
-      Scratch turned(s.d * kChunk), pairs(kChunk * kChunk), scaled(kChunk * s.d), centred(kChunk * s.d), sums(6 * s.d);
-      double *n = sums.As<double>(), *at = n + s.d, *added = at + s.d;
+      Scratch turned(s.d * kChunk), pairs(kChunk * kChunk), scaled(kChunk * s.d), centred(kChunk * s.d), sums(2 * s.d);
+      double* n = sums.As<double>();
       for (int64_t row = begin; row < end; ++row) {
         double m0 = kNothing;
         std::fill_n(MemoryOf(row, 0), s.chunks > 0 ? s.Memory() : 0, 0.0f);
@@ -120,14 +131,17 @@ struct Forward {
           const Gates gates(s, in, row, index, m0);
           float *memory = MemoryOf(row, index), *next = memory + s.Memory();
           stabilisers[row * s.chunks + index] = static_cast<float>(m0);
-          std::copy_n(n, s.d, at);
-          Outputs(c, gates, memory, at, turned, pairs, scaled);
+          Outputs(c, gates, memory, n, turned, pairs, scaled);
           m0 = gates.after;
           if (index + 1 == s.chunks) continue;
           const float* r = Ruling(c, gates, memory + s.Matrix() + s.d);
           Keep(gates, memory, r, next);
-          Add(c, gates, r, true, next, added, scaled, centred);
-          KeepSums(gates, added, n, next);
+          Add(c, gates, r, true, next, scaled, centred);
+          const double rescale = std::exp(gates.M[c.tokens - 1] - gates.last);
+          for (int64_t e = 0; e < s.d; ++e) {
+            n[e] *= rescale;
+            next[s.Matrix() + e] = static_cast<float>(n[e]);
+          }
         }
       }
     });
@@ -162,7 +176,10 @@ struct Forward {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t row = task / (s.chunks - 1), index = task % (s.chunks - 1);
         float* next = MemoryOf(row, index + 1);
-        Add(Chunk(s, in, row, index), gatesOf(row, index), next + s.Matrix() + s.d, false, next, sums(row, index + 1), scaled, centred);
+        const Chunk c(s, in, row, index);
+        const Gates gates = gatesOf(row, index);
+        Add(c, gates, next + s.Matrix() + s.d, false, next, scaled, centred);
+        AddSums(c, gates, sums(row, index + 1));
       }
     });
     ParallelFor(s.rows, 1, [&](int64_t begin, int64_t end) {
