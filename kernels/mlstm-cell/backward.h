@@ -46,12 +46,12 @@ struct Backward {
     float share[kChunk], dn[kChunk];  // dn: N of the memory's r
     const Spread spread(gates, tokens);
     if (past) {  // reach[t] = (C0 - n0 rᵀ) dy[t]
-      Transpose(s.d, s.d, {memory, s.d}, {room.turned, s.d});
+      Turn(s.d, s.d, {memory, s.d}, {room.turned, s.d});
       Multiply(tokens, s.d, s.d, {slopes.p, slopes.ld, 1}, {room.turned, s.d}, {room.reach, s.d}, false);
     }
-    Turn(tokens, s.d, c.k, room.turned);
+    TurnTokens(tokens, s.d, c.k, room.turned);
     Pairs(tokens, s.d, c.q, room.turned, room.S);
-    Turn(tokens, s.d, c.v, room.turned);
+    TurnTokens(tokens, s.d, c.v, room.turned);
     Pairs(tokens, s.d, slopes, room.turned, room.A);
 
     double later[kChunk] = {};  // of b[t] alone, through eps
@@ -159,7 +159,7 @@ struct Backward {
     ScaleRows(c.tokens, s.d, c.k, {room.scaled, s.d}, [&](int64_t j) { return gates.write[j] * s.scale; });
     Multiply(c.tokens, s.d, s.d, {room.scaled, s.d, 1}, {dMemory, s.d}, {dv + c.at, s.ld}, true);
     Centre(c.tokens, s.d, c.v, r, {room.reach, s.d});
-    Transpose(s.d, s.d, {dMemory, s.d}, {room.turned, s.d});
+    Turn(s.d, s.d, {dMemory, s.d}, {room.turned, s.d});
     Multiply(c.tokens, s.d, s.d, {room.reach, s.d, 1}, {room.turned, s.d}, {room.pull, s.d}, false);
     double before = 0;
     for (int64_t j = 0; j < c.tokens; ++j) {

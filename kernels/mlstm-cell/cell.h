@@ -25,6 +25,7 @@
 #include "../core/rounded.h"
 #include "../core/rows.h"
 #include "../core/tile.h"
+#include "../core/turn.h"
 
 namespace lab {
 namespace mlstm {
@@ -188,10 +189,10 @@ inline void Centre(int64_t rows, int64_t width, Rows from, const float* of, Out 
 }
 
 // turned [d, kChunk] = from [tokens, d] transposed, 0 beyond the tokens.
-inline void Turn(int64_t tokens, int64_t d, Rows from, float* turned) {
+inline void TurnTokens(int64_t tokens, int64_t d, Rows from, float* turned) {
   if (tokens < kChunk)
     for (int64_t c = 0; c < d; ++c) std::fill(turned + c * kChunk + tokens, turned + (c + 1) * kChunk, 0.0f);
-  Transpose(tokens, d, from, {turned, kChunk});
+  Turn(tokens, d, from, {turned, kChunk});
 }
 
 // pairs[t][j] = a[t]·b[j] for j <= t and a little beyond; bT: b transposed, [d, kChunk].

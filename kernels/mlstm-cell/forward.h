@@ -66,7 +66,7 @@ struct Forward {
     float share[kChunk], own[kChunk];  // own: what the memory has of size
     const Spread spread(gates, c.tokens);
     Normalise(c, gates, n, size);
-    Turn(c.tokens, s.d, c.k, turned);
+    TurnTokens(c.tokens, s.d, c.k, turned);
     Pairs(c.tokens, s.d, c.q, turned, pairs);
     if (c.index > 0) ScaleRows(c.tokens, s.d, c.q, {scaled, s.d}, [&](int64_t t) { return gates.recall[t]; });
     for (int64_t t = 0; t < c.tokens; ++t) {

@@ -13,8 +13,8 @@ struct Maps {
   int64_t E, H, width;  // width: 3 E
   Scratch rows;
   Maps(int64_t E, int64_t H, const float* w_i, const float* w_f) : E(E), H(H), width(3 * E), rows(2 * H * 3 * E) {
-    Transpose(width, H, {w_i, H}, {rows, width});
-    Transpose(width, H, {w_f, H}, {rows + H * width, width});
+    Turn(width, H, {w_i, H}, {rows, width});
+    Turn(width, H, {w_f, H}, {rows + H * width, width});
     if (Bfloat16())
       for (int64_t j = 0; j < 2 * H * width; j += W) StoreUpTo(rows + j, RoundBf16(LoadUpTo(rows + j, 2 * H * width - j)), 2 * H * width - j);
   }
@@ -144,8 +144,8 @@ inline void PreactivationsGrad(const Maps& m, int64_t tokens, const float* q, co
   });
   Scratch whole(size);
   SumParts(partial, parts.count, size, size, whole);
-  Transpose(m.H, m.width, {whole, m.width}, {dw_i, m.H});
-  Transpose(m.H, m.width, {whole + m.H * m.width, m.width}, {dw_f, m.H});
+  Turn(m.H, m.width, {whole, m.width}, {dw_i, m.H});
+  Turn(m.H, m.width, {whole + m.H * m.width, m.width}, {dw_f, m.H});
   std::copy_n(whole + gates * m.width, m.H, db_i);
   std::copy_n(whole + gates * m.width + m.H, m.H, db_f);
 }

@@ -118,8 +118,8 @@ struct Backward {
     const float* stateT = StateOf(on, h, at.index);
     const Rows x{in.x + at.Head(s, h), s.sign * s.xStep};
     const Out dxs{dx + at.Head(s, h), x.ld};
-    Turn(tokens, s.P, x, t.xT);
-    Turn(tokens, s.P, {t.dy, s.P}, t.dyT);
+    TurnTokens(tokens, s.P, x, t.xT);
+    TurnTokens(tokens, s.P, {t.dy, s.P}, t.dyT);
 
     Multiply(tokens, tokens, s.P, {t.dy, s.P, 1}, {t.xT, kChunk}, {t.dW, kChunk}, false, [&](int64_t, int64_t i1) { return UpToDiagonal(s.P, i1); });
     double da[kChunk];
@@ -158,7 +158,7 @@ struct Backward {
   template <class StateSlopes, class Each>
   void Heads(const Chunk& at, const Task& on, Out toB, Out toC, BackwardRoom& room, StateSlopes&& dST, Each&& each) const {
     Gram(s, at.tokens, at.B, at.C, room.bT, room.gram);
-    Turn(at.tokens, s.N, at.C, room.cT);
+    TurnTokens(at.tokens, s.N, at.C, room.cT);
     std::fill_n(room.dGram.data(), kChunk * kChunk, 0.0f);
     std::fill_n(room.dBT.data(), s.N * kChunk, 0.0f);
     std::fill_n(room.dCT.data(), s.N * kChunk, 0.0f);
@@ -168,8 +168,8 @@ struct Backward {
       Head(at, on, h, decay, dST(h), room);
       each(h, decay);
     }
-    Transpose(s.N, at.tokens, {room.dBT, kChunk}, toB);
-    Transpose(s.N, at.tokens, {room.dCT, kChunk}, toC);
+    Turn(s.N, at.tokens, {room.dBT, kChunk}, toB);
+    Turn(s.N, at.tokens, {room.dCT, kChunk}, toC);
     Multiply(at.tokens, s.N, at.tokens, {room.dGram, kChunk, 1}, at.B, toC, true, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.N}; });
     Multiply(at.tokens, s.N, at.tokens, {room.dGram, 1, kChunk}, at.C, toB, true, [&](int64_t s0, int64_t) { return Span{s0, at.tokens, 0, s.N}; });
   }
@@ -202,7 +202,7 @@ struct Backward {
   // The slope of the state after the last token, [N, P], from `dFinal` [P, N] or none.
   void Begin(const float* dFinal, float* dST) const {
     if (dFinal)
-      Transpose(s.P, s.N, {dFinal, s.N}, {dST, s.P});
+      Turn(s.P, s.N, {dFinal, s.N}, {dST, s.P});
     else
       std::fill_n(dST, s.State(), 0.0f);
   }
@@ -260,7 +260,7 @@ struct Backward {
             const int64_t row = on.b * s.H + h;
             for (int64_t chunk = past - 1; chunk >= from; --chunk)
               Carry(size, Decay(s, in, Chunk(s, in, on, chunk), h).tot, of(row, chunk), of(row, chunk - 1), of(row, chunk - 1));
-            if (from == 0 && dInitial) Transpose(s.N, s.P, {of(row, -1), s.P}, {dInitial + row * size, s.N});
+            if (from == 0 && dInitial) Turn(s.N, s.P, {of(row, -1), s.P}, {dInitial + row * size, s.N});
           }
         }
       });
@@ -289,7 +289,7 @@ struct Backward {
         const Task on(s, task);
         for (int64_t h = on.h0; h < on.h1; ++h) Begin(dFinal ? dFinal + (on.b * s.H + h) * size : nullptr, dST + (h - on.h0) * size);
         OneByOne(on, room, dST, ownB, ownC);
-        for (int64_t h = on.h0; dInitial && h < on.h1; ++h) Transpose(s.N, s.P, {dST + (h - on.h0) * size, s.P}, {dInitial + (on.b * s.H + h) * size, s.N});
+        for (int64_t h = on.h0; dInitial && h < on.h1; ++h) Turn(s.N, s.P, {dST + (h - on.h0) * size, s.P}, {dInitial + (on.b * s.H + h) * size, s.N});
       }
     });
     SumSlices(ownB, ownC, 0, s.chunks);

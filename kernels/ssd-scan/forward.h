@@ -89,7 +89,7 @@ struct Forward {
   // The state that enters the first chunk of a row (batch, head), from `initial` [P, N] or none.
   void Begin(int64_t row, const float* initial, float* first) const {
     if (initial)
-      Transpose(s.P, s.N, {initial, s.N}, {first, s.P});
+      Turn(s.P, s.N, {initial, s.N}, {first, s.P});
     else
       std::fill_n(first, s.State(), 0.0f);
     if (!s.late || add || s.chunks == 0) return;
@@ -173,7 +173,7 @@ struct Forward {
     }
     if (!final) return;
     ParallelFor(s.B * s.H, Grain(size), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) Transpose(s.N, s.P, {last + row * size, s.P}, {final + row * size, s.N});
+      for (int64_t row = begin; row < end; ++row) Turn(s.N, s.P, {last + row * size, s.P}, {final + row * size, s.N});
     });
   }
 };

@@ -21,6 +21,7 @@
 #include "../core/rows.h"
 #include "../core/soon.h"
 #include "../core/tile.h"
+#include "../core/turn.h"
 
 namespace lab {
 namespace ssd {
@@ -143,15 +144,15 @@ inline float Dot(int64_t n, const float* a, const float* b) {
 inline Span UpToDiagonal(int64_t k, int64_t i1) { return {0, k, 0, i1}; }
 
 // turned [width, kChunk] = from [tokens, width] transposed, 0 beyond the tokens.
-inline void Turn(int64_t tokens, int64_t width, Rows from, float* turned) {
+inline void TurnTokens(int64_t tokens, int64_t width, Rows from, float* turned) {
   if (tokens < kChunk)
     for (int64_t c = 0; c < width; ++c) std::fill(turned + c * kChunk + tokens, turned + (c + 1) * kChunk, 0.0f);
-  Transpose(tokens, width, from, {turned, kChunk});
+  Turn(tokens, width, from, {turned, kChunk});
 }
 
 // Gram[l][s] = C[l]·B[s] for s <= l (and a little beyond), 0 where that leaves gaps up to the chunk's end; bT [N, kChunk]: B turned.
 inline void Gram(const Sizes& s, int64_t tokens, Rows B, Rows C, float* bT, float* gram) {
-  Turn(tokens, s.N, B, bT);
+  TurnTokens(tokens, s.N, B, bT);
   std::fill_n(gram, kChunk * kChunk, 0.0f);
   Multiply(tokens, tokens, s.N, {C.p, C.ld, 1}, {bT, kChunk}, {gram, kChunk}, false, [&](int64_t, int64_t i1) { return UpToDiagonal(s.N, i1); });
 }
