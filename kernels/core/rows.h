@@ -24,6 +24,10 @@ LAB_INLINE void FetchLine(const float* p) {
   static_cast<void>(p);
 #endif
 }
+/// Asks for n numbers that are wanted soon, where they lie too far from each other for the processor to foresee it.
+LAB_INLINE void Prefetch(int64_t n, const float* from) {
+  for (int64_t j = 0; j < n; j += kLine) FetchLine(from + j);
+}
 
 /// Sum of at(j, left) for j = 0, W, 2W .. below n, where left = n - j is the number of valid lanes (W or more: all). Four chains hide the latency.
 template <class At>

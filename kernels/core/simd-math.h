@@ -70,17 +70,20 @@ LAB_INLINE F Expm1(F x) {
 
 LAB_INLINE F Sigmoid(F x) { return F(1.0f) / (F(1.0f) + Exp(Neg(x))); }
 
-LAB_INLINE F Tanh(F x) {
-  const F a = Abs(x);
+/// tanh x where |x| < 0.625, and elsewhere `large` with the sign of x.
+LAB_INLINE F TanhOr(F x, F large) {
   const F z = x * x;
   F p = F(-5.70498872745e-3f);
   p = Fma(p, z, F(2.06390887954e-2f));
   p = Fma(p, z, F(-5.37397155531e-2f));
   p = Fma(p, z, F(1.33314422036e-1f));
   p = Fma(p, z, F(-3.33332819422e-1f));
-  const F small = Fma(p * z, x, x);
-  const F large = F(1.0f) - F(2.0f) / (Exp(a + a) + F(1.0f));
-  return Select(Lt(a, F(0.625f)), small, CopySign(large, x));
+  return Select(Lt(Abs(x), F(0.625f)), Fma(p * z, x, x), CopySign(large, x));
+}
+
+LAB_INLINE F Tanh(F x) {
+  const F a = Abs(x);
+  return TanhOr(x, F(1.0f) - F(2.0f) / (Exp(a + a) + F(1.0f)));
 }
 
 /// x sigmoid(x).

@@ -8,6 +8,7 @@
 // The gradient carries dc and e = dn + dc r, the slope of a common factor of c and n. By them no slope is a difference of two that nearly agree:
 //   da_i = I (e + dc (F n / n') (z - r)),   da_f = F n sigmoid(-a_f) (e - dc (I / n') (z - r))   (n, r: before the token)
 #include <algorithm>
+#include <type_traits>
 
 #include "../core/lab.h"
 #include "../core/rows.h"
@@ -33,6 +34,23 @@ struct Task {
   Task(const Sizes& s, int64_t task) : h(task % s.H), tile(task / s.H), b0(tile * kRows), rows(std::min(kRows, s.B - b0)) {}
 };
 
+// 1 / a, 1 / b and 1 / c by one division; none of them or their product may be 0 or infinite.
+struct Inverses {
+  F a, b, c;
+  LAB_INLINE Inverses(F x, F y, F z) {
+    const F xy = x * y, all = F(1.0f) / (xy * z), ofXy = all * z;
+    a = ofXy * y, b = ofXy * x, c = all * xy;
+  }
+};
+
+// Calls `body(full, j)` for j = 0, W .. below n; `full`, a constant, says that no lane is past the end.
+template <class Body>
+LAB_INLINE void EachVector(int64_t n, Body&& body) {
+  int64_t j = 0;
+  for (; j + W <= n; j += W) body(std::true_type(), j);
+  if (j < n) body(std::false_type(), j);
+}
+
 void SlstmCell(const Call& c) {
   const Sizes s(c);
   const float *gates[4] = {c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3)}, *r = c.In<float>(4), *bias = c.In<float>(5);
@@ -53,27 +71,38 @@ void SlstmCell(const Call& c) {
           const int64_t token = (at.b0 + row) * s.T + t, offset = token * s.D + at.h * s.d;
           float* keep = kept + token * kKept * s.D + at.h * s.d;
           const float* before = keep - kKept * s.D;
-          for (int64_t j = 0; j < s.d; j += W) {
-            const int64_t left = s.d - j;
+          if (t + 1 < s.T) {
+            for (const float* gate : gates) Prefetch(s.d, gate + offset + s.D);
+            for (int64_t which = 0; which < kKept; ++which) Prefetch(s.d, keep + (kKept + which) * s.D);
+          }
+          EachVector(s.d, [&](auto full, int64_t j) {
+            const int64_t left = decltype(full)::value ? W : s.d - j;
             F a[4];
             for (int64_t g = 0; g < 4; ++g)
               a[g] = LoadUpTo(gates[g] + offset + j, left) + LoadUpTo(bias + g * s.D + at.h * s.d + j, left) +
                      LoadUpTo(mixed + (row * 4 + g) * s.d + j, left);
-            const F fade = Exp(Neg(Abs(a[1]))), whole = F(1.0f) / (F(1.0f) + fade);
-            const F open = Select(Lt(a[1], F(0.0f)), whole, fade * whole);  // 1 - sigmoid(a_f)
+            // exp(-|a|): what sigmoids and tanh are made of lies between 1 and 2, so one division does for the three.
+            const F fade = Exp(Neg(Abs(a[1]))), small = Exp(Abs(a[2]) * F(-2.0f)), tail = Exp(Neg(Abs(a[3])));
+            const F base = F(1.0f) + fade;
+            const Inverses one(base, F(1.0f) + small, F(1.0f) + tail);
+            const F open = Select(Lt(a[1], F(0.0f)), one.a, fade * one.a);  // 1 - sigmoid(a_f)
             F m = a[0], write(1.0f), forget(0.0f), mean(0.0f), count(0.0f);
             if (t > 0) {
-              const Exponent remembered = Plus(Min(a[1], F(0.0f)) - Log1p(fade), LoadUpTo(stabiliser + row * s.d + j, left));
+              const F softly = Fma(fade - (base - F(1.0f)), one.a, Log(base));  // ln(1 + fade), what rounding took from the sum made up for
+              const Exponent remembered = Plus(Min(a[1], F(0.0f)) - softly, LoadUpTo(stabiliser + row * s.d + j, left));
+              // One of the two exponents is that of 0.
+              const F ahead = a[0] - remembered.sum, less = Exp(Neg(Abs(ahead)));
+              const Mask behind = Lt(ahead, F(0.0f));
               m = Max(a[0], remembered.sum);
-              write = Exp(a[0] - m);
-              forget = Exp(remembered.sum - m) * remembered.rest;
+              write = Select(behind, less, write);
+              forget = Select(behind, F(1.0f), less) * remembered.rest;
               mean = LoadUpTo(before + kMean * s.D + j, left);
               count = forget * LoadUpTo(before + kCount * s.D + j, left);
             }
             count = count + write;
-            mean = Fma(write / count, Tanh(a[2]) - mean, mean);
+            mean = Fma(write / count, TanhOr(a[2], (F(1.0f) - small) * one.b) - mean, mean);
             StoreUpTo(stabiliser + row * s.d + j, m, left);
-            StoreUpTo(y + offset + j, Sigmoid(a[3]) * mean, left);
+            StoreUpTo(y + offset + j, Select(Lt(a[3], F(0.0f)), tail * one.c, one.c) * mean, left);
             StoreUpTo(keep + kWrite * s.D + j, write, left);
             StoreUpTo(keep + kKeep * s.D + j, forget, left);
             StoreUpTo(keep + kInput * s.D + j, a[2], left);
@@ -81,7 +110,7 @@ void SlstmCell(const Call& c) {
             StoreUpTo(keep + kOpen * s.D + j, open, left);
             StoreUpTo(keep + kMean * s.D + j, mean, left);
             StoreUpTo(keep + kCount * s.D + j, count, left);
-          }
+          });
         }
       }
     }
@@ -109,19 +138,23 @@ void SlstmCellGrad(const Call& c) {
         for (int64_t row = 0; row < at.rows; ++row) {
           const int64_t token = (at.b0 + row) * s.T + t, offset = token * s.D + at.h * s.d;
           const float *keep = kept + token * kKept * s.D + at.h * s.d, *before = keep - kKept * s.D;
-          for (int64_t j = 0; j < s.d; j += W) {
-            const int64_t left = s.d - j;
+          if (t > 1) {
+            Prefetch(s.d, dy + offset - s.D);
+            for (int64_t which = 0; which < kKept; ++which) Prefetch(s.d, before + (which - kKept) * s.D);
+          }
+          EachVector(s.d, [&](auto full, int64_t j) {
+            const int64_t left = decltype(full)::value ? W : s.d - j;
             const auto read = [&](Kept which) { return LoadUpTo(keep + which * s.D + j, left); };
             const F write = read(kWrite), forget = read(kKeep), input = read(kInput), output = read(kOutput);
-            // Lanes past the end must not divide by 0.
-            const F share = F(1.0f) / Select(Lt(Iota(), F(static_cast<float>(left))), read(kCount), F(1.0f));
             F mean(0.0f), remembered(0.0f);  // r and F n, before the token
             if (t > 0) mean = LoadUpTo(before + kMean * s.D + j, left), remembered = forget * LoadUpTo(before + kCount * s.D + j, left);
             // exp(-|a|) of tanh's and of the sigmoid's argument: 1 - tanh² and 1 - sigmoid are no differences by them.
             const F small = Exp(Abs(input) * F(-2.0f)), tail = Exp(Neg(Abs(output)));
-            const F bend = F(1.0f) / (F(1.0f) + small), whole = F(1.0f) / (F(1.0f) + tail);
+            // Lanes past the end must not divide by 0.
+            const Inverses one(F(1.0f) + small, F(1.0f) + tail, Select(Lt(Iota(), F(static_cast<float>(left))), read(kCount), F(1.0f)));
+            const F bend = one.a, whole = one.b, share = one.c;
             const F g = LoadUpTo(dh + row * s.d + j, left) + LoadUpTo(dy + offset + j, left);
-            const F gate = Select(Lt(output, F(0.0f)), tail * whole, whole), step = Tanh(input) - mean;
+            const F gate = Select(Lt(output, F(0.0f)), tail * whole, whole), step = TanhOr(input, (F(1.0f) - small) * bend) - mean;
             const F dc = LoadUpTo(dcell + row * s.d + j, left) + g * gate * share, e = LoadUpTo(dscale + row * s.d + j, left);
             const F pull = dc * step * share;
             const F through = e - pull * write;
@@ -134,7 +167,7 @@ void SlstmCellGrad(const Call& c) {
             }
             StoreUpTo(dcell + row * s.d + j, dc * forget, left);
             StoreUpTo(dscale + row * s.d + j, through * forget, left);
-          }
+          });
         }
         if (t > 0) Product(at.rows, s.d, 4 * s.d, {da, 4 * s.d, 1}, {turned, s.d}, {dh, s.d}, false);
       }

@@ -105,13 +105,6 @@ LAB_INLINE void SumBoth(F a, F b, float* sumA, float* sumB) {
 #endif
 }
 
-/// Asks for n numbers that are wanted soon.
-LAB_INLINE void Prefetch(int64_t n, const float* from) {
-#if defined(__GNUC__)
-  for (int64_t j = 0; j < n; j += 16) __builtin_prefetch(from + j);
-#endif
-}
-
 /// Slopes of a segment's tokens: rows of N numbers, `ld` apart.
 struct Slopes {
   float *r, *w, *k, *v, *a, *b;
