@@ -5,17 +5,19 @@
 
 #include "../core/rows.h"
 #include "../core/simd-math.h"
+#include "../core/sums.h"
 
 namespace lab {
 namespace {
 
 constexpr int64_t kChunk = 256;  // tokens whose softmax is taken together: fixed, so that neither capacity nor threads change a bit
-constexpr int kRows = 4;         // keys at a time
 #if LAB_AVX512 || LAB_NEON
 constexpr int kSums = 16;  // vectors of sums in registers, of 32
 #else
 constexpr int kSums = 8;
 #endif
+constexpr int kMostHeads = 4;     // that read a key or a value together
+constexpr int64_t kAhead = 1024;  // floats by which a cache is asked for before it is read, at least
 
 struct Decode {
   int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r;
@@ -28,90 +30,141 @@ struct Decode {
   int64_t Partial() const { return e + 2; }  // greatest score, sum of exponentials, weighted sum of values
 };
 
-/// z[n][i] += q[n] · rows[i] for N queries and `count` (at most kRows) rows `stride` apart.
+/// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart.
 template <int N>
-LAB_INLINE void Dots(const float* const* q, const float* rows, int64_t stride, int64_t width, int64_t count, float* const* z) {
-  if (count < kRows) {
-    for (int n = 0; n < N; ++n)
-      for (int64_t i = 0; i < count; ++i)
-        z[n][i] += SumOver(width, [&](int64_t c, int64_t left) { return LoadUpTo(q[n] + c, left) * LoadUpTo(rows + i * stride + c, left); });
-    return;
-  }
-  F sum[N][kRows];
-  for (int n = 0; n < N; ++n)
-    for (F& one : sum[n]) one = F(0.0f);
+LAB_INLINE void AddProducts(const float* const* q, const float* rows, int64_t stride, int64_t width, F* sum) {
+  constexpr int keys = kSums / N;
+  const int64_t ahead = std::max(keys * stride, kAhead);
   for (int64_t c = 0; c < width; c += W) {
     const int64_t left = width - c;
-    F row[kRows];
-    for (int i = 0; i < kRows; ++i) row[i] = LoadUpTo(rows + i * stride + c, left);
-    for (int n = 0; n < N; ++n) {
-      const F x = LoadUpTo(q[n] + c, left);
-      for (int i = 0; i < kRows; ++i) sum[n][i] = Fma(x, row[i], sum[n][i]);
+    F x[N];
+    LAB_UNROLL
+    for (int n = 0; n < N; ++n) x[n] = LoadUpTo(q[n] + c, left);
+    LAB_UNROLL
+    for (int i = 0; i < keys; ++i) {
+      const float* at = rows + i * stride + c;
+      if (W >= kLine || c % kLine == 0) FetchLine(at + ahead);
+      const F row = LoadUpTo(at, left);
+      LAB_UNROLL
+      for (int n = 0; n < N; ++n) sum[n * keys + i] = Fma(x[n], row, sum[n * keys + i]);
     }
   }
+}
+
+/// z[n][i] = q[n] · rows[i] + qs[n] · shared[i] for N queries and `count` rows, which lie `stride` and r floats apart.
+template <int N>
+void Scores(const float* const* q, const float* rows, int64_t stride, int64_t a, const float* const* qs, const float* shared, int64_t r, int64_t count,
+            float* const* z) {
+  constexpr int keys = kSums / N;
+  int64_t s = 0;
+  for (; s + keys <= count; s += keys) {
+    F sum[kSums];
+    LAB_UNROLL
+    for (F& one : sum) one = F(0.0f);
+    AddProducts<N>(q, rows + s * stride, stride, a, sum);
+    if (r) AddProducts<N>(qs, shared + s * r, r, r, sum);
+    float all[kSums];
+    LAB_UNROLL
+    for (int i = 0; i < kSums; i += W) Store(all + i, SumEach(sum + i));
+    for (int n = 0; n < N; ++n) std::copy_n(all + n * keys, keys, z[n] + s);
+  }
+  for (; s < count; ++s)
+    for (int n = 0; n < N; ++n) {
+      const auto dot = [&](const float* x, const float* y, int64_t width) {
+        return SumOver(width, [&](int64_t c, int64_t left) { return LoadUpTo(x + c, left) * LoadUpTo(y + c, left); });
+      };
+      z[n][s] = dot(q[n], rows + s * stride, a) + (r ? dot(qs[n], shared + s * r, r) : 0.0f);
+    }
+}
+
+/// o[n] [L vectors] = Σ_s p[n][s] v[s] over `count` tokens, whose values lie e floats apart; `lanes` of the last vector count.
+template <int N, int L>
+void WeightedLines(const float* const* p, const float* v, int64_t e, int64_t count, int64_t lanes, float* const* o) {
+  constexpr int together = std::max(1, std::min(4, kSums / (N * L)));  // tokens whose sums are apart, so that none waits for another
+  F sum[together][N][L];
+  LAB_UNROLL
+  for (auto& token : sum)
+    LAB_UNROLL
+    for (auto& head : token)
+      LAB_UNROLL
+      for (F& one : head) one = F(0.0f);
+  const auto add = [&](int64_t s, F (&to)[N][L]) {
+    const float* row = v + s * e;
+    LAB_UNROLL
+    for (int j = 0; j < L; ++j) {
+      if (W >= kLine || j * W % kLine == 0) FetchLine(row + j * W + kAhead);
+      const F value = j + 1 < L ? Load(row + j * W) : LoadUpTo(row + j * W, lanes);
+      LAB_UNROLL
+      for (int n = 0; n < N; ++n) to[n][j] = Fma(F(p[n][s]), value, to[n][j]);
+    }
+  };
+  int64_t s = 0;
+  for (; s + together <= count; s += together)
+    LAB_UNROLL
+    for (int t = 0; t < together; ++t) add(s + t, sum[t]);
+  for (; s < count; ++s) add(s, sum[0]);
+  LAB_UNROLL
   for (int n = 0; n < N; ++n)
-    for (int i = 0; i < kRows; ++i) z[n][i] += Sum(sum[n][i]);
+    LAB_UNROLL
+    for (int j = 0; j < L; ++j) {
+      F whole = sum[0][n][j];
+      LAB_UNROLL
+      for (int t = 1; t < together; ++t) whole += sum[t][n][j];
+      StoreUpTo(o[n] + j * W, whole, j + 1 < L ? W : lanes);
+    }
 }
 
 /// o[n] [e] = Σ_s p[n][s] v[s] over `count` tokens, for N heads that read the same values.
 template <int N>
 void Weighted(const float* const* p, const float* v, int64_t e, int64_t count, float* const* o) {
-  constexpr int kLine = kSums / N;  // vectors of an output that stay in registers
-  for (int64_t c = 0; c < e; c += kLine * W) {
-    const int64_t lines = std::min<int64_t>(kLine, (e - c + W - 1) / W);
-    F sum[N][kLine];
-    for (int n = 0; n < N; ++n)
-      for (F& one : sum[n]) one = F(0.0f);
-    for (int64_t s = 0; s < count; ++s) {
-      const float* row = v + s * e + c;
-      if (e - c >= kLine * W)
-        for (int j = 0; j < kLine; ++j) {
-          const F value = Load(row + j * W);
-          for (int n = 0; n < N; ++n) sum[n][j] = Fma(F(p[n][s]), value, sum[n][j]);
-        }
-      else
-        for (int64_t j = 0; j < lines; ++j) {
-          const F value = LoadUpTo(row + j * W, e - c - j * W);
-          for (int n = 0; n < N; ++n) sum[n][j] = Fma(F(p[n][s]), value, sum[n][j]);
-        }
-    }
-    for (int n = 0; n < N; ++n)
-      for (int64_t j = 0; j < lines; ++j) StoreUpTo(o[n] + c + j * W, sum[n][j], e - c - j * W);
+  constexpr int most = kSums / N;  // vectors of an output that stay in registers
+  float* to[N];
+  for (int64_t c = 0; c < e;) {
+    for (int n = 0; n < N; ++n) to[n] = o[n] + c;
+    const int64_t left = (e - c + W - 1) / W;
+    const auto lines = [&](auto l) {
+      WeightedLines<N, l>(p, v + c, e, count, std::min<int64_t>(W, e - c - (l - 1) * W), to);
+      c += l * W;
+    };
+    if (left >= most) lines(std::integral_constant<int, most>());
+    else if (most > 8 && left >= 8) lines(std::integral_constant<int, std::min(8, most)>());
+    else if (most > 4 && left >= 4) lines(std::integral_constant<int, std::min(4, most)>());
+    else if (most > 2 && left >= 2) lines(std::integral_constant<int, std::min(2, most)>());
+    else lines(std::integral_constant<int, 1>());
   }
 }
 
-/// Calls `each` for the heads of a unit, two at a time where both read the same group: each(first head of the unit, how many as a type).
+/// Calls `each` for the heads of a unit, four or two at a time where all read the same group: each(first head of the unit, group, how many as a type).
 template <class Each>
-LAB_INLINE void InPairs(const Decode& x, int64_t unit, int64_t groups, Each&& each) {
+LAB_INLINE void Together(const Decode& x, int64_t unit, int64_t groups, Each&& each) {
   const int64_t heads = x.Heads();
   const auto group = [&](int64_t i) { return (unit * heads + i) * groups / x.H; };
-  for (int64_t i = 0; i < heads;)
-    if (i + 1 < heads && group(i) == group(i + 1))
+  for (int64_t i = 0; i < heads;) {
+    const auto reach = [&](int64_t n) { return i + n <= heads && group(i) == group(i + n - 1); };
+    if (reach(4))
+      each(i, group(i), std::integral_constant<int, 4>()), i += 4;
+    else if (reach(2))
       each(i, group(i), std::integral_constant<int, 2>()), i += 2;
     else
       each(i, group(i), std::integral_constant<int, 1>()), i += 1;
+  }
 }
 
 /// The share of one chunk for all heads of a unit, to partial [heads][Partial()].
 void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
   const int64_t heads = x.Heads(), first = chunk * kChunk, count = std::min(kChunk, x.n - first);
   Scratch scores(heads * kChunk);
-  float* z[2];
-  const float *q[2], *qs[2];
-  for (int64_t s = 0; s < count; s += kRows) {
-    const int64_t rows = std::min<int64_t>(kRows, count - s);
-    InPairs(x, unit, x.G, [&](int64_t i, int64_t group, auto n) {
-      for (int k = 0; k < n; ++k) {
-        const int64_t row = b * x.H + unit * heads + i + k;
-        z[k] = scores + (i + k) * kChunk + s;
-        std::fill_n(z[k], rows, 0.0f);
-        q[k] = x.q + row * x.a;
-        qs[k] = x.qs + row * x.r;
-      }
-      Dots<n>(q, x.k + ((b * x.G + group) * x.Ck + first + s) * x.width, x.width, x.a, rows, z);
-      if (x.r) Dots<n>(qs, x.ks + (b * x.Cs + first + s) * x.r, x.r, x.r, rows, z);
-    });
-  }
+  float* z[kMostHeads];
+  const float *q[kMostHeads], *qs[kMostHeads];
+  Together(x, unit, x.G, [&](int64_t i, int64_t group, auto n) {
+    for (int k = 0; k < n; ++k) {
+      const int64_t row = b * x.H + unit * heads + i + k;
+      z[k] = scores + (i + k) * kChunk;
+      q[k] = x.q + row * x.a;
+      qs[k] = x.qs + row * x.r;
+    }
+    Scores<n>(q, x.k + ((b * x.G + group) * x.Ck + first) * x.width, x.width, x.a, qs, x.ks + (b * x.Cs + first) * x.r, x.r, count, z);
+  });
   for (int64_t i = 0; i < heads; ++i) {
     const int64_t h = unit * heads + i;
     float *z = scores + i * kChunk, *to = partial + i * x.Partial();
@@ -137,8 +190,8 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
     }
     to[1] = Sum(sum);
   }
-  float* o[2];
-  InPairs(x, unit, x.Gv, [&](int64_t i, int64_t group, auto n) {
+  float* o[kMostHeads];
+  Together(x, unit, x.Gv, [&](int64_t i, int64_t group, auto n) {
     for (int k = 0; k < n; ++k) {
       z[k] = scores + (i + k) * kChunk;
       o[k] = partial + (i + k) * x.Partial() + 2;
@@ -147,19 +200,25 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
   });
 }
 
-/// Joins the chunks of head h, `stride` floats apart, in order: o [e].
-void Join(const Decode& x, int64_t h, const float* partial, int64_t stride, float* o) {
+/// Joins the chunks of head h, `stride` floats apart, in order: o [e]. A chunk's sum of exponentials becomes its share.
+void Join(const Decode& x, int64_t h, float* partial, int64_t stride, float* o) {
   const int64_t chunks = x.Chunks();
   float most = x.sinks ? x.sinks[h] : partial[0];
   for (int64_t i = 0; i < chunks; ++i) most = std::max(most, partial[i * stride]);
   float total = x.sinks ? Exp1(x.sinks[h] - most) : 0.0f;
-  for (int64_t i = 0; i < chunks; ++i) total += partial[i * stride + 1] * Exp1(partial[i * stride] - most);
+  for (int64_t i = 0; i < chunks; ++i) {
+    float* one = partial + i * stride;
+    const float scale = Exp1(one[0] - most);
+    total += one[1] * scale;
+    one[1] = scale;
+  }
+  for (int64_t i = 0; i < chunks; ++i) partial[i * stride + 1] /= total;
   for (int64_t c = 0; c < x.e; c += W) {
     const int64_t left = x.e - c;
     F sum(0.0f);
     for (int64_t i = 0; i < chunks; ++i) {
       const float* one = partial + i * stride;
-      sum = Fma(F(Exp1(one[0] - most) / total), LoadUpTo(one + 2 + c, left), sum);
+      sum = Fma(F(one[1]), LoadUpTo(one + 2 + c, left), sum);
     }
     StoreUpTo(o + c, sum, left);
   }

@@ -51,19 +51,23 @@ template <int R, int D, bool Round>
 void AddRows(const Few& x, int64_t p, bool first, bool more, float* sums, int64_t width) {
   F factor[R][D];
   for (int r = 0; r < R; ++r)
+    LAB_UNROLL
     for (int d = 0; d < D; ++d) factor[r][d] = F(x.X[r * x.ldx + p + d]);
   const float* b = x.B + p * x.ldb;
   const int64_t ahead = more ? D * x.ldb : 0;
   for (int64_t j = 0; j < x.n; j += W) {
     const int64_t lanes = x.n - j;
     F row[D];
+    LAB_UNROLL
     for (int d = 0; d < D; ++d) {
       const float* at = b + d * x.ldb + j;
       if (W >= kLine || j % kLine == 0) FetchLine(at + ahead);
       row[d] = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
     }
+    LAB_UNROLL
     for (int r = 0; r < R; ++r) {
       F sum = first ? F(0.0f) : Load(sums + r * width + j);
+      LAB_UNROLL
       for (int d = 0; d < D; ++d) sum = Fma(factor[r][d], row[d], sum);
       Store(sums + r * width + j, sum);
     }
@@ -95,11 +99,14 @@ void Dots(const Few& x, int64_t first, int64_t j) {
   for (int64_t p = 0; p < x.k; p += W) {
     const int64_t lanes = x.k - p;
     F row[R];
+    LAB_UNROLL
     for (int r = 0; r < R; ++r) row[r] = lanes >= W ? Load(rows + r * x.ldx + p) : LoadPart(rows + r * x.ldx + p, lanes);
+    LAB_UNROLL
     for (int c = 0; c < N; ++c) {
       const float* at = b + c * x.ldb + p;
       if (W >= kLine || p % kLine == 0) FetchLine(at + ahead);
       const F column = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
+      LAB_UNROLL
       for (int r = 0; r < R; ++r) sum[r][c] = Fma(row[r], column, sum[r][c]);
     }
   }

@@ -31,6 +31,13 @@
 #define LAB_RESTRICT __restrict__
 #endif
 
+// For loops over registers, which have to vanish at any optimisation level.
+#if defined(__GNUC__)
+#define LAB_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LAB_UNROLL
+#endif
+
 namespace lab {
 
 #if LAB_AVX512

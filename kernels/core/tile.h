@@ -34,13 +34,6 @@ constexpr int kStripVectors = 2;
 constexpr int kStripRows[kStripVectors] = {12, 6};
 #endif
 
-// For loops over registers, which have to vanish at any optimisation level.
-#if defined(__GNUC__)
-#define LAB_UNROLL _Pragma("GCC unroll 16")
-#else
-#define LAB_UNROLL
-#endif
-
 /// R rows and V vectors of C (+)= A B. `last` lanes of the last vector count.
 using StripFunction = void (*)(int64_t k, Factor a, Rows b, Out c, int64_t last, bool add);
 
