@@ -1,8 +1,8 @@
 // New values for variables, written where the old ones lie if nobody else reads them there.
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
-import type { Attrs, Kernel } from '../../kernels/core/kernel';
-import { hasKernel, type Inputs, runKernel } from './fused';
-import { kernels, readName, shapesOf, unfit } from './kernels';
+import type { Attrs, Kernel, Shapes } from '../../kernels/core/kernel';
+import { hasKernel, type Inputs, type Outputs, runKernel } from './fused';
+import { dtypeOf, kernels, readName, shapesOf, unfit } from './kernels';
 import { nativeBackend } from './native/register';
 import * as tf from './tf';
 import type { FusedBackend } from './webgpu/dispatch';
@@ -47,37 +47,60 @@ export function updateAll(name: string, updates: readonly Update[]): void {
   for (const one of updates) if (!together.includes(one)) update(name, one.inputs, one.attrs, one.into);
   for (let i = 0; i < together.length; i += TOGETHER) {
     const calls = together.slice(i, i + TOGETHER).map((one) => placed(kernel!, one.inputs, one.attrs, one.into));
-    const of = <K extends keyof Placed>(key: K) => calls.flatMap((call) => call[key] as unknown[]) as Placed[K];
-    cpu!.run(`${name}All`, of('inputs'), of('outputs'), [calls.length, ...of('ints')], of('floats'));
+    cpu!.run(
+      `${name}All`,
+      calls.flatMap((call) => call.inputs),
+      calls.flatMap((call) => Object.values(call.outputs)),
+      [calls.length, ...calls.flatMap((call) => call.ints)],
+      calls.flatMap((call) => call.floats),
+    );
   }
 }
 
 interface Placed {
   inputs: (Tensor | undefined)[];
-  outputs: Tensor[];
+  outputs: Outputs;
   ints: number[];
   floats: number[];
 }
 
-/** A call as native code takes it, with its outputs where they go. */
-function placed(kernel: Kernel, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Tensor>>): Placed {
+/** The inputs' shapes. @throws if the kernel refuses them. */
+function fitting(kernel: Kernel, inputs: Inputs, attrs: Attrs): Shapes {
   const given = shapesOf(inputs);
   const why = unfit(kernel, inputs) ?? kernel.refuses?.(given, attrs);
   if (why) throw new Error(`${kernel.name}: ${why}`);
+  return given;
+}
+
+/** A call as native code takes it, with its outputs where they go; those that `into` lacks are new. */
+function placed(kernel: Kernel, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Tensor>>): Placed {
+  const given = fitting(kernel, inputs, attrs);
+  const fresh = (output: string, shape: number[]) =>
+    tf.engine().makeTensorFromTensorInfo(native()!.make(shape, dtypeOf(kernel, output)));
   return {
     inputs: kernel.inputs.map((declared) => inputs[readName(declared).name]),
-    outputs: Object.keys(kernel.outputs(given, attrs)).map((output) => into[output]),
+    outputs: Object.fromEntries(
+      Object.entries(kernel.outputs(given, attrs)).map(([output, shape]) => [
+        output,
+        into[output] ?? fresh(output, [...shape]),
+      ]),
+    ),
     ints: kernel.ints(given, attrs),
     floats: kernel.floats?.(attrs) ?? [],
   };
 }
 
 /**
- * Runs a kernel that works in place on tensors whose memory is theirs alone (see `own`): each output lies where the tensor of that name in `into` lies.
- * False, and nothing is done, where the device cannot.
+ * Runs a kernel that works in place on tensors whose memory is theirs alone (see `own`): an output lies where the tensor of that name in `into` lies, and
+ * others are new. Gives all outputs; undefined, and nothing is done, where the device cannot.
  * @throws if the kernel refuses.
  */
-export function overwrite(name: string, inputs: Inputs, attrs: Attrs, into: Readonly<Record<string, Tensor>>): boolean {
+export function overwrite(
+  name: string,
+  inputs: Inputs,
+  attrs: Attrs,
+  into: Readonly<Record<string, Tensor>>,
+): Outputs | undefined {
   const kernel = kernels.get(name);
   const cpu = native();
   const backend = cpu ?? gpu();
@@ -87,11 +110,16 @@ export function overwrite(name: string, inputs: Inputs, attrs: Attrs, into: Read
     !hasKernel(name) ||
     !Object.values(into).every((one) => backend.mayOverwrite(one))
   )
-    return false;
+    return undefined;
+  if (!cpu) {
+    const outputs = Object.keys(kernel.outputs(fitting(kernel, inputs, attrs), attrs));
+    if (outputs.some((output) => !into[output])) return undefined;
+    callFused(backend as FusedBackend, name, inputs, attrs, into);
+    return { ...into };
+  }
   const call = placed(kernel, inputs, attrs, into);
-  if (cpu) cpu.run(name, call.inputs, call.outputs, call.ints, call.floats);
-  else callFused(backend as FusedBackend, name, inputs, attrs, into);
-  return true;
+  cpu.run(name, call.inputs, Object.values(call.outputs), call.ints, call.floats);
+  return call.outputs;
 }
 
 /** Gives a variable the values of a tensor, which stays the caller's. */

@@ -56,6 +56,9 @@ export function withReference<T>(fn: () => T): T {
   }
 }
 
+/** Whether `withReference` is at work. */
+export const isReference = (): boolean => composing > 0;
+
 /** True if the current device has the kernel. */
 export const hasKernel = (name: string): boolean => tf.getKernel(name, tf.getBackend()) !== undefined;
 

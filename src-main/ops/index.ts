@@ -10,6 +10,7 @@ export {
   fallbacks,
   hasKernel,
   type Inputs,
+  isReference,
   type Outputs,
   runKernel,
   withReference,

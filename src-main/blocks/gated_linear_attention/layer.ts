@@ -6,10 +6,10 @@ import { causalConvSilu } from '../parts/causal_conv';
 import { linear, linears } from '../parts/linear';
 import { logSigmoid } from '../parts/log_sigmoid';
 import { gatedRmsNorm, rmsNorm } from '../parts/norm';
+import { outerStep } from '../parts/state_step';
 import { convolveToken } from '../parts/tokens';
 import { gatedLinearScan } from './fused';
 import { branches, FREE, type GatedLinearAttentionOptions, sizes } from './options';
-import { step as recurrentStep } from './reference';
 
 type Branch = 'q' | 'k' | 'v';
 
@@ -62,7 +62,8 @@ export const layer: Layer<GatedLinearAttentionOptions> = {
     return state;
   },
 
-  step(x, w, state, { options }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [B, , D] = x.shape;
     const size = sizes(options, D);
     const next: State = {};
@@ -77,8 +78,9 @@ export const layer: Layer<GatedLinearAttentionOptions> = {
     const heads = intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size);
     const token = (u: Tensor4D) => tf.reshape(u, [B, u.shape[2], u.shape[3]]);
     const { q, k, v } = heads;
-    const { o, S } = recurrentStep(state.kv, { q: token(q), k: token(k), v: token(v), g: token(heads.g) });
-    next.kv = S;
-    return { y: finish(tf.expandDims(o, 1), x, w, options), state: next };
+    const keep = tf.exp(token(heads.g));
+    const { y, s } = outerStep(context, { s: state.kv, q: token(q), k: token(k), v: token(v), keep });
+    next.kv = s;
+    return { y: finish(tf.expandDims(y, 1), x, w, options), state: next };
   },
 };

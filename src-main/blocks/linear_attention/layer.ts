@@ -4,9 +4,10 @@ import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
+import { outerStep } from '../parts/state_step';
 import { attend } from './fused';
 import { type LinearAttentionOptions, sizes } from './options';
-import { elu1, step as sumStep } from './reference';
+import { elu1 } from './reference';
 
 /** Features of queries [B, T, H, d], scaled, and of keys [B, T, Hk, d], and the values [B, T, Hk, e]. */
 function project(x: Tensor3D, w: Weights, options: LinearAttentionOptions) {
@@ -43,18 +44,19 @@ export const layer: Layer<LinearAttentionOptions> = {
     return options.normalize ? { kv, z: tf.zeros([batch, Hk, d]) } : { kv };
   },
 
-  step(x, w, state, { options }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [B] = x.shape;
     const { q, k, v } = project(x, w, options);
     const [, , H, d] = q.shape;
     const [, , Hk, e] = v.shape;
     const token = { q: tf.reshape(q, [B, H, d]), k: tf.reshape(k, [B, Hk, d]), v: tf.reshape(v, [B, Hk, e]) };
-    const { o, S } = sumStep(state.kv, token);
-    const whole = tf.reshape(o, [B, 1, H, e]);
-    if (!options.normalize) return { y: finish(whole, undefined, w, options), state: { kv: S } as State };
+    const { y, s: kv } = outerStep(context, { s: state.kv, ...token });
+    const whole = tf.reshape(y, [B, 1, H, e]);
+    if (!options.normalize) return { y: finish(whole, undefined, w, options), state: { kv } as State };
     const z = tf.add(state.z, token.k);
     const rows = tf.reshape(token.q, [B * Hk, H / Hk, d]);
     const sums = tf.matMul(rows, tf.reshape(z, [B * Hk, d, 1]));
-    return { y: finish(whole, tf.reshape(sums, [B, 1, H, 1]), w, options), state: { kv: S, z } };
+    return { y: finish(whole, tf.reshape(sums, [B, 1, H, 1]), w, options), state: { kv, z } };
   },
 };

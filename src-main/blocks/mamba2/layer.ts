@@ -3,10 +3,10 @@ import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { causalConvSilu } from '../parts/causal_conv';
+import { once } from '../parts/decoding';
 import { linear, splitLinear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
-import { packedScan } from '../ssd_scan/fused';
-import { step as scanStep } from '../ssd_scan/reference';
+import { packedScan, scanStep } from '../ssd_scan/fused';
 import { type Mamba2Options, sizes } from './options';
 import { convolveNewest, stepSizes } from './reference';
 
@@ -45,7 +45,8 @@ export const layer: Layer<Mamba2Options> = {
     return K > 1 ? { ssm, conv: tf.zeros([batch, K - 1, conv]) } : { ssm };
   },
 
-  step(x, w, state, { options }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [b, , width] = x.shape;
     const size = sizes(options, width);
     const { inner, H, P, G, N, K, conv } = size;
@@ -53,10 +54,10 @@ export const layer: Layer<Mamba2Options> = {
     const rows = K > 1 ? tf.concat([state.conv, mixed], 1) : mixed; // [b, K, conv]
     const xBC = convolveNewest(rows, w.conv_w, w.conv_b);
     const [values, B, C] = tf.split(xBC, [inner, G * N, G * N], 1);
-    const { y, S } = scanStep(state.ssm, {
+    const { y, S } = scanStep(context, state.ssm, {
       x: tf.reshape(values, [b, H, P]),
       dt: tf.reshape(stepSizes(raw, w.dt_bias, options.dtLimit), [b, H]),
-      A: rate(w),
+      A: once(context, 'rate', () => rate(w)),
       B: tf.reshape(B, [b, G, N]),
       C: tf.reshape(C, [b, G, N]),
       D: w.D,

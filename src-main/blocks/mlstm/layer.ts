@@ -6,8 +6,10 @@ import { type GateWeights, gatedMlstm, gatesOf } from '../mlstm_cell/fused';
 import { emptyMemory, type Memory, step as stepCell } from '../mlstm_cell/reference';
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
+import { once } from '../parts/decoding';
 import { headNorm } from '../parts/head_norm';
 import { linear, splitLinear } from '../parts/linear';
+import { outerStep } from '../parts/state_step';
 import { convolveToken } from '../parts/tokens';
 import { type MlstmOptions, sizes } from './options';
 
@@ -50,17 +52,20 @@ export const layer: Layer<MlstmOptions> = {
     return K > 1 ? { ...memory, conv: tf.zeros([batch, K - 1, E]) } : { ...memory };
   },
 
-  step(x, w, state, { options }) {
+  step(x, w, state, context) {
+    const { options } = context;
     const [B, , width] = x.shape;
     const { E, H, d } = sizes(options, width);
     const [u, z] = up(x, w);
     const { y: c, rows } = convolveToken(state.conv, u, w.conv_w, w.conv_b);
     const three = project(c, u, w);
-    const [i, f] = gatesOf(three, gateWeights(w));
+    const weight = once(context, 'w_if', () => tf.concat([w.w_i, w.w_f], 1));
+    const bias = once(context, 'b_if', () => tf.concat([w.b_i, w.b_f], 0));
+    const [i, f] = gatesOf(three, weight, bias);
     const [q, k, v] = three.map((a) => tf.reshape(a, [B, H, d]));
     const gates = (a: Tensor) => tf.reshape(a, [B, H]);
     const now = { q, k, v, i: gates(i), f: gates(f) };
-    const { y, memory } = stepCell(state as unknown as Memory, now, options);
+    const { y, memory } = stepCell(state as unknown as Memory, now, options, (inputs) => outerStep(context, inputs));
     const next: State = rows ? { ...memory, conv: rows } : { ...memory };
     return { y: finish(tf.reshape(y, [B, 1, E]), c, z, w, options), state: next };
   },

@@ -37,18 +37,19 @@ export interface GateWeights {
   b_f: Tensor;
 }
 
-/** Gates i, f [B, T, H] of queries, keys and values [B, T, E] side by side. */
-export function gatesOf(three: readonly Tensor[], { w_i, b_i, w_f, b_f }: GateWeights): [Tensor3D, Tensor3D] {
-  const both = linear(tf.concat([...three], 2), tf.concat([w_i, w_f], 1), tf.concat([b_i, b_f], 0));
+/** Gates i, f [B, T, H] of queries, keys and values [B, T, E] side by side, by the weights of both gates side by side: w [3·E, 2·H], b [2·H]. */
+export function gatesOf(three: readonly Tensor[], w: Tensor, b: Tensor): [Tensor3D, Tensor3D] {
+  const both = linear(tf.concat([...three], 2), w, b);
   return tf.split(both, 2, 2) as [Tensor3D, Tensor3D];
 }
 
 function composed(inputs: Inputs, gates: Gates): Tensor4D {
-  const { q, k, v, ...weights } = inputs as unknown as GateWeights & Record<'q' | 'k' | 'v', Tensor4D>;
+  const { q, k, v, w_i, b_i, w_f, b_f } = inputs as unknown as GateWeights & Record<'q' | 'k' | 'v', Tensor4D>;
   const [B, T, H, d] = q.shape;
   const [i, f] = gatesOf(
     [q, k, v].map((u) => tf.reshape(u, [B, T, H * d])),
-    weights,
+    tf.concat([w_i, w_f], 1),
+    tf.concat([b_i, b_f], 0),
   );
   return mlstmByToken({ q, k, v, i, f }, gates);
 }

@@ -4,6 +4,7 @@ import { tf } from '../../ops';
 import { constant } from '../parts/constant';
 import { plus } from '../parts/exponent';
 import { logSigmoid } from '../parts/log_sigmoid';
+import { type OuterInputs, type OuterOutputs, outerByOps } from '../parts/state_step';
 import { alongAxis } from '../parts/tokens';
 
 /** B sequences, H heads, T tokens, d channels a head. */
@@ -47,11 +48,12 @@ export const emptyMemory = (B: number, H: number, d: number): Memory => ({
   m: tf.zeros([B, H]),
 });
 
-/** One token: q, k, v [B, H, d], i and f [B, H]; to y [B, H, d] and the memory after it. */
+/** One token: q, k, v [B, H, d], i and f [B, H]; to y [B, H, d] and the memory after it. `outer` decays, writes and reads the matrix. */
 export function step(
   { c, n, m }: Memory,
   { q, k, v, i, f }: Record<'q' | 'k' | 'v' | 'i' | 'f', Tensor>,
   { forgetGate, eps }: Gates,
+  outer: (inputs: OuterInputs) => OuterOutputs = outerByOps,
 ): { y: Tensor3D; memory: Memory } {
   const [B, H, d] = q.shape as [number, number, number];
   const remembered = plus(m, logForget(f, forgetGate));
@@ -59,13 +61,8 @@ export function step(
   const keep = tf.reshape(tf.mul(tf.exp(tf.sub(remembered.sum, next)), remembered.rest), [B, H, 1]);
   const write = tf.reshape(tf.exp(tf.sub(i, next)), [B, H, 1]);
   const key = tf.mul(tf.mul(k, 1 / Math.sqrt(d)), write);
-  const outer = tf.mul(tf.expandDims(key, 3), tf.expandDims(v, 2)); // [B, H, d, d]
-  const memory = {
-    c: tf.add(tf.mul(c, tf.expandDims(keep, 3)), outer) as Tensor4D,
-    n: tf.add(tf.mul(n, keep), key) as Tensor3D,
-    m: next,
-  };
-  const numerator = tf.reshape(tf.matMul(tf.reshape(q, [B, H, 1, d]), memory.c), [B, H, d]);
+  const { y: numerator, s } = outer({ s: c, q, k: key, v, keep });
+  const memory = { c: s, n: tf.add(tf.mul(n, keep), key) as Tensor3D, m: next };
   const size = tf.abs(tf.sum(tf.mul(q, memory.n), 2)); // [B, H]
   const denominator = tf.add(tf.maximum(size, floor(next)), eps);
   return { y: tf.div(numerator, tf.expandDims(denominator, 2)), memory };

@@ -4,11 +4,11 @@ import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
-import { isFirst } from '../parts/decoding';
+import { isFirst, once } from '../parts/decoding';
 import { headNorm } from '../parts/head_norm';
 import { convolveToken } from '../parts/tokens';
 import { slstmCell } from '../slstm_cell/fused';
-import { asMemory, asState, type Cell, type Memory, run } from '../slstm_cell/reference';
+import { asMemory, asState, byHead, type Cell, type Memory, run } from '../slstm_cell/reference';
 import type { SlstmOptions } from './options';
 
 /** x and its convolution c [B, T, D] to the preactivations; input and forget gate read c. */
@@ -38,7 +38,11 @@ export const layer: Layer<SlstmOptions> = {
     const { conv, ...kept } = state;
     const { y: c, rows } = convolveToken(conv, x, w.conv_w, w.conv_b);
     const before = isFirst(context) ? undefined : asMemory(kept as Record<keyof Memory, Tensor>, options.heads);
-    const { y, memory } = run(gates(x, c, w), before);
+    const weights = {
+      recurrent: once(context, 'recurrent', () => byHead({ r: w.r, b: w.b }).recurrent),
+      biases: once(context, 'biases', () => byHead({ r: w.r, b: w.b }).biases),
+    };
+    const { y, memory } = run(gates(x, c, w), before, weights);
     const next: State = rows ? { ...asState(memory), conv: rows } : asState(memory);
     return { y: headNorm(y, options.heads, options.normEps, w.norm_w), state: next };
   },

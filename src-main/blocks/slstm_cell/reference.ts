@@ -63,20 +63,31 @@ function step(gates: Tensor, r: Tensor3D, memory?: Memory): Memory {
   return { h: tf.mul(tf.sigmoid(o), tf.div(c, n)) as Tensor3D, c, n, m } as Memory;
 }
 
-/** All tokens, from a memory or from the start, to y [B, T, D] and the memory after the last. */
-export function run({ i, f, z, o, r, b }: Cell, before?: Memory): { y: Tensor3D; memory: Memory } {
+/** Recurrent weights [4, H, d, d] and biases [4, H·d] head by head: [H, d, 4d] and [H, 4, d]. */
+export function byHead({ r, b }: Pick<Cell, 'r' | 'b'>): { recurrent: Tensor; biases: Tensor } {
+  const [, H, d] = r.shape as [number, number, number];
+  return {
+    recurrent: tf.reshape(tf.transpose(r, [1, 2, 0, 3]), [H, d, 4 * d]),
+    biases: tf.transpose(tf.reshape(b, [4, H, d]), [1, 0, 2]),
+  };
+}
+
+/** All tokens, from a memory or from the start, to y [B, T, D] and the memory after the last. Weights by head are made anew where they are not at hand. */
+export function run(
+  { i, f, z, o, r, b }: Cell,
+  before?: Memory,
+  { recurrent, biases } = byHead({ r, b }),
+): { y: Tensor3D; memory: Memory } {
   const [B, T, D] = i.shape;
   const [, H, d] = r.shape as [number, number, number];
   const perGate = tf.stack(
     [i, f, z, o].map((u) => tf.reshape(u, [B, T, H, d])),
     3,
   ); // [B, T, H, 4, d]
-  const biases = tf.transpose(tf.reshape(b, [4, H, d]), [1, 0, 2]);
   const gates = tf.reshape(tf.transpose(tf.add(perGate, biases), [1, 2, 0, 3, 4]), [T, H, B, 4 * d]);
-  const recurrent = tf.reshape(tf.transpose(r, [1, 2, 0, 3]), [H, d, 4 * d]) as Tensor3D;
   let memory = before;
   const hs = alongAxis(gates, 0).map((token) => {
-    memory = step(token, recurrent, memory);
+    memory = step(token, recurrent as Tensor3D, memory);
     return memory.h;
   });
   const y = tf.reshape(tf.transpose(tf.stack(hs), [2, 0, 1, 3]), [B, T, D]) as Tensor3D; // from [T, H, B, d]

@@ -1,8 +1,11 @@
 // The kernels that may stand in for the chunked form: on tensors of their own, and on one that holds values and maps side by side.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { chunk, ssdScan as kernel, packedScan as packedKernel } from '../../../kernels/ssd-scan/kernel';
+import { ssdStep } from '../../../kernels/state-step/kernel';
 import { bind, hasKernel, tf } from '../../ops';
-import { chunked, type Scan, type Scanned } from './reference';
+import type { StepContext } from '../define';
+import { changeState } from '../parts/state_step';
+import { chunked, type Scan, type Scanned, step } from './reference';
 
 const bound = bind(kernel, { replaces: (inputs) => ({ ...chunked(inputs as unknown as Scan, { chunk }) }) });
 
@@ -39,4 +42,20 @@ export function packedScan(scan: PackedScan, { G, N }: { G: number; N: number })
   // A device with the plain scan alone splits for it.
   if (!hasKernel(packedKernel.name)) return apart(scan, G, N).y;
   return boundPacked({ ...scan }, { groups: G, state: N }).y as Tensor3D;
+}
+
+/** What a token gives the state: x [b, H, P], dt [b, H], A and D [H], B and C [b, G, N]. */
+type Token = Parameters<typeof step>[1];
+
+const boundStep = bind(ssdStep, {
+  replaces: ({ s, ...token }) => {
+    const { y, S } = step(s!, token as unknown as Token);
+    return { s: S, y };
+  },
+});
+
+/** One token, as `step` of reference.ts, in one pass over the state S [b, H, P, N]: y [b, H, P] and the state after it. */
+export function scanStep(context: Pick<StepContext<unknown>, 'decoding'>, S: Tensor, token: Token) {
+  const { s, y } = changeState(context, 'SsdStep', boundStep, { s: S, ...token });
+  return { y: y as Tensor3D, S: s as Tensor4D };
 }
