@@ -12,14 +12,26 @@ std::vector<double>& KernelTimes() {
   return *times;
 }
 
-const char* RunKernel(int32_t kernel, Call call) {
-  using Clock = std::chrono::steady_clock;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Runs a kernel that begins at `start`, which becomes the moment of its end: of kernels played one after another the clock is read once each.
+const char* RunKernelFrom(Clock::time_point* start, int32_t kernel, Call call) {
   const char* error = nullptr;
   call.error = &error;
-  const Clock::time_point start = Clock::now();
   Entries()[kernel].kernel(call);
-  KernelTimes()[kernel] += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+  const Clock::time_point end = Clock::now();
+  KernelTimes()[kernel] += std::chrono::duration<double, std::milli>(end - *start).count();
+  *start = end;
   return error;
+}
+
+}  // namespace
+
+const char* RunKernel(int32_t kernel, Call call) {
+  Clock::time_point start = Clock::now();
+  return RunKernelFrom(&start, kernel, call);
 }
 
 std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, const double* places, size_t placesLength,
@@ -68,11 +80,12 @@ std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, co
 }
 
 const char* Program::Play(size_t from, size_t to, const char** name) const {
+  Clock::time_point now = Clock::now();
   for (size_t i = from; i < to && !stop.load(std::memory_order_relaxed); ++i) {
     const Step& step = calls_[i];
     void* const* arrays = arrays_.data() + step.array;
     const Call call{arrays, arrays + step.inputs, n_.data() + step.n, f_.data() + step.f, step.inputs, step.outputs, step.ints, step.floats, nullptr};
-    if (const char* error = RunKernel(step.kernel, call)) {
+    if (const char* error = RunKernelFrom(&now, step.kernel, call)) {
       *name = Entries()[step.kernel].name;
       return error;
     }

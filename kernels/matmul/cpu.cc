@@ -27,7 +27,9 @@ void MatMul(const Call& call) {
     for (int64_t i = 0; i < batch; ++i) Multiply(at(i));
     return;
   }
-  const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(kAlone / std::max(1.0, work)));
+  // Of few rows reading b takes the time, not the work.
+  const double worth = m <= kFew && strideB > 0 ? 16.0 * static_cast<double>(n * k) : work;
+  const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(kAlone / std::max(1.0, worth)));
   ParallelFor(batch, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) Multiply(at(i));  // a loop within this one stays on its thread
   });

@@ -25,6 +25,8 @@ export class Caches {
   private readonly byTensor = new Map<Tensor, Entry>();
   /** What the current step has been fed, by the tokens in a cache: all that hold as many share it. */
   private readonly feeds = new Map<number, { at: Tensor; length: Tensor }>();
+  /** `key`, until caches come or grow apart. */
+  private known: string | undefined;
 
   /** Takes over a tensor [.., tokens, width] as a cache of so many tokens; gives what stands in for it in the block's state. */
   adopt(name: string, tokens: Tensor): Tensor {
@@ -38,6 +40,7 @@ export class Caches {
     tokens.dispose();
     this.entries.set(name, entry);
     this.byTensor.set(entry.rows, entry);
+    this.known = undefined;
     return entry.rows;
   }
 
@@ -66,6 +69,7 @@ export class Caches {
       entry = { rows: tf.keep(own(tf.zeros(shape))), count: 0, touched: false };
       this.entries.set(name, entry);
       this.byTensor.set(entry.rows, entry);
+      this.known = undefined;
     }
     const { rows } = entry;
     const { at, length } = this.feed(entry);
@@ -77,9 +81,12 @@ export class Caches {
 
   /** What the calls of a step depend on: how far each cache is behind the longest. Capacities show in the shapes of the state. */
   get key(): string {
-    const counts = [...this.entries.values()].map(({ count }) => count);
-    const most = Math.max(0, ...counts);
-    return counts.map((count) => most - count).join();
+    if (this.known === undefined) {
+      const counts = [...this.entries.values()].map(({ count }) => count);
+      const most = Math.max(0, ...counts);
+      this.known = counts.map((count) => most - count).join();
+    }
+    return this.known;
   }
 
   /** Whether the current step has appended to every cache. */
@@ -89,6 +96,7 @@ export class Caches {
 
   /** Ends a step that was computed: the caches that it has appended to hold a token more. */
   advance(): void {
+    this.known = undefined;
     for (const entry of this.entries.values()) {
       if (entry.touched) entry.count += 1;
       entry.touched = false;

@@ -37,6 +37,8 @@ interface Text {
   made: Map<string, Tensor>;
   /** Shape of the step before: one is recorded when the next is like it. */
   before: string;
+  /** Shapes of the state, as they stand in `keyOf`, and whose they are. */
+  shapes: { layers: readonly State[]; text: string } | undefined;
 }
 
 const newText = (batch: number, captured: boolean | undefined): Text => ({
@@ -45,6 +47,7 @@ const newText = (batch: number, captured: boolean | undefined): Text => ({
   tests: new Map(),
   made: new Map(),
   before: '',
+  shapes: undefined,
 });
 
 function check(stack: Stack, batch: number, causal: boolean): void {
@@ -107,6 +110,7 @@ export function decodeStep(
     for (const layer of state.layers)
       for (const [name, tensor] of Object.entries(layer)) layer[name] = moved.get(tensor) ?? tensor;
     text.capture.dispose(); // what was recorded writes where the caches were
+    text.shapes = undefined;
   }
   const key = keyOf(state);
   const captured = text.capture.find(key);
@@ -125,8 +129,13 @@ export function decodeStep(
 
 /** All that a step's calls depend on but the numbers that it is fed. */
 function keyOf({ layers, position, text, caches }: DecodeState): string {
-  const shapes = layers.map((layer) => Object.entries(layer).map(([name, { shape }]) => `${name} ${shape}`));
-  return [shapes.join(';'), caches.key, ...[...text.tests.values()].map((test) => test(position))].join('|');
+  if (text.shapes?.layers !== layers) {
+    const shapes = layers.map((layer) => Object.entries(layer).map(([name, { shape }]) => `${name} ${shape}`));
+    text.shapes = { layers, text: shapes.join(';') };
+  }
+  let key = `${text.shapes.text}|${caches.key}`;
+  for (const test of text.tests.values()) key += `|${test(position)}`;
+  return key;
 }
 
 /** The step as written here; under `key` it is recorded meanwhile. */

@@ -93,9 +93,11 @@ export class NativeBackend extends MathBackendCPU {
     return ArrayBuffer.isView(values) ? (values as Float32Array).slice() : values;
   }
 
-  /** True if the tensor's data is there and lies in this array. */
-  holds(dataId: DataId, array: AnyArray): boolean {
-    return this.data.has(dataId) && this.data.get(dataId).values === array;
+  /** True if the tensor's data is there and lies in this array; `alone`: and no other tensor shares it. */
+  holds(dataId: DataId, array: AnyArray, alone: boolean): boolean {
+    if (!this.data.has(dataId)) return false;
+    const { values, refCount } = this.data.get(dataId);
+    return values === array && !(alone && refCount > 1);
   }
 
   /** True if nobody else sees when the tensor's numbers change: its buffer is ours and no other tensor shares it. */

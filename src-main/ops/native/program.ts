@@ -97,12 +97,9 @@ export class Program {
 
   /** False once a tensor of before the step, a weight say, is gone or lies elsewhere, or another one shares what the step writes to. */
   get valid(): boolean {
-    const { backend } = this;
-    return this.outside.every(
-      (one) =>
-        one.kind !== 'kept' ||
-        (backend.holds(one.dataId, one.array) && !(one.written && backend.refCount(one.dataId) > 1)),
-    );
+    for (const one of this.outside)
+      if (one.kind === 'kept' && !this.backend.holds(one.dataId, one.array, one.written)) return false;
+    return true;
   }
 
   /** Computes the result. */
