@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "maps.h"
 #include "rows.h"
 
 namespace lab {
@@ -248,6 +249,14 @@ void Multiply(const Product& x) {
   if (x.terms == 1 && tiles < 8 && k >= 1024) return InDepths(x, std::min<int64_t>(16 / tiles, k / 256));
   if (small) return InStrips(x);
   InTiles(x);
+}
+
+void MapRows(int64_t m, int64_t n, int64_t k, const float* x, const float* w, float* y) {
+  Product p{m, false, false, 1, 1, {}, {}, {}};
+  p.a[0] = {x, k, k};
+  p.b[0][0] = {w, n};
+  p.c[0] = {y, n, n, {0.0f, y, 0}};
+  Multiply(p);
 }
 
 }  // namespace lab

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "../core/lab.h"
+#include "../core/maps.h"
 #include "../core/rows.h"
 #include "../core/tile.h"
 
@@ -154,25 +155,17 @@ void LstmGrad(const Call& c) {
   WeightGradient(s, n, y, dgates, dw);
 }
 
-// The state's share of the gates for one token of each row, columns j0 .. j1 of each of them: [B, gates h].
-void StateShare(const Sizes& s, int gates, const float* w, const float* state, int64_t j0, int64_t j1, float* to) {
-  const int64_t n = gates * s.h;
-  for (int k = 0; k < gates; ++k) Product(s.B, j1 - j0, s.h, {state, s.h, 1}, {w + k * s.h + j0, n}, {to + k * s.h + j0, n}, false);
-}
-
-constexpr int64_t kStepChannels = 4 * W;  // channels of the state that a task of one token makes
-
 void LstmStep(const Call& c) {
   const Sizes s(c);
   const float *gates = c.In<float>(0), *w = c.In<float>(1), *h = c.In<float>(2), *cell = c.In<float>(3);
   float *nextH = c.Out<float>(0), *nextC = c.Out<float>(1);
   const int64_t n = kLstm * s.h;
   Scratch mixed(std::max<int64_t>(1, s.B * n));
-  ParallelFor(s.h, kStepChannels, [&](int64_t j0, int64_t j1) {
-    StateShare(s, kLstm, w, h, j0, j1, mixed);
-    for (int64_t b = 0; b < s.B; ++b)
-      for (int64_t j = j0; j < j1; j += W) {
-        const int64_t left = j1 - j;
+  MapRows(s.B, n, s.h, h, w, mixed);  // the state's share of the gates
+  ParallelFor(s.B, Grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b)
+      for (int64_t j = 0; j < s.h; j += W) {
+        const int64_t left = s.h - j;
         const LstmToken at = LstmAt(s.h, j, left, gates + b * n, mixed + b * n, LoadUpTo(cell + b * s.h + j, left));
         StoreUpTo(nextH + b * s.h + j, at.h, left);
         StoreUpTo(nextC + b * s.h + j, at.cell, left);
@@ -288,11 +281,11 @@ void GruStep(const Call& c) {
   float* next = c.Out<float>(0);
   const int64_t n = kGru * s.h;
   Scratch mixed(std::max<int64_t>(1, s.B * n));
-  ParallelFor(s.h, kStepChannels, [&](int64_t j0, int64_t j1) {
-    StateShare(s, kGru, w, h, j0, j1, mixed);
-    for (int64_t b = 0; b < s.B; ++b)
-      for (int64_t j = j0; j < j1; j += W) {
-        const int64_t left = j1 - j;
+  MapRows(s.B, n, s.h, h, w, mixed);  // the state's share of the gates
+  ParallelFor(s.B, Grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b)
+      for (int64_t j = 0; j < s.h; j += W) {
+        const int64_t left = s.h - j;
         StoreUpTo(next + b * s.h + j, GruAt(s.h, j, left, gates + b * n, mixed + b * n, bias, LoadUpTo(h + b * s.h + j, left)).h, left);
       }
   });
