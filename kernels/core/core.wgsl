@@ -1,5 +1,8 @@
 // What all shaders share; the host puts it before each gpu.wgsl.
 
+// Lanes of a workgroup, where the plan chooses: a power of two.
+override wide: u32 = 64u;
+
 // The flat index of a workgroup that the host spread over two dimensions.
 fn flat(group: vec3<u32>, groups: vec3<u32>) -> u32 {
   return group.y * groups.x + group.x;
@@ -29,34 +32,18 @@ fn ceil_div(count: u32, size: u32) -> u32 {
   return (count + size - 1u) / size;
 }
 
-// Sum over the 64 lanes of a workgroup, the same in each. All lanes must come here.
-var<workgroup> lanes: array<f32, 64>;
+// Sums and maxima over the lanes of a workgroup of 64, or of `wide`: see sums.wgsl.
 fn sum64(lane: u32, value: f32) -> f32 {
-  lanes[lane] = value;
-  workgroupBarrier();
-  for (var step = 32u; step > 0u; step /= 2u) {
-    if (lane < step) {
-      lanes[lane] += lanes[lane + step];
-    }
-    workgroupBarrier();
-  }
-  let sum = lanes[0];
-  workgroupBarrier();
-  return sum;
+  return sum_of(lane, value, 64u);
 }
-
 fn max64(lane: u32, value: f32) -> f32 {
-  lanes[lane] = value;
-  workgroupBarrier();
-  for (var step = 32u; step > 0u; step /= 2u) {
-    if (lane < step) {
-      lanes[lane] = max(lanes[lane], lanes[lane + step]);
-    }
-    workgroupBarrier();
-  }
-  let most = lanes[0];
-  workgroupBarrier();
-  return most;
+  return max_of(lane, value, 64u);
+}
+fn sum_wide(lane: u32, value: f32) -> f32 {
+  return sum_of(lane, value, wide);
+}
+fn max_wide(lane: u32, value: f32) -> f32 {
+  return max_of(lane, value, wide);
 }
 
 // Products in tiles of 64 x 64 by 256 lanes: lane (y, x) of 16 x 16 sums rows y + 16 r and columns x + 16 c. Inner indices come in strips, which the

@@ -6,19 +6,37 @@
 // in place (`inPlace` in kernel.ts) a `read_write` variable that bears an input's name holds the input's numbers at first.
 // The uniform is at binding 0, the storage variables at 1 and on. It starts with `present: u32`, one bit for each input of kernel.ts that is there;
 // then come its ints (i32) and its floats (f32).
-// An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants.
-// Every .wgsl file of a folder belongs to one module, with core/core.wgsl before them.
+// An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants. What some devices
+// grant besides is in `Grants`.
+// Every .wgsl file of a folder belongs to one module, with core/core.wgsl and one of core/sums*.wgsl before them.
 // Workgroups are counted flat; the host folds them into two dimensions, so a shader asks `flat(group, groups)` and checks it against its own count.
 
 import type { Attrs } from './kernel';
+
+/** What a device grants beyond the least, as far as plans and shaders make use of it. */
+export interface Grants {
+  /** Sums over a workgroup go by subgroups. */
+  subgroups: boolean;
+  /**
+   * What `half` is in shaders: numbers of 16 bits where the device has them (`shader-f16`), else undefined and not to be used. `f32` is for tests of
+   * the same code on devices without.
+   */
+  half?: 'f16' | 'f32';
+  /** Most invocations of a workgroup. */
+  invocations: number;
+}
+/** What every device grants. */
+export const LEAST: Grants = { subgroups: false, invocations: 256 };
+
+type Constants = Readonly<Record<string, number>>;
 
 export interface GpuPass {
   /** Entry point in gpu.wgsl. */
   entry: string;
   /** Number of workgroups, from kernel.ts's ints. */
-  workgroups(ints: readonly number[]): number;
+  workgroups(ints: readonly number[], grants: Grants): number;
   /** Values of the shader's `override` constants. */
-  constants?: Readonly<Record<string, number>>;
+  constants?: Constants | ((ints: readonly number[], grants: Grants) => Constants);
   /** Tensors by the variable that they are bound to in this pass, where their names differ. */
   bind?: Readonly<Record<string, string>>;
 }
@@ -27,7 +45,7 @@ export interface GpuPlan {
   /** Run one after the other; each sees what those before it wrote. */
   passes: readonly GpuPass[];
   /** Float32 numbers of each scratch variable. */
-  scratch?(ints: readonly number[]): Readonly<Record<string, number>>;
+  scratch?(ints: readonly number[], grants: Grants): Readonly<Record<string, number>>;
   /** Why a shader can't do sizes that kernel.ts allows: a sentence, or undefined if it can. */
   refuses?(ints: readonly number[]): string | undefined;
   /** In place of kernel.ts's ints, for the shader and for the functions of this plan. */
@@ -40,3 +58,10 @@ export interface GpuPlan {
 export type GpuPlans = Readonly<Record<string, GpuPlan>>;
 
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
+
+/** Lanes of a workgroup that goes through so many numbers: from 64 on, a power of two, as long as each lane has 16 of them. */
+export function lanesFor(numbers: number, { invocations }: Grants): number {
+  let lanes = 64;
+  while (2 * lanes <= Math.min(invocations, 1024) && 32 * lanes <= numbers) lanes *= 2;
+  return lanes;
+}

@@ -2,7 +2,6 @@
 // weight that they read serves the four. The other way round the weights lie transposed, so that neighbours read neighbours there too.
 
 override net: u32 = 4u; // gates: 4 of LSTM, 3 of GRU
-override wide: u32 = 256u; // lanes of a workgroup that goes through all tokens
 
 struct Call {
   present: u32, // bit 2 of GRU: bias

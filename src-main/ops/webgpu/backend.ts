@@ -1,6 +1,7 @@
 // Bridges TF.js's WebGPU backend to today's Dawn in Node: a device of our own making, its errors loud, the backend registered.
 // Loaded only once `navigator.gpu` is there, since TF.js's kernels look for it when they load.
 import '@tensorflow/tfjs-backend-webgpu/dist/register_all_kernels';
+import type { Grants } from '../../../kernels/core/plan';
 import * as tf from '../tf';
 import { FusedBackend } from './dispatch';
 import { registerFused } from './fused';
@@ -18,12 +19,16 @@ const LIMITS = [
   'maxBufferSize',
 ] as const;
 
+/** What shaders may use beyond the language's core, where the adapter has it. */
+const FEATURES = ['shader-f16', 'subgroups'] as const;
+
 /** Dispatches of one submission: a training step fits, and a loop that never reads anything doesn't pile up without end. */
 const MOST_DISPATCHES = 16384;
 
 /** Registers the backend `webgpu` on a device of this adapter, and gives the device. */
 export async function register(adapter: GPUAdapter): Promise<GPUDevice> {
   const device = await adapter.requestDevice({
+    requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)),
     requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
   });
   // A shader that does not compile or a lost device would otherwise only leave zeros behind.
@@ -37,8 +42,17 @@ export async function register(adapter: GPUAdapter): Promise<GPUDevice> {
   repairKernels();
   registerFused();
   overrideKernels();
-  tf.registerBackend('webgpu', () => new FusedBackend(device, adapter.info));
+  tf.registerBackend('webgpu', () => new FusedBackend(device, adapter.info, grantsOf(device)));
   return device;
+}
+
+/** What of a device plans and shaders make use of. */
+export function grantsOf({ features, limits }: Pick<GPUDevice, 'features' | 'limits'>): Grants {
+  return {
+    subgroups: features.has('subgroups'),
+    half: features.has('shader-f16') ? 'f16' : undefined,
+    invocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+  };
 }
 
 /** Ends the process's present work with an error that no promise of ours can swallow. */

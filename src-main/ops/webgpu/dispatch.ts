@@ -3,6 +3,7 @@ import type { BackendValues, TensorInfo } from '@tensorflow/tfjs-core';
 import { util } from '@tensorflow/tfjs-core';
 import type { DType, Shape } from '../../../kernels/core/kernel';
 import { sizeOf } from '../../../kernels/core/kernel';
+import type { Grants } from '../../../kernels/core/plan';
 import * as tf from '../tf';
 import { Buffers } from './buffers';
 import type { Command, Recording, Touched, Values } from './recording';
@@ -48,7 +49,12 @@ export class FusedBackend extends RepairedBackend {
   private readonly feeds = new WeakMap<object, () => Values>();
   private nans: GPUBuffer | undefined;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo) {
+  /** @param grants what plans and shaders may make use of on this device. */
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo,
+    public grants: Grants,
+  ) {
     super(device, info);
     this.buffers = new Buffers(device);
     (this as { bufferManager: unknown }).bufferManager = this.buffers;

@@ -326,8 +326,9 @@ describe('variablesOf', () => {
     @group(0) @binding(2) var<storage, read_write> y: array<f32>;
     @group(0) @binding(3) var<storage, read> z: array<f32>;
     fn deep(i: u32) -> f32 { if (i > 0u) { return 1.0; } return x[i]; }
+    fn far(z: u32) -> u32 { var v = z; for (var z: u32 = 0u; z < 2u; z++) { v += z; } return v; }
     fn near(i: u32) -> f32 { return deep(i); } // z
-    @compute @workgroup_size(1) fn one(@builtin(workgroup_id) g: vec3<u32>) { y[g.z] = near(g.x); }
+    @compute @workgroup_size(1) fn one(@builtin(workgroup_id) g: vec3<u32>) { y[far(g.z)] = near(g.x); }
     @compute @workgroup_size(1) fn two() { y[0] = z[0]; }`;
 
   it('gives what an entry point reaches, not what only bears the name', () => {

@@ -1,7 +1,7 @@
 // Runs the fused kernels of kernels/ on the GPU: every folder with a gpu.ts is found, and its kernels are registered with the backend `webgpu`.
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { Attrs, Kernel, Shapes } from '../../../kernels/core/kernel';
-import type { GpuPass, GpuPlan, GpuPlans } from '../../../kernels/core/plan';
+import type { GpuPass, GpuPlan, GpuPlans, Grants } from '../../../kernels/core/plan';
 import { dtypeOf, kernels, readName, shapesOf } from '../kernels';
 import * as tf from '../tf';
 import type { FusedBackend } from './dispatch';
@@ -19,7 +19,8 @@ const WIDEST = 32768;
 interface Shader {
   kernel: Kernel;
   plan: GpuPlan;
-  code: string;
+  /** As `moduleOf` takes it. */
+  folder: string;
 }
 
 interface Pass {
@@ -31,12 +32,11 @@ const shaders = new Map<string, Shader>();
 
 /** Registers every kernel that has a shader with the backend `webgpu`. */
 export function registerFused(): void {
-  for (const [file, folder] of Object.entries(plans)) {
-    const code = moduleOf(file.slice(0, -'gpu.ts'.length));
-    for (const [name, plan] of Object.entries(folder)) {
+  for (const [file, plansOfFolder] of Object.entries(plans)) {
+    for (const [name, plan] of Object.entries(plansOfFolder)) {
       const kernel = kernels.get(name);
       if (!kernel) throw new Error(`internal: ${file} is for ${name}, which no kernel.ts names`);
-      const shader: Shader = { kernel, plan, code };
+      const shader: Shader = { kernel, plan, folder: file.slice(0, -'gpu.ts'.length) };
       shaders.set(name, shader);
       tf.registerKernel({
         kernelName: name,
@@ -64,11 +64,12 @@ type Inputs = Readonly<Record<string, TensorInfo | undefined>>;
 
 function call(
   backend: FusedBackend,
-  { kernel, plan, code }: Shader,
+  { kernel, plan, folder }: Shader,
   inputs: Inputs,
   attrs: Attrs,
   into: Readonly<Record<string, TensorInfo>> = {},
 ): TensorInfo[] {
+  const { grants } = backend;
   const shapes = shapesOf(inputs);
   const own = kernel.ints(shapes, attrs);
   const ints = plan.ints?.(own) ?? own;
@@ -82,16 +83,17 @@ function call(
     else if (kernel.inPlace && inputs[name]) backend.copy(inputs[name], output);
     made.set(name, output);
   }
-  const scratch = Object.entries(plan.scratch?.(ints) ?? {}).map(([name, size]) => {
+  const scratch = Object.entries(plan.scratch?.(ints, grants) ?? {}).map(([name, size]) => {
     const info = backend.fresh([size], 'float32');
     made.set(name, info);
     return info;
   });
   const uniform = words(kernel, shapes, ints, (plan.floats ?? kernel.floats)?.(attrs) ?? []);
   for (const pass of plan.passes) {
-    const count = pass.workgroups(ints);
+    const count = pass.workgroups(ints, grants);
     if (count === 0) continue;
-    const { pipeline, variables } = compiled(backend.device, code, pass);
+    const constants = typeof pass.constants === 'function' ? pass.constants(ints, grants) : pass.constants;
+    const { pipeline, variables } = compiled(backend, folder, pass, constants);
     const tensors = variables.map(({ name: variable, binding, writable }) => {
       const name = pass.bind?.[variable] ?? variable;
       const info = writable
@@ -115,20 +117,39 @@ function words(kernel: Kernel, shapes: Shapes, ints: readonly number[], floats: 
   return buffer;
 }
 
-const modules = new Map<string, GPUShaderModule>();
-const pipelines = new Map<GpuPass, Pass>();
+interface Module {
+  code: string;
+  module: GPUShaderModule;
+}
+const modules = new Map<string, Module>();
+const pipelines = new Map<GpuPass, Map<string, Pass>>();
 
-/** Compiled on first use: a pass is one entry point with fixed constants. */
-function compiled(device: GPUDevice, code: string, pass: GpuPass): Pass {
-  const known = pipelines.get(pass);
+function moduleFor({ device, grants }: FusedBackend, folder: string, key: string): Module {
+  const known = modules.get(`${folder} ${key}`);
   if (known) return known;
-  const module = modules.get(code) ?? device.createShaderModule({ code });
-  modules.set(code, module);
-  const compute = { module, entryPoint: pass.entry, constants: pass.constants };
+  const code = moduleOf(folder, grants);
+  const made = { code, module: device.createShaderModule({ code }) };
+  modules.set(`${folder} ${key}`, made);
+  return made;
+}
+
+/** What of the grants a module's text depends on. */
+const textKey = ({ half, subgroups }: Grants): string => `${half}${subgroups ? ' subgroups' : ''}`;
+
+/** Compiled on first use: one entry point with fixed constants. */
+function compiled(backend: FusedBackend, folder: string, pass: GpuPass, constants?: Record<string, number>): Pass {
+  const text = textKey(backend.grants);
+  const key = constants ? `${text} ${JSON.stringify(constants)}` : text;
+  const ofPass = pipelines.get(pass) ?? new Map<string, Pass>();
+  pipelines.set(pass, ofPass);
+  const known = ofPass.get(key);
+  if (known) return known;
+  const { code, module } = moduleFor(backend, folder, text);
+  const compute = { module, entryPoint: pass.entry, constants };
   const made = {
     variables: variablesOf(code, pass.entry),
-    pipeline: device.createComputePipeline({ label: pass.entry, layout: 'auto', compute }),
+    pipeline: backend.device.createComputePipeline({ label: pass.entry, layout: 'auto', compute }),
   };
-  pipelines.set(pass, made);
+  ofPass.set(key, made);
   return made;
 }

@@ -1,5 +1,6 @@
 // The text of all shaders, found by their folders, and the version that it makes.
 import { createHash } from 'node:crypto';
+import type { Grants } from '../../../kernels/core/plan';
 
 const shaders = import.meta.glob<string>('../../../kernels/*/*.wgsl', {
   eager: true,
@@ -8,11 +9,19 @@ const shaders = import.meta.glob<string>('../../../kernels/*/*.wgsl', {
 });
 const plans = import.meta.glob<string>('../../../kernels/*/gpu.ts', { eager: true, query: '?raw', import: 'default' });
 
-/** The shader module of a folder, named as `../../../kernels/<kernel>/`: what all share, then the folder's files in order of name. */
-export function moduleOf(folder: string): string {
+const CORE = '../../../kernels/core/';
+
+/**
+ * The shader module of a folder, named as `../../../kernels/<kernel>/`, for a device of such grants: what all share, then the folder's files in order
+ * of name.
+ */
+export function moduleOf(folder: string, { half, subgroups }: Grants): string {
   const own = Object.keys(shaders).filter((file) => file.startsWith(folder));
   if (own.length === 0) throw new Error(`internal: ${folder}gpu.ts has no shader beside it`);
-  return ['../../../kernels/core/core.wgsl', ...own.sort()].map((file) => shaders[file]).join('\n');
+  const enabled = [half === 'f16' ? 'enable f16;' : '', subgroups ? 'enable subgroups;' : ''];
+  const shared = [`${CORE}core.wgsl`, `${CORE}${subgroups ? 'sums_subgroups' : 'sums'}.wgsl`];
+  const texts = [...shared, ...own.sort()].map((file) => shaders[file]);
+  return [...enabled, `alias half = ${half ?? 'f32'};`, ...texts].join('\n');
 }
 
 /** A hash over texts by their paths: any change of either makes another one. */
