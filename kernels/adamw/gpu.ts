@@ -1,5 +1,5 @@
 // How gpu.wgsl makes the steps of AdamW and SGD, and the sum of squares.
-import { ceilDiv, type GpuPlans } from '../core/plan';
+import { ceilDiv, type GpuPlans, lanesFor } from '../core/plan';
 
 /** Numbers of a part of the sum: kPart of gpu.wgsl. */
 const PART = 4096;
@@ -12,8 +12,12 @@ export const gpu: GpuPlans = {
   SquareSum: {
     scratch: ([n]) => ({ partial: ceilDiv(n, PART) }),
     passes: [
-      { entry: 'square_parts', workgroups: ([n]) => ceilDiv(n, PART) },
-      { entry: 'square_sum', workgroups: () => 1 },
+      { entry: 'square_parts', constants: { wide: 256 }, workgroups: ([n]) => ceilDiv(n, PART) },
+      {
+        entry: 'square_sum',
+        constants: ([n], grants) => ({ wide: lanesFor(ceilDiv(n, PART), grants) }),
+        workgroups: () => 1,
+      },
     ],
   },
 };

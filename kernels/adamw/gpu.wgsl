@@ -105,7 +105,7 @@ fn store_sound(
 // Numbers of a part of the sum.
 const kPart = 4096u;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn square_parts(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -116,22 +116,22 @@ fn square_parts(
     return;
   }
   var own = 0.0;
-  for (var i = part * kPart + lane; i < min(square.n, (part + 1u) * kPart); i += 64u) {
+  for (var i = part * kPart + lane; i < min(square.n, (part + 1u) * kPart); i += wide) {
     own += x[i] * x[i];
   }
-  let total = sum64(lane, own);
+  let total = sum_wide(lane, own);
   if (lane == 0u) {
     partial[part] = total;
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn square_sum(@builtin(local_invocation_index) lane: u32) {
   var own = 0.0;
-  for (var part = lane; part < ceil_div(square.n, kPart); part += 64u) {
+  for (var part = lane; part < ceil_div(square.n, kPart); part += wide) {
     own += partial[part];
   }
-  let total = sum64(lane, own);
+  let total = sum_wide(lane, own);
   if (lane == 0u) {
     sum_out[0] = total;
   }

@@ -26,7 +26,7 @@ fn weight_of(row: u32) -> f32 {
   return mask[row];
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn rows(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -46,18 +46,18 @@ fn rows(
   }
   let first = row * call.V;
   var most = -3.0e38;
-  for (var j = lane; j < call.V; j += 64u) {
+  for (var j = lane; j < call.V; j += wide) {
     most = max(most, logits[first + j]);
   }
-  most = max64(lane, most);
+  most = max_wide(lane, most);
   var exps = 0.0;
   var plain = 0.0;
-  for (var j = lane; j < call.V; j += 64u) {
+  for (var j = lane; j < call.V; j += wide) {
     exps += exp(logits[first + j] - most);
     plain += logits[first + j];
   }
-  exps = sum64(lane, exps);
-  plain = sum64(lane, plain);
+  exps = sum_wide(lane, exps);
+  plain = sum_wide(lane, plain);
   if (lane == 0u) {
     let lse = most + log(exps);
     let target_id = targets[row];
@@ -70,29 +70,29 @@ fn rows(
   }
 }
 
-// Σ mask by the 64 lanes of a workgroup.
+// Σ mask by the lanes of a workgroup.
 fn graded(lane: u32) -> f32 {
   var sum = 0.0;
-  for (var row = lane; row < call.rows; row += 64u) {
+  for (var row = lane; row < call.rows; row += wide) {
     sum += weight_of(row);
   }
-  return sum64(lane, sum);
+  return sum_wide(lane, sum);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn mean(@builtin(local_invocation_index) lane: u32) {
   var sum = 0.0;
-  for (var row = lane; row < call.rows; row += 64u) {
+  for (var row = lane; row < call.rows; row += wide) {
     sum += row_loss[row];
   }
-  let total = sum64(lane, sum);
+  let total = sum_wide(lane, sum);
   let count = graded(lane);
   if (lane == 0u) {
     loss[0] = select(total / max(count, 1.0e-30), 0.0, count == 0.0);
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn factors(@builtin(local_invocation_index) lane: u32) {
   let count = graded(lane);
   if (lane == 0u) {

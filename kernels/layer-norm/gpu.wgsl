@@ -21,7 +21,7 @@ struct Call {
 @group(0) @binding(12) var<storage, read_write> dweight: array<f32>;
 @group(0) @binding(13) var<storage, read_write> dbias: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn forward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -33,17 +33,17 @@ fn forward(
   }
   let at = row * call.width;
   var total = 0.0;
-  for (var j = lane; j < call.width; j += 64u) {
+  for (var j = lane; j < call.width; j += wide) {
     total += x[at + j];
   }
-  let centre = sum64(lane, total) / f32(call.width);
+  let centre = sum_wide(lane, total) / f32(call.width);
   var square = 0.0;
-  for (var j = lane; j < call.width; j += 64u) {
+  for (var j = lane; j < call.width; j += wide) {
     let u = x[at + j] - centre;
     square += u * u;
   }
-  let r = 1.0 / sqrt(sum64(lane, square) / f32(call.width) + call.epsilon);
-  for (var j = lane; j < call.width; j += 64u) {
+  let r = 1.0 / sqrt(sum_wide(lane, square) / f32(call.width) + call.epsilon);
+  for (var j = lane; j < call.width; j += wide) {
     var u = (x[at + j] - centre) * r * weight[j];
     if ((call.present & 4u) != 0u) {
       u += bias[j];
@@ -56,7 +56,7 @@ fn forward(
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn backward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -71,14 +71,14 @@ fn backward(
   let r = rstd[row];
   var total = 0.0;
   var dot = 0.0;
-  for (var j = lane; j < call.width; j += 64u) {
+  for (var j = lane; j < call.width; j += wide) {
     let arriving = dy[at + j] * weight[j];
     total += arriving;
     dot += arriving * (x[at + j] - centre) * r;
   }
-  let shift = sum64(lane, total) / f32(call.width);
-  let pull = sum64(lane, dot) / f32(call.width);
-  for (var j = lane; j < call.width; j += 64u) {
+  let shift = sum_wide(lane, total) / f32(call.width);
+  let pull = sum_wide(lane, dot) / f32(call.width);
+  for (var j = lane; j < call.width; j += wide) {
     dx[at + j] = r * (dy[at + j] * weight[j] - shift - (x[at + j] - centre) * r * pull);
   }
 }

@@ -76,7 +76,15 @@ fn each_by_64(
   if (i >= axis.outer * axis.inner) {
     return;
   }
-  lanes[lane] = strands(i, lane, 64u);
+  let own = strands(i, lane, 64u);
+  if (axis.kind < kMax) {
+    let sum = sum64(lane, own);
+    if (lane == 0u) {
+      y[i] = finished(sum);
+    }
+    return;
+  }
+  lanes[lane] = own;
   workgroupBarrier();
   for (var step = 32u; step > 0u; step /= 2u) {
     if (lane < step) {

@@ -1,5 +1,5 @@
-// How gpu.wgsl makes softmax: one lane a short row, or 64.
-import { ceilDiv, type GpuPlans } from '../core/plan';
+// How gpu.wgsl makes softmax: one lane a short row, or a workgroup.
+import { ceilDiv, type GpuPlans, lanesFor } from '../core/plan';
 
 /** Numbers that one lane goes through alone. */
 const SHORT = 32;
@@ -8,7 +8,11 @@ export const gpu: GpuPlans = {
   SoftmaxRows: {
     passes: [
       { entry: 'row_alone', workgroups: ([rows, width]) => (width <= SHORT ? ceilDiv(rows, 64) : 0) },
-      { entry: 'row_by_64', workgroups: ([rows, width]) => (width <= SHORT ? 0 : rows) },
+      {
+        entry: 'row_together',
+        constants: ([, width], grants) => ({ wide: lanesFor(width, grants) }),
+        workgroups: ([rows, width]) => (width <= SHORT ? 0 : rows),
+      },
     ],
   },
 };

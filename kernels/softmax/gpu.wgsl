@@ -35,8 +35,8 @@ fn row_alone(
   }
 }
 
-@compute @workgroup_size(64)
-fn row_by_64(
+@compute @workgroup_size(wide)
+fn row_together(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -47,18 +47,18 @@ fn row_by_64(
   }
   let start = row * shape.width;
   var most = x[start];
-  for (var j = lane; j < shape.width; j += 64u) {
+  for (var j = lane; j < shape.width; j += wide) {
     most = max(most, x[start + j]);
   }
-  most = max64(lane, most);
+  most = max_wide(lane, most);
   var sum = 0.0;
-  for (var j = lane; j < shape.width; j += 64u) {
+  for (var j = lane; j < shape.width; j += wide) {
     let e = exp(x[start + j] - most);
     y[start + j] = e;
     sum += e;
   }
-  sum = sum64(lane, sum);
-  for (var j = lane; j < shape.width; j += 64u) {
+  sum = sum_wide(lane, sum);
+  for (var j = lane; j < shape.width; j += wide) {
     y[start + j] /= sum;
   }
 }
