@@ -8,7 +8,7 @@
 // then come its ints (i32) and its floats (f32).
 // An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants. What some devices
 // grant besides is in `Grants`.
-// Every .wgsl file of a folder belongs to one module, with core/core.wgsl and one of core/sums*.wgsl before them.
+// Every .wgsl file of a folder belongs to one module, with core/core.wgsl, one of core/sums*.wgsl and one of core/halves*.wgsl before them.
 // Workgroups are counted flat; the host folds them into two dimensions, so a shader asks `flat(group, groups)` and checks it against its own count.
 
 import type { Attrs } from './kernel';
@@ -18,8 +18,8 @@ export interface Grants {
   /** Sums over a workgroup go by subgroups. */
   subgroups: boolean;
   /**
-   * What `half` is in shaders: numbers of 16 bits where the device has them (`shader-f16`), else undefined and not to be used. `f32` is for tests of
-   * the same code on devices without.
+   * What `half` is in shaders: 16-bit floats where the device has them (`shader-f16`), else undefined and not to be used. `f32` is for tests on devices
+   * without: the same code, on the same values in 32 bits.
    */
   half?: 'f16' | 'f32';
   /** Most invocations of a workgroup. */

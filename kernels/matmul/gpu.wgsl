@@ -1,5 +1,5 @@
 // Products of matrices: by single lanes, by lanes that share one sum, and by tiles. Transposes are steps between numbers. Where inputs are rounded
-// to bfloat16, tiles hold pairs of them: half the memory, and the range of float32, which a gradient in 16-bit floats (f16) would leave.
+// to bfloat16, tiles hold pairs of them: half the memory. gpu_halves.wgsl, of one module with this, does the same in 16-bit floats.
 
 struct Product {
   present: u32, // bit 2: bias

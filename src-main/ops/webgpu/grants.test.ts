@@ -8,16 +8,21 @@ import * as crossEntropy from '../../../kernels/cross-entropy/kernel';
 import { plain as plainCrossEntropy } from '../../../kernels/cross-entropy/plain';
 import * as layerNorm from '../../../kernels/layer-norm/kernel';
 import { plain as plainLayerNorm } from '../../../kernels/layer-norm/plain';
+import { wayOf } from '../../../kernels/matmul/gpu';
+import * as matmul from '../../../kernels/matmul/kernel';
+import { plain as plainMatmul } from '../../../kernels/matmul/plain';
 import * as reduce from '../../../kernels/reduce/kernel';
 import { plain as plainReduce } from '../../../kernels/reduce/plain';
 import * as rmsNorm from '../../../kernels/rms-norm/kernel';
 import { plain as plainRmsNorm } from '../../../kernels/rms-norm/plain';
 import * as softmax from '../../../kernels/softmax/kernel';
 import { plain as plainSoftmax } from '../../../kernels/softmax/plain';
+import { useDevice } from '../device';
+import * as tf from '../tf';
 import { grantsOf } from './backend';
 import type { FusedBackend } from './dispatch';
 import { moduleOf } from './sources';
-import { agree, openForTests, testable } from './testing';
+import { agree, openForTests, run, testable } from './testing';
 
 // Shader compilers get slow when other tests share the machine.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -86,6 +91,92 @@ describe.runIf(testable)('sums of a workgroup', () => {
   });
 });
 
+describe.runIf(testable)('16-bit floats in products', () => {
+  let backend: FusedBackend;
+  let granted: Grants;
+  beforeAll(async () => {
+    backend = await openForTests();
+    granted = backend.grants;
+  });
+  afterEach(() => {
+    backend.grants = granted;
+  });
+
+  const rounded = { rounded: true };
+  const transposes = [
+    [false, false],
+    [false, true],
+    [true, false],
+    [true, true],
+  ];
+  it.each([
+    [1, 65, 67, 33],
+    [3, 130, 34, 16],
+  ])('agree with the plain loops: %i of %i × %i over %i, all transposes', async (batch, m, n, k) => {
+    backend.grants = { ...granted, half: granted.half ?? 'f32' };
+    for (const [transposeA, transposeB] of transposes)
+      for (const [batchA, batchB] of [
+        [batch, batch],
+        [1, batch],
+        [batch, 1],
+      ]) {
+        const a = [batchA, ...(transposeA ? [k, m] : [m, k])];
+        const b = [batchB, ...(transposeB ? [n, k] : [k, n])];
+        const attrs = { transposeA, transposeB, ...rounded };
+        const check = { forward: matmul.product, plain: plainMatmul, shapes: { a, b }, attrs };
+        expect(wayOf(matmul.product.ints(check.shapes, attrs), backend.grants)).toBe('halves');
+        // Every number is one of bfloat16, which 16-bit floats hold exactly at this range; sums of 33 in float32.
+        await agree(check, 2e-6);
+      }
+    const bias = { a: [1, m, k], b: [1, k, n], bias: [n] };
+    const check = { forward: matmul.product, plain: plainMatmul, shapes: bias };
+    await agree({ ...check, attrs: { activation: 'relu', ...rounded } }, 2e-6);
+  });
+
+  it.each([1e-30, 1e-9, 1e15])('hold panels of any size, such as %f', async (size) => {
+    backend.grants = { ...granted, half: granted.half ?? 'f32' };
+    const [m, n, k] = [128, 64, 40];
+    // Rows of the second panel are that large, and within a panel numbers differ by 10^6.
+    const a = draw(m * k, 3).map((u, i) => Math.fround(u * (i >= 64 * k ? size : 1) * 10 ** -(i % 7)));
+    const b = draw(k * n, 4);
+    const shapes = { a: [1, m, k], b: [1, k, n] };
+    const wanted = plainMatmul.MatMulBatch({ a, b }, shapes, rounded).product;
+    const { product } = await run(matmul.product, { a, b }, shapes, rounded);
+    for (const [from, to] of [
+      [0, 64 * n],
+      [64 * n, 128 * n],
+    ]) {
+      const most = Math.max(...wanted.subarray(from, to).map(Math.abs));
+      for (let i = from; i < to; i++) expect(Math.abs(product[i] - wanted[i]) / most).toBeLessThan(2e-6);
+    }
+  });
+
+  it('carry what is not a number, and infinity', async () => {
+    backend.grants = { ...granted, half: granted.half ?? 'f32' };
+    const a = draw(64 * 16, 3);
+    a[5] = Number.NaN;
+    a[16 * 16 + 5] = Number.POSITIVE_INFINITY;
+    const shapes = { a: [1, 64, 16], b: [1, 16, 64] };
+    const { product } = await run(matmul.product, { a, b: draw(16 * 64, 4) }, shapes, rounded);
+    for (const row of [0, 16]) expect(Number.isFinite(product[row * 64 + 7])).toBe(false);
+  });
+
+  it('are used in tiles under bfloat16 alone, where the device has them', async () => {
+    const way = (attrs: object, grants: Grants) =>
+      wayOf(matmul.product.ints({ a: [64, 64], b: [64, 64] }, { ...attrs }), grants);
+    expect(way({}, { ...LEAST, half: 'f16' })).toBe('tiled');
+    expect(way(rounded, { ...LEAST, half: 'f16' })).toBe('halves');
+    expect(way(rounded, LEAST)).toBe('pairs');
+    const square = async (precision: 'float32' | 'bfloat16') => {
+      await useDevice('webgpu', { precision });
+      backend.grants = { ...granted, half: granted.half ?? 'f32' };
+      return tf.tidy(() => tf.matMul(tf.fill([64, 64], 1.001), tf.ones([64, 64]))).data();
+    };
+    expect((await square('bfloat16'))[9]).toBe(64);
+    expect((await square('float32'))[9]).toBeCloseTo(64.064, 4);
+  });
+});
+
 describe('grants', () => {
   const limits = { maxComputeInvocationsPerWorkgroup: 1024, maxComputeWorkgroupSizeX: 512 } as GPUSupportedLimits;
   const device = (...features: string[]) => grantsOf({ features: new Set(features) as GPUSupportedFeatures, limits });
@@ -112,8 +203,10 @@ describe('grants', () => {
     expect(least).not.toMatch(/^enable/m);
     expect(least).not.toContain('subgroupAdd');
     expect(least).toContain('alias half = f32;');
+    expect(moduleOf(folder, { ...LEAST, half: 'f32' })).toBe(least);
     const most = moduleOf(folder, { ...LEAST, subgroups: true, half: 'f16' });
-    expect(most).toMatch(/^enable f16;\nenable subgroups;\nalias half = f16;\n/);
+    expect(most).toMatch(/^enable f16;\nenable subgroups;\n/);
+    expect(most).toContain('alias half = f16;');
     expect(most).toContain('subgroupAdd');
     for (const text of [least, most]) expect(text.match(/fn sum_of\(/g)).toHaveLength(1);
   });

@@ -48,7 +48,7 @@ describe.runIf(testable)('shaders in place of those of TF.js', () => {
         const b = [batchB, ...(transposeB ? [n, k] : [k, n])];
         const attrs = { transposeA, transposeB };
         const check = { forward: matmul.product, plain: plainMatmul, shapes: { a, b }, attrs };
-        expect(wayOf(matmul.product.ints(check.shapes, attrs))).toBe(way);
+        expect(wayOf(matmul.product.ints(check.shapes, attrs), {})).toBe(way);
         // Float32 sums of at most 131 products.
         await agree(check, 2e-6);
       }
@@ -63,7 +63,7 @@ describe.runIf(testable)('shaders in place of those of TF.js', () => {
     for (const [transposeA, transposeB] of transposes) {
       const shapes = { a: [1, ...(transposeA ? [k, m] : [m, k])], b: [1, ...(transposeB ? [n, k] : [k, n])] };
       const attrs = { transposeA, transposeB, rounded: true };
-      expect(wayOf(matmul.product.ints(shapes, attrs))).toBe(way);
+      expect(wayOf(matmul.product.ints(shapes, attrs), {})).toBe(way);
       // The plain form rounds to the same bits: without rounding the error would be some 1e-3.
       await agree({ forward: matmul.product, plain: plainMatmul, shapes, attrs }, 2e-6);
     }

@@ -19,9 +19,9 @@ export function moduleOf(folder: string, { half, subgroups }: Grants): string {
   const own = Object.keys(shaders).filter((file) => file.startsWith(folder));
   if (own.length === 0) throw new Error(`internal: ${folder}gpu.ts has no shader beside it`);
   const enabled = [half === 'f16' ? 'enable f16;' : '', subgroups ? 'enable subgroups;' : ''];
-  const shared = [`${CORE}core.wgsl`, `${CORE}${subgroups ? 'sums_subgroups' : 'sums'}.wgsl`];
-  const texts = [...shared, ...own.sort()].map((file) => shaders[file]);
-  return [...enabled, `alias half = ${half ?? 'f32'};`, ...texts].join('\n');
+  const shared = ['core', subgroups ? 'sums_subgroups' : 'sums', half === 'f16' ? 'halves_f16' : 'halves'];
+  const files = [...shared.map((name) => `${CORE}${name}.wgsl`), ...own.sort()];
+  return [...enabled, ...files.map((file) => shaders[file])].join('\n');
 }
 
 /** A hash over texts by their paths: any change of either makes another one. */
