@@ -1,5 +1,5 @@
 // How gpu.wgsl makes RMSNorm: plain, gated, and of a sum.
-import { ceilDiv, type GpuPlan, type GpuPlans } from '../core/plan';
+import { ceilDiv, type GpuPlan, type GpuPlans, type Grants, lanesFor } from '../core/plan';
 
 /** Rows of a part of dweight's sum: kRows of gpu.wgsl. */
 const ROWS = 64;
@@ -20,15 +20,19 @@ const plans = ({
   dy = 'dy',
 }: Kind): { forward: GpuPlan; gradient: GpuPlan } => {
   const constants = { gated, added };
+  /** Of a workgroup that has a group of a row. */
+  const byWidth = ([, width, groups]: readonly number[], grants: Grants) => ({
+    ...constants,
+    wide: lanesFor(width / groups, grants),
+  });
+  const each = ([rows, , groups]: readonly number[]) => rows * groups;
   const bind = { x, dy };
   return {
-    forward: {
-      passes: [{ entry: 'forward', constants, bind: { y }, workgroups: ([rows, , groups]) => rows * groups }],
-    },
+    forward: { passes: [{ entry: 'forward', constants: byWidth, bind: { y }, workgroups: each }] },
     gradient: {
       scratch: ([rows, width]) => ({ partial: ceilDiv(rows, ROWS) * width }),
       passes: [
-        { entry: 'backward', constants, bind, workgroups: ([rows, , groups]) => rows * groups },
+        { entry: 'backward', constants: byWidth, bind, workgroups: each },
         {
           entry: 'weight_parts',
           constants,

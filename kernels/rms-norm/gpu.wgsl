@@ -58,7 +58,7 @@ fn after(i: u32) -> f32 {
 }
 
 // One workgroup a row and group.
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn forward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -72,7 +72,7 @@ fn forward(
   let first = index * size;
   let channel = (index % call.groups) * size;
   var square = 0.0;
-  for (var j = lane; j < size; j += 64u) {
+  for (var j = lane; j < size; j += wide) {
     let u = input(first + j);
     if (added != 0u) {
       sum_out[first + j] = u;
@@ -80,8 +80,8 @@ fn forward(
     let n = u * before(first + j);
     square += n * n;
   }
-  let r = 1.0 / sqrt(sum64(lane, square) / f32(size) + call.epsilon);
-  for (var j = lane; j < size; j += 64u) {
+  let r = 1.0 / sqrt(sum_wide(lane, square) / f32(size) + call.epsilon);
+  for (var j = lane; j < size; j += wide) {
     let i = first + j;
     y[i] = input(i) * open(i) * r * weight[channel + j];
   }
@@ -91,7 +91,7 @@ fn forward(
 }
 
 // With u what is normalised and a the gradient of u · rstd:  du = rstd (a - u rstd² mean(a u)). One workgroup a row and group.
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn backward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -106,12 +106,12 @@ fn backward(
   let channel = (index % call.groups) * size;
   let r = rstd[index];
   var dot = 0.0;
-  for (var j = lane; j < size; j += 64u) {
+  for (var j = lane; j < size; j += wide) {
     let i = first + j;
     dot += dy[i] * weight[channel + j] * x[i] * open(i);
   }
-  let pull = sum64(lane, dot) * r * r / f32(size);
-  for (var j = lane; j < size; j += 64u) {
+  let pull = sum_wide(lane, dot) * r * r / f32(size);
+  for (var j = lane; j < size; j += wide) {
     let i = first + j;
     let arriving = dy[i] * weight[channel + j];
     let du = r * (arriving * after(i) - x[i] * before(i) * pull);

@@ -17,6 +17,7 @@ const SHADED = new Set([
   'memory_mosaic',
   'memory_mosaic_persistent',
   'mla',
+  'mlstm',
   'mlstm_cell',
   'rwkv4',
   'rwkv7',
