@@ -48,4 +48,43 @@ export const linearCrossEntropyGrad = defineKernel({
   ints: ({ slopeX, slopeW }) => [sizeOf(slopeX), sizeOf(slopeW)],
 });
 
+// Where products are a kernel of their own, the rest of a piece of rows is made by those below.
+
+/** mask [rows], or as many ones as there are `targets`, to its sum. */
+export const gradedCount = defineKernel({
+  name: 'GradedCount',
+  inputs: ['targets', 'mask?'],
+  dtypes: { targets: 'int32' },
+  outputs: () => ({ count: [] }),
+  ints: ({ targets }) => [sizeOf(targets)],
+});
+
+/** logits [rows, V] become their slopes for a mean over `count` graded rows; losses [rows] are what each adds to that mean. */
+export const pieceOfLoss = defineKernel({
+  name: 'PieceOfLoss',
+  inputs: ['logits', 'targets', 'mask?', 'count'],
+  dtypes: { targets: 'int32' },
+  outputs: ({ logits, targets }) => ({ logits, losses: targets }),
+  ints: ({ logits }) => [...logits],
+  floats: (attrs) => [smoothing(attrs)],
+  inPlace: true,
+});
+
+/** Adds part to whole. */
+export const addPart = defineKernel({
+  name: 'AddPart',
+  inputs: ['whole', 'part'],
+  outputs: ({ whole }) => ({ whole }),
+  ints: ({ whole }) => [sizeOf(whole)],
+  inPlace: true,
+});
+
+/** losses [rows] to their sum. */
+export const sumOfLosses = defineKernel({
+  name: 'SumOfLosses',
+  inputs: ['losses'],
+  outputs: () => ({ loss: [] }),
+  ints: ({ losses }) => [sizeOf(losses)],
+});
+
 export const kernels: Kernel[] = [linearCrossEntropy, linearCrossEntropyGrad];

@@ -33,6 +33,8 @@ export interface Bound {
   binding: number;
   writable: boolean;
   info?: TensorInfo;
+  /** Its first number that is bound; default 0. */
+  from?: number;
 }
 
 export class FusedBackend extends RepairedBackend {
@@ -132,10 +134,10 @@ export class FusedBackend extends RepairedBackend {
     uniformAt: number,
     groups: [number, number],
   ): void {
-    const bindings = tensors.map(({ binding, writable, info }) => {
+    const bindings = tensors.map(({ binding, writable, info, from = 0 }) => {
       const there = info && sizeOf(info.shape) > 0;
       const touched = there ? this.touch(info, writable) : { buffer: this.spare(writable ? binding : 0), writable };
-      return { binding, ...touched };
+      return { binding, ...touched, from };
     });
     this.encode(pipeline, bindings, uniform, uniformAt, groups);
   }
@@ -219,7 +221,10 @@ export class FusedBackend extends RepairedBackend {
     groups: readonly number[],
   ): void {
     const uniform = this.uniforms.of(numbers);
-    const entries = bindings.map(({ binding, buffer }) => ({ binding, resource: { buffer } }));
+    const entries: GPUBindGroupEntry[] = bindings.map(({ binding, buffer, from = 0 }) => ({
+      binding,
+      resource: { buffer, offset: 4 * from },
+    }));
     entries.push({ binding: uniformAt, resource: { buffer: uniform.buffer } });
     const bindGroup = this.device.createBindGroup({ layout: this.layoutOf(pipeline), entries });
     this.recording?.dispatch(pipeline, bindGroup, groups, bindings, uniform.text);

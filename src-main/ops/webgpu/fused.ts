@@ -57,17 +57,21 @@ export const callFused = (
   name: string,
   inputs: Inputs,
   attrs: Attrs,
-  into: Readonly<Record<string, TensorInfo>> = {},
+  into: Readonly<Record<string, Piece>> = {},
 ): TensorInfo[] => call(backend, shaders.get(name)!, inputs, attrs, into);
 
-type Inputs = Readonly<Record<string, TensorInfo | undefined>>;
+/** A tensor, or so much of one as its shape says, from number `from` on: a multiple of 64, since devices bind at multiples of 256 bytes. */
+export interface Piece extends TensorInfo {
+  from?: number;
+}
+export type Inputs = Readonly<Record<string, Piece | undefined>>;
 
 function call(
   backend: FusedBackend,
   { kernel, plan, folder }: Shader,
   inputs: Inputs,
   attrs: Attrs,
-  into: Readonly<Record<string, TensorInfo>> = {},
+  into: Readonly<Record<string, Piece>> = {},
 ): TensorInfo[] {
   const { grants } = backend;
   const shapes = shapesOf(inputs);
@@ -76,7 +80,7 @@ function call(
   const why = plan.refuses?.(ints);
   if (why) throw new Error(`${kernel.name} on the GPU: ${why}`);
   const outputs = kernel.outputs(shapes, attrs);
-  const made = new Map<string, TensorInfo>();
+  const made = new Map<string, Piece>();
   for (const [name, shape] of Object.entries(outputs)) {
     const output = into[name] ?? backend.fresh(shape, dtypeOf(kernel, name));
     if (into[name]) backend.forgetValues(output);
@@ -99,7 +103,7 @@ function call(
       const info = writable
         ? (made.get(name) ?? made.get(name.replace(/_out$/, '')))
         : (inputs[name.replace(/_in$/, '')] ?? made.get(name));
-      return { binding, writable, info };
+      return { binding, writable, info, from: info?.from };
     });
     const x = Math.min(count, WIDEST);
     backend.dispatch(pipeline, tensors, uniform, UNIFORM_AT, [x, Math.ceil(count / x)]);

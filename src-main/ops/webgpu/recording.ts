@@ -20,6 +20,8 @@ export interface Touched {
   buffer: GPUBuffer;
   writable: boolean;
   info?: TensorInfo;
+  /** The first number of it that is seen; default 0. */
+  from?: number;
 }
 
 export class Recording {
@@ -78,7 +80,8 @@ export class Recording {
     numbers: string,
   ): void {
     this.commands.push({ kind: 'dispatch', pipeline, bindGroup, groups });
-    this.signature.push(pipeline, `${groups} ${touched.map((one) => this.place(one))} ${numbers}`);
+    const seen = touched.map((one) => `${this.place(one)}+${one.from ?? 0}`);
+    this.signature.push(pipeline, `${groups} ${seen} ${numbers}`);
   }
 
   copy(source: Touched, target: Touched): void {
