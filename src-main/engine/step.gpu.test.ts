@@ -51,8 +51,9 @@ function open(
   captured: boolean,
   change: (model: Model) => Model = (model) => model,
   layers = spec.layers,
+  classes = V,
 ) {
-  const model = buildModel({ ...spec, layers }, { vocabulary: V, tokens: 12, seed: 1 });
+  const model = buildModel({ ...spec, layers }, { vocabulary: classes, tokens: 12, seed: 1, order: 'any' });
   const rule = makeOptimiser(optimiser, model.weights, model.specs);
   const step = makeStep({ model: change(model), optimiser: rule, clip: 1, labelSmoothing: 0.1, captured });
   const close = () => {
@@ -69,8 +70,8 @@ function open(
   return { model, rule, step, state, close };
 }
 
-async function run(optimiser: OptimiserSpec, captured: boolean, steps = 6, layers = spec.layers) {
-  const parts = open(optimiser, captured, undefined, layers);
+async function run(optimiser: OptimiserSpec, captured: boolean, steps = 6, layers = spec.layers, classes = V) {
+  const parts = open(optimiser, captured, undefined, layers, classes);
   const results: StepResult[] = [];
   const count = () => (tf.backend() as FusedBackend).submissions;
   const before = count();
@@ -115,20 +116,28 @@ describe.runIf(testable)('a step on the GPU', () => {
     }
   });
 
-  it('captured gives the bits of the computed one: LSTM, GRU and mLSTM', async () => {
-    const layers = [
-      { block: 'lstm', options: {} },
-      { block: 'gru', options: {} },
-      { block: 'mlstm', options: { heads: 2 } },
-    ];
-    const wanted = await run(optimisers.AdamW, false, 6, layers);
-    const got = await run(optimisers.AdamW, true, 6, layers);
+  it.each([
+    { blocks: ['lstm', 'gru', 'mlstm'] },
+    { blocks: ['differential_attention', 'mla', 'gta'] },
+    { blocks: ['memory_mosaic', 'memory_mosaic_persistent', 'slstm'] },
+    { blocks: ['matrix_mixer'], options: { structure: 'cauchy', headDim: 8 } },
+    { blocks: ['matrix_mixer'], options: { structure: 'vandermonde', headDim: 8 } },
+    { blocks: ['gated_mlp'], options: { roundTo: 8 }, classes: 2100 }, // so many that logits stand in pieces
+  ])('captured gives the bits of the computed one: $blocks $options', async ({ blocks, options, classes }) => {
+    const layers = blocks.map((block) => ({
+      block,
+      options: options ?? (/lstm$|gru/.test(block) && block !== 'mlstm' ? {} : { heads: 2 }),
+    }));
+    const told = fallbacks().length;
+    const wanted = await run(optimisers.AdamW, false, 6, layers, classes);
+    const got = await run(optimisers.AdamW, true, 6, layers, classes);
+    expect(fallbacks().slice(told)).toEqual([]);
     expect(got.played).toBe(3);
     expect(got.results).toEqual(wanted.results);
     expect(got.state).toEqual(wanted.state);
     expect([wanted.submissions, got.submissions]).toEqual([6, 6]);
     await useDevice('cpu');
-    const cpu = await run(optimisers.AdamW, false, 6, layers);
+    const cpu = await run(optimisers.AdamW, false, 6, layers, classes);
     for (const [i, { loss }] of cpu.results.entries()) expect(got.results[i].loss).toBeCloseTo(loss, 4);
   });
 
