@@ -1,6 +1,8 @@
-// The shaders of latent and differential attention against the plain loops; those of softmax attention are in fused.test.ts.
+// The shaders of latent and differential attention, and of attention over a cache, against the plain loops; that of softmax attention is in
+// fused.test.ts.
 import { beforeAll, describe, it, vi } from 'vitest';
 import { differentialSetting, latentSetting } from '../../../kernels/attention/testing';
+import { setting as decodeSetting } from '../../../kernels/attention-decode/testing';
 import { agree, openForTests, testable } from './testing';
 
 // Shader compilers get slow when other tests share the machine.
@@ -40,5 +42,23 @@ describe.runIf(testable)('shaders of attention', () => {
     // A single channel is normed to ±1 whatever it is: its gradient is terms of the order of 1 that cancel. The bound is that of the native
     // kernel: two softmaxes, a difference, and a norm that may blow it up by some 3; the gradient chains five products.
     await agree({ ...given, floor: sizes.e === 1 ? 100 : given.floor }, 2e-5);
+  });
+
+  it.each([
+    { H: 1, G: 1, n: 1, a: 1, e: 1 },
+    { B: 2, H: 4, G: 2, n: 17, a: 20, e: 24, room: 3 },
+    { H: 2, G: 2, n: 127, a: 5, e: 70, room: 300 },
+    { H: 2, G: 1, n: 129, a: 8, e: 8, room: 1 },
+    { B: 2, H: 4, G: 1, n: 300, a: 33, e: 33, r: 18, room: 5 },
+    { H: 4, G: 2, n: 40, a: 24, e: 48, r: 24, wider: 24 },
+    { H: 4, G: 4, Gv: 2, n: 90, a: 16, e: 32 },
+    { H: 8, G: 2, Gv: 4, n: 90, a: 16, e: 32, scale: -1 },
+    { H: 4, G: 2, n: 37, a: 16, e: 16, softCap: 1.5 },
+    { H: 4, G: 2, n: 300, a: 16, e: 16, slopes: true, sinks: true, room: 2 },
+    { H: 2, G: 2, n: 300, a: 8, e: 8, softCap: 2, slopes: true, sinks: true },
+    { B: 0, H: 2, G: 1, n: 4, a: 4, e: 4 },
+  ])('AttentionDecode of %j', async (sizes) => {
+    // As the native kernel is held to: scores, softmax and sums over at most 300 tokens in float32.
+    await agree(decodeSetting(sizes), 4e-6);
   });
 });
