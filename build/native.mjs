@@ -14,19 +14,21 @@ const out = join(root, 'out', 'native');
 
 const avx2 = ['-mavx2', '-mfma', '-mf16c'];
 const avx512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', ...avx2, '-mprefer-vector-width=512'];
-const gnu = {
+export const gnu = {
   portable: [],
   avx2,
   avx512,
   avx512bf16: [...avx512, '-mavx512bf16'],
-  amx: [...avx512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
-  // The code of `amx` on loops in place of tiles: a test's, for processors without the unit. Never chosen, never shipped.
-  'amx-emulated': [...avx512, '-mavx512bf16', '-DLAB_TILES_EMULATED'],
   neon: [],
 };
+/** NaN and infinity must survive, so no -ffast-math. */
+export const MATHS = ['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast'];
 const microsoft = { portable: [], avx2: ['/arch:AVX2'], avx512: ['/arch:AVX512'], neon: [] };
 
-/** Instruction sets that a build for this kind of processor contains. AMX, proved on no processor so far, is built when named: `node build/native.mjs amx`. */
+/** With these flags the code for AVX-512-BF16 can ask at run time for the tile unit (AMX), which compilers before 2021 don't know. */
+export const TILES = { of: 'avx512bf16', flags: ['-mamx-tile', '-mamx-bf16'] };
+
+/** Instruction sets that a build for this kind of processor contains. */
 const isasFor = (arch) =>
   arch === 'x64'
     ? ['portable', 'avx2', 'avx512', ...(process.platform === 'win32' ? [] : ['avx512bf16'])]
@@ -34,7 +36,7 @@ const isasFor = (arch) =>
       ? ['neon']
       : ['portable'];
 /** The lab runs without them, and compilers older than 2020 don't know them. */
-const OPTIONAL = ['avx512bf16', 'amx'];
+const OPTIONAL = ['avx512bf16'];
 
 const sha = (...parts) => {
   const hash = createHash('sha256');
@@ -124,8 +126,6 @@ function flagsFor(compiler, isa, include) {
     ? []
     : ['-fno-gnu-unique', '-Wno-uninitialized', '-Wno-maybe-uninitialized'];
   const position = process.platform === 'win32' ? [] : ['-fPIC'];
-  // NaN and infinity must survive, so no -ffast-math.
-  const maths = ['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast'];
   const quiet = ['-Wall', '-Wextra', '-Wno-unused-function'];
   const lean = ['-fvisibility=hidden', '-fvisibility-inlines-hidden', ...gcc];
   return [
@@ -133,7 +133,7 @@ function flagsFor(compiler, isa, include) {
     '-O3',
     ...position,
     ...lean,
-    ...maths,
+    ...MATHS,
     ...quiet,
     ...gnu[isa],
     `-DLAB_ISA="${isa}"`,
@@ -244,6 +244,7 @@ export async function build({ isas = isasFor(process.arch), say = console.log } 
   const links = [];
   for (const isa of isas) {
     const flags = flagsFor(compiler, isa, include);
+    if (isa === TILES.of && knows(compiler, TILES.flags)) flags.push(...TILES.flags);
     const objects = sources('.cc').map((file) => {
       const key = sha(readFileSync(file), headers, flags.join(' '), compiler.version);
       const name = `${isa}-${basename(dirname(file))}-${basename(file, '.cc')}`;

@@ -7,7 +7,7 @@ import { differentialSetting as setting } from './testing';
 // Two softmaxes over at most 130 keys in float32, a difference, and a norm that may blow it up by some 3; the gradient chains five products.
 const tolerance = 2e-5;
 
-describe.each(natives())('DifferentialAttention on $isa', (native) => {
+describe.each(natives({ emulated: true }))('DifferentialAttention on $isa', (native) => {
   it.each([1, 2, 63, 65, 130])('agrees with the plain loops for %i tokens', (T) => {
     expectAgreement(native, setting({ T, H: 4, Hk: 2, d: 8, e: 20 }), tolerance);
     expectAgreement(native, setting({ T, H: 2, Hk: 2, d: 3, e: 6, causal: false, rotary: false }), tolerance);

@@ -7,7 +7,7 @@ import { latentSetting as setting } from './testing';
 // Scores, softmax and sums over at most 130 keys in float32; the gradient chains four such products.
 const tolerance = 4e-6;
 
-describe.each(natives())('LatentAttention on $isa', (native) => {
+describe.each(natives({ emulated: true }))('LatentAttention on $isa', (native) => {
   it.each([1, 2, 63, 65, 130])('agrees with the plain loops for %i tokens', (T) => {
     expectAgreement(native, setting({ T, H: 4, Hk: 4, own: 8, r: 6, e: 10 }), tolerance);
     expectAgreement(native, setting({ T, H: 4, Hk: 2, own: 5, r: 4, e: 0 }), tolerance);

@@ -9,6 +9,7 @@
 #include "player.h"
 #include "program.h"
 #include "registry.h"
+#include "tiles.h"
 
 namespace lab {
 
@@ -308,6 +309,24 @@ napi_value Switch(napi_env env, napi_callback_info info) {
   return Undefined(env);
 }
 
+/// tiles(use?): from now on products of bfloat16 run on "pairs", on the tile "unit" where it is ready, or on "loops" in its place (tests). Tells what
+/// a trial of the unit found: "ready", "unknown", "missing", "refused" or "wrong" (tiles.h).
+napi_value UseOrTryTiles(napi_env env, napi_callback_info info) {
+  static const char* const kFound[] = {"ready", "unknown", "missing", "refused", "wrong"};
+  size_t argc = 1;
+  napi_value argv[1];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  char use[8] = "";
+  if (argc > 0) napi_get_value_string_utf8(env, argv[0], use, sizeof use, nullptr);
+  const TileUnit found = CheckTiles(DetectCpu().amx);
+  if (use == std::string("pairs") || (use == std::string("unit") && found != TileUnit::kReady)) UseTiles(Tiles::kNone);
+  if (use == std::string("loops")) UseTiles(Tiles::kLoops);
+  if (use == std::string("unit") && found == TileUnit::kReady) UseTiles(Tiles::kUnit);
+  napi_value v;
+  napi_create_string_utf8(env, kFound[static_cast<int>(found)], NAPI_AUTO_LENGTH, &v);
+  return v;
+}
+
 napi_value AskCpu(napi_env env, napi_callback_info) {
   const Cpu cpu = DetectCpu();
   napi_value object;
@@ -352,6 +371,7 @@ extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, n
   add("threads", SetGetThreads);
   add("poison", Switch<SetPoison>);
   add("bfloat16", Switch<SetBfloat16>);
+  add("tiles", UseOrTryTiles);
   add("cpu", AskCpu);
   napi_value isa;
   napi_create_string_utf8(env, LAB_ISA, NAPI_AUTO_LENGTH, &isa);

@@ -118,20 +118,6 @@ void RoundAll(float* p, int64_t count) {
   if (i < count) StorePart(p + i, RoundBf16(LoadPart(p + i, count - i)), count - i);
 }
 
-/// One panel of A for the tile unit: rows of pairs, `ld` apart, rows and slots padded with zeros.
-void PairRows(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, int64_t padded, float* to, int64_t ld) {
-  const int64_t slots = Slots(depth), used = (depth + 1) / 2;
-  if (trans) {
-    Scratch turned(slots * kColumns);
-    PairStraight(A, lda, depth, rows, turned, kColumns, kColumns);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t s = 0; s < used; ++s) to[r * ld + s] = turned[s * kColumns + r];
-  } else {
-    for (int64_t r = 0; r < rows; ++r) PairRow(A + r * lda, depth, to + r * ld);
-  }
-  for (int64_t r = 0; r < padded; ++r) std::fill(to + r * ld + (r < rows ? used : 0), to + r * ld + slots, 0.0f);
-}
-
 struct Wanted {
   const float* p;
   int64_t step;
@@ -156,7 +142,7 @@ void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth,
       const int64_t h = std::min(height, rows - i), some = std::min(deep, depth - p);
       const float* from = trans ? A + p * lda + i : A + i * lda;
       float* panel = to + i * slots + (at + (paired ? p / 2 : p)) * height;
-      if (tiles) PairRows(trans, from, lda, h, depth, (h + 15) / 16 * 16, to + i * slots + at, slots);
+      if (tiles) PackTiles(trans, from, lda, h, depth, to + i * slots + at * ((h + 15) / 16 * 16));
       else if (paired && trans) PairStraight(from, lda, some, h, panel, height, h);
       else if (paired) PairTransposed(from, lda, h, depth, panel, height, h);
       else if (trans) PackStraight(from, lda, some, h, panel, height, h);
@@ -209,8 +195,8 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
                     int64_t ldc, const NextBlock& next) {
   const int64_t height = PanelRows(rows), panels = (rows + height - 1) / height;
   int64_t tile = 0;
-  const bool tiles = OnTiles(), paired = Paired();
-  if (tiles) TilesBegin();
+  if (OnTiles()) return MultiplyOnTiles(rows, columns, slots, height, alpha, a.packed, b.packed, add.beta, add.p, add.ld, C, ldc);
+  const bool paired = Paired();
   for (int64_t j = 0; j < columns; j += kColumns) {
     const int64_t wide = std::min<int64_t>(kColumns, columns - j), vectors = (wide + W - 1) / W;
     const bool copyA = a.from == From::kCopied && j == 0, copyB = b.from == From::kCopied;
@@ -222,10 +208,6 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
       const int64_t h = std::min(height, rows - i);
       float* c = C + i * ldc + j;
       const Addend addend{add.beta, add.p + i * add.ld + j, add.ld};
-      if (tiles) {
-        MultiplyTiles(h, wide, slots, alpha, a.packed + i * slots, panel, vectors * W, add.beta, addend.p, add.ld, c, ldc);
-        continue;
-      }
       const From fromA = copyA || a.from == From::kRows ? a.from : From::kPanel;
       const From fromB = copyB && !ahead && i == 0 ? From::kCopied : From::kPanel;
       Strip strips[kMostStrips];
@@ -236,7 +218,6 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
                                                 panel, b.p + j, b.ld, wanted.p, wanted.step, alpha, addend, c, ldc, wide});
     }
   }
-  if (tiles) TilesEnd();
 }
 
 void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,

@@ -25,9 +25,9 @@ inline int64_t Even(int64_t total, int64_t most, int64_t step = 1) {
 }
 
 // What the panels hold. Under SetBfloat16(true), processors that multiply pairs of bfloat16 get panels in which two neighbours along k take the
-// place, the slot, of one float; AMX reads the same panels of B, and panels of A that lie row by row.
+// place, the slot, of one float; AMX reads the same panels of B, and panels of A that lie tile by tile.
 inline bool Paired() { return kPairs && Bfloat16(); }
-inline bool OnTiles() { return kTiles && Bfloat16() && TilesReady(); }
+inline bool OnTiles() { return OnTheUnit() && Bfloat16(); }
 /// Floats that `depth` elements of a row or column take in a panel; tiles are 16 slots deep.
 inline int64_t Slots(int64_t depth) { return OnTiles() ? (depth + 31) / 32 * 16 : Paired() ? (depth + 1) / 2 : depth; }
 /// Elements along k that a block may have.

@@ -16,6 +16,7 @@ interface Addon {
   threads(count?: number): number;
   poison(on: boolean): void;
   bfloat16(on: boolean): void;
+  tiles(use?: 'pairs' | 'unit' | 'loops'): string;
   cpu(): { avx2: boolean; avx512: boolean; avx512bf16: boolean; amx: boolean };
 }
 
@@ -36,12 +37,17 @@ export interface Native {
   run(kernel: Kernel, inputs: Arrays, shapes: Shapes, attrs: Attrs): Arrays;
 }
 
+/** Through which every addon takes a call's numbers: two instruction sets may share one addon. */
+const numbers = new Float64Array(256);
+/** What runs on tiles is the code of AVX-512-BF16. */
+const TILES: Record<string, 'unit' | 'loops'> = { amx: 'unit', 'amx-emulated': 'loops' };
+
 function open(isa: string): Native | undefined {
-  const file = resolve(import.meta.dirname, `../../out/native/lab-${isa}.node`);
+  const file = resolve(import.meta.dirname, `../../out/native/lab-${TILES[isa] ? 'avx512bf16' : isa}.node`);
   if (!existsSync(file)) return undefined;
   const addon = createRequire(import.meta.url)(file) as Addon;
+  if (TILES[isa] === 'unit' && addon.tiles() !== 'ready') return undefined;
   const names = addon.kernels();
-  const numbers = new Float64Array(256);
   addon.numbers(numbers);
   addon.poison(true);
   const native: Native = {
@@ -53,6 +59,7 @@ function open(isa: string): Native | undefined {
       if (index < 0) throw new Error(`lab-${isa}.node has no kernel ${kernel}; run \`npm run native\``);
       numbers.set(ints);
       numbers.set(floats, ints.length);
+      addon.tiles(TILES[isa] ?? 'pairs');
       addon.call(index, inputs.length, outputs.length, ints.length, floats.length, ...inputs, ...outputs);
     },
     run(kernel, inputs, shapes, attrs) {
@@ -77,8 +84,8 @@ function open(isa: string): Native | undefined {
 }
 
 /**
- * The addons that run on this machine. At least one must: a test over none would prove nothing. `emulated` adds the AMX code on loops in place of
- * tiles, where somebody built it (`node build/native.mjs amx-emulated`) and AVX-512-BF16 is there. Call it once a file: an addon has one caller.
+ * The instruction sets that run on this machine. At least one must: a test over none would prove nothing. `emulated` adds the code for tiles (AMX)
+ * on loops in their place, where AVX-512-BF16 is there. Call it once a file: an addon has one caller.
  */
 export function natives({ emulated = false } = {}): Native[] {
   const found = ['portable', 'neon'].flatMap((isa) => open(isa) ?? []);

@@ -3,6 +3,7 @@
 #define LAB_TILE_H
 
 #include "lab.h"
+#include "tiles.h"
 
 namespace lab {
 
@@ -45,6 +46,18 @@ StripFunction StripOf(int64_t rows, int64_t vectors, bool part, bool pairs);
 /// outside of it are neither read nor written. With Pairs k counts pairs of bfloat16.
 template <bool Pairs = false, class SpanOf>
 void Product(int64_t m, int64_t n, Factor a, Rows b, Out c, bool add, SpanOf&& span) {
+  if (Pairs && OnTheUnit() && m >= 16 && n >= 16) {
+    TilesBegin();
+    for (int64_t i = 0; i < m; i += kTileStrip) {
+      const int64_t height = m - i < kTileStrip ? m - i : kTileStrip;
+      const Span s = span(i, i + height);
+      const int64_t k = s.k1 > s.k0 ? s.k1 - s.k0 : 0;
+      if (s.j1 > s.j0 && (k > 0 || !add))
+        MultiplyStrip(height, s.j1 - s.j0, k, a.p + i * a.row + s.k0 * a.step, a.row, a.step, b.p + s.k0 * b.ld + s.j0, b.ld, c.p + i * c.ld + s.j0, c.ld, add);
+    }
+    TilesEnd();
+    return;
+  }
   const int64_t vectors = (n + W - 1) / W;
   const int64_t rows = kStripRows[(vectors < kStripVectors ? (vectors > 0 ? vectors : 1) : kStripVectors) - 1];
   for (int64_t i = 0; i < m; i += rows) {

@@ -31,7 +31,7 @@ function setting(
   };
 }
 
-describe.each(natives())('MlstmCell on $isa', (native) => {
+describe.each(natives({ emulated: true }))('MlstmCell on $isa', (native) => {
   it.each([1, 2, 63, 64, 65, 130])('agrees with the plain sums for %i tokens', (T) => {
     // One token outweighs nothing, and forgets nothing: slopes of its gates cancel.
     expectAgreement(native, { ...setting(2, 2, T, 5), floor: T === 1 ? 1 : undefined }, tolerance);

@@ -95,7 +95,7 @@ function openCpu(threads: number): Opened {
   const count = addon.threads(threads);
   return {
     backend: 'native',
-    detail: `${isaTitle(addon.isa)}, ${plural(count, 'thread')}`,
+    detail: `${isaTitle(addon.isa)}, ${plural(count, 'thread')}${loaded.note ? `. ${loaded.note}` : ''}`,
     threads: count,
     version: loaded.version,
     peak: async () => ({ gflops: measurePeak(count), gigabytesPerSecond: measureBandwidth(COPIED_BYTES, 'copy') }),

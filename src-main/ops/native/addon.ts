@@ -35,11 +35,20 @@ export interface Addon {
   poison(on: boolean): void;
   /** Rounds the inputs of matrix products to bfloat16. */
   bfloat16(on: boolean): void;
+  /**
+   * Makes products of bfloat16 run on 'pairs', on the tile 'unit' (AMX) where it is ready, or on 'loops' in its place (tests), and tells what a trial
+   * of the unit against plain loops found.
+   */
+  tiles(use?: 'pairs' | 'unit' | 'loops'): TileUnit;
   /** What the processor and its system offer. */
   cpu(): { avx2: boolean; avx512: boolean; avx512bf16: boolean; amx: boolean };
 }
+/** 'unknown': to the compiler; 'missing': in the processor; 'refused': by the system; 'wrong': its sums differ from those of plain loops. */
+export type TileUnit = 'ready' | 'unknown' | 'missing' | 'refused' | 'wrong';
 export interface LoadedAddon {
   addon: Addon;
+  /** A sentence where the processor could do more than is used. */
+  note?: string;
   /** Hash of the kernel sources. */
   version: string;
 }
@@ -54,6 +63,15 @@ const TITLES: Record<string, string> = {
 };
 /** The instruction sets of x64, the fastest first. */
 const X64 = ['amx', 'avx512bf16', 'avx512', 'avx2'] as const;
+/** `amx` is the addon of AVX-512-BF16 with its products on tiles. */
+const fileOf = (isa: string): string => `lab-${isa === 'amx' ? 'avx512bf16' : isa}.node`;
+/** Why tiles are not used although the processor has them. */
+const WITHOUT_TILES: Record<Exclude<TileUnit, 'ready'>, string> = {
+  unknown: 'AMX is not used: the compiler of the native kernels does not know it; GCC 11, Clang 12 or later do',
+  missing: 'AMX is not used: the processor has none',
+  refused: 'AMX is not used: the system does not lend it to this process',
+  wrong: 'AMX is not used: on this processor its sums differ from those of plain loops; please report it with its name',
+};
 /** The instruction set as people write it. */
 export const isaTitle = (isa: string): string => TITLES[isa] ?? isa;
 
@@ -84,9 +102,17 @@ export function loadAddon(): LoadedAddon | { absent: string } {
   return loaded;
 }
 
+/** The addon of AVX-512-BF16 with its products on tiles; as it is, with a note, where a trial of the unit fails, and refused where `asked` for. */
+export function onTiles(addon: Addon, version: string, asked: boolean): LoadedAddon | { absent: string } {
+  const found = addon.tiles('unit');
+  if (found === 'ready') return { addon: { ...addon, isa: 'amx' }, version };
+  if (asked) return { absent: `ARCHLAB_ISA=amx: ${WITHOUT_TILES[found]}; leave it unset.` };
+  return { addon, version, note: WITHOUT_TILES[found] };
+}
+
 function load(): LoadedAddon | { absent: string } {
   const folder = nativeFolders().find((candidate) => existsSync(candidate));
-  const has = (isa: string) => folder !== undefined && existsSync(join(folder, `lab-${isa}.node`));
+  const has = (isa: string) => folder !== undefined && existsSync(join(folder, fileOf(isa)));
   const base = process.arch === 'arm64' ? 'neon' : 'portable';
   if (!folder || !has(base)) {
     const note = folder && join(folder, 'absent.json');
@@ -94,7 +120,7 @@ function load(): LoadedAddon | { absent: string } {
     return { absent: 'The native kernels are not built; run `npm run native` (it needs a C++ compiler).' };
   }
   const require = createRequire(join(folder, 'load.cjs'));
-  const open = (isa: string) => require(join(folder, `lab-${isa}.node`)) as Addon;
+  const open = (isa: string) => require(join(folder, fileOf(isa))) as Addon;
   try {
     const cpu = open(base).cpu();
     const able: string[] = [...X64.filter((isa) => cpu[isa]), base];
@@ -103,10 +129,12 @@ function load(): LoadedAddon | { absent: string } {
       return {
         absent: `ARCHLAB_ISA=${forced}: this processor runs ${able.join(', ')}; choose one of these or leave it unset.`,
       };
-    // AMX has run on no processor yet: only who asks for it by name gets it.
-    const isa = forced || able.find((one) => one !== 'amx' && has(one))!;
+    const isa = forced || able.find((one) => has(one))!;
     const version = JSON.parse(readFileSync(join(folder, 'version.json'), 'utf8')).version as string;
-    return { addon: open(isa), version };
+    const addon = open(isa);
+    if (isa === 'amx') return onTiles(addon, version, forced === 'amx');
+    addon.tiles('pairs');
+    return { addon, version };
   } catch (error) {
     return { absent: `The native kernels do not load: ${(error as Error).message}; try \`npm run native\`.` };
   }
