@@ -112,15 +112,17 @@ void InTiles(const Product& x) {
   int64_t slots = 0, panels = 0;
   for (const Chunk& chunk : chunks) slots = std::max(slots, chunk.slots);
   for (int c = 0; c < x.columns; ++c) panels += (x.c[c].n + kColumns - 1) / kColumns;
-  const int64_t mc = Even(x.m, kHeight * std::clamp<int64_t>(kSlots / slots, 1, 4), RowStep()), down = (x.m + mc - 1) / mc;
+  // Sums run along k, so blocks and groups may depend on the threads without changing a bit.
+  const int64_t threads = Threads(), most = threads == 1 ? 1 : kTasks * threads;
+  const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, 4), x.m / most));
+  const int64_t mc = Even(x.m, height, RowStep()), down = (x.m + mc - 1) / mc;
   From fromA = LeftFrom(x.transA, x.a[0].ld);
   for (int t = 1; t < x.terms; ++t) fromA = LeftFrom(x.transA, x.a[t].ld) == fromA && fromA == From::kRows ? fromA : From::kPanel;
-  const From fromB = x.terms == 1 ? RightFrom(x.transB) : From::kPanel;
-  // Sums run along k, so groups may depend on the threads without changing a bit.
-  const int64_t threads = Threads(), most = threads == 1 ? 1 : kTasks * threads;
+  // What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
+  const From fromB = x.terms == 1 && (most == 1 || fromA != From::kPanel) ? RightFrom(x.transB) : From::kPanel;
   const int64_t across = std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
   const std::vector<Group> groups = GroupsOf(x, (panels + across - 1) / across);
-  const std::vector<Group> beginners = GroupsOf(x, std::max((panels + most - 1) / most, kNarrow / 2));
+  const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
   const bool shared = fromA == From::kPanel && across > 1;
   const int64_t sizeA = (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
   Scratch packedB(panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
@@ -173,7 +175,7 @@ void InTiles(const Product& x) {
     const int64_t many = static_cast<int64_t>(beginners.size()), several = static_cast<int64_t>(groups.size());
     const int64_t first = fromB == From::kCopied ? 1 : 0;  // blocks that the first round does
     if (first == 0) ParallelFor(many, 1, [&](int64_t i, int64_t) { packB(beginners[i]); });
-    else if (most == 1 || (fromA == From::kPanel && !shared)) whole(0, fromB);
+    else if (most == 1) whole(0, fromB);
     else ParallelFor(many, 1, [&](int64_t i, int64_t) { part(0, beginners[i], fromB); });
     if (across == 1) ParallelFor(down - first, 1, [&](int64_t i, int64_t) { whole(first + i, From::kPanel); });
     else ParallelFor((down - first) * several, 1, [&](int64_t i, int64_t) { part(first + i / several, groups[i % several], From::kPanel); });
