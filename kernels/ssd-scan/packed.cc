@@ -1,5 +1,6 @@
 // Scans that read values and maps where a convolution has left them, side by side in one tensor, and write gradients alike: Mamba-2's, and
 // Hydra's quasiseparable mixer, a late scan in each direction and a diagonal of its own.
+#include "../core/narrow.h"
 #include "backward.h"
 #include "forward.h"
 
@@ -34,40 +35,108 @@ void PackedScanGrad(const Call& c) {
   ssd::SumOfHeads(p.s, dD.data(), c.Out<float>(3));
 }
 
+// A scan in each direction and an own weight of each token and head, own[t] = D + x[t] · w_D.
+struct Both {
+  const float* mixed;
+  Packed ahead, back;
+  explicit Both(const Call& c)
+      : mixed(c.In<float>(0)), ahead(c, false, true, 4, 0, mixed, c.In<float>(1), c.In<float>(3), nullptr),
+        back(c, true, true, 4, 2, mixed, c.In<float>(2), c.In<float>(3), nullptr) {}
+  const ssd::Sizes& Sizes() const { return ahead.s; }
+  Narrow Maps(const Call& c) const { return {1, Sizes().H * Sizes().P, Sizes().H, {c.In<float>(5)}}; }
+  // Calls with(t, h) for the tokens and heads of a task.
+  template <class With>
+  void Each(const ssd::Task& on, With&& with) const {
+    const ssd::Sizes& s = Sizes();
+    for (int64_t t = on.b * s.T; t < (on.b + 1) * s.T; ++t)
+      for (int64_t h = on.h0; h < on.h1; ++h) with(t, h);
+  }
+};
+
 void Quasiseparable(const Call& c) {
-  const float *mixed = c.In<float>(0), *own = c.In<float>(4);
-  float* y = c.Out<float>(0);
-  const Packed ahead(c, false, true, 4, 0, mixed, c.In<float>(1), c.In<float>(3), nullptr);
-  const Packed back(c, true, true, 4, 2, mixed, c.In<float>(2), c.In<float>(3), nullptr);
-  const ssd::Sizes& s = ahead.s;
-  ParallelFor(s.B * s.T, Grain(s.H * s.P), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t h = 0; h < s.H; ++h) ssd::ScaleRows(1, s.P, own + t * s.H + h, {mixed + t * s.xStep + h * s.P, 0}, {y + (t * s.H + h) * s.P, 0});
+  const Both q(c);
+  const ssd::Sizes& s = q.Sizes();
+  const Narrow maps = q.Maps(c);
+  const float* D = c.In<float>(4);
+  float *y = c.Out<float>(0), *own = c.Out<float>(3);
+  NarrowMap(maps, s.B * s.T, &q.mixed, s.xStep, [&](int64_t t, int64_t h, float sum) { own[t * s.H + h] = D[h] + sum; });
+  const ssd::Forward ahead{q.ahead.s, q.ahead.in, y, c.Out<float>(1), true}, back{q.back.s, q.back.in, y, c.Out<float>(2), true};
+  const auto begin_ = [&](const ssd::Task& on) {
+    q.Each(on, [&](int64_t t, int64_t h) { ssd::ScaleRows(1, s.P, own + t * s.H + h, {q.mixed + t * s.xStep + h * s.P, 0}, {y + (t * s.H + h) * s.P, 0}); });
+  };
+  if (s.SideBySide()) {
+    ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) begin_(ssd::Task(s, task));
+    });
+    ahead.Run(nullptr, nullptr);
+    back.Run(nullptr, nullptr);
+    return;
+  }
+  // Both directions of a task in turn, so that the second finds in cache what the first has read and written.
+  ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
+    ssd::ForwardRoom room(s);
+    for (int64_t task = begin; task < end; ++task) {
+      const ssd::Task on(s, task);
+      begin_(on);
+      for (const ssd::Forward& direction : {ahead, back}) {
+        for (int64_t h = on.h0; s.chunks > 0 && h < on.h1; ++h) std::fill_n(direction.StateOf(on, h, 0), s.State(), 0.0f);
+        direction.OneByOne(on, room, [](int64_t) -> float* { return nullptr; });
+      }
+    }
   });
-  ssd::Forward{ahead.s, ahead.in, y, c.Out<float>(1), true}.Run(nullptr, nullptr);
-  ssd::Forward{back.s, back.in, y, c.Out<float>(2), true}.Run(nullptr, nullptr);
 }
 
 void QuasiseparableGrad(const Call& c) {
-  const float *mixed = c.In<float>(0), *own = c.In<float>(4), *dy = c.In<float>(7);
-  float *dMixed = c.Out<float>(0), *dOwn = c.Out<float>(4);
-  const Packed ahead(c, false, true, 4, 0, mixed, c.In<float>(1), c.In<float>(3), nullptr);
-  const Packed back(c, true, true, 4, 2, mixed, c.In<float>(2), c.In<float>(3), nullptr);
-  const ssd::Sizes& s = ahead.s;
-  ParallelFor(s.B * s.T, Grain(2 * s.H * s.P), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t h = 0; h < s.H; ++h) {
-        const float *slope = dy + (t * s.H + h) * s.P, *x = mixed + t * s.xStep + h * s.P;
-        ssd::ScaleRows(1, s.P, own + t * s.H + h, {slope, 0}, {dMixed + t * s.xStep + h * s.P, 0});
-        dOwn[t * s.H + h] = ssd::Dot(s.P, slope, x);
+  const Both q(c);
+  const ssd::Sizes& s = q.Sizes();
+  const Narrow maps = q.Maps(c);
+  const float *own = c.In<float>(8), *dy = c.In<float>(9);
+  float* dMixed = c.Out<float>(0);
+  Scratch dOwn(std::max<int64_t>(1, s.B * s.T * s.H));
+  std::vector<double> dA(2 * q.ahead.Parts());
+  double* dABack = dA.data() + q.ahead.Parts();
+  const ssd::Backward ahead{q.ahead.s, q.ahead.in, c.In<float>(6), dy, dMixed, c.Out<float>(1), dMixed + q.ahead.b, dMixed + q.ahead.c, true, dA.data(), nullptr};
+  const ssd::Backward back{q.back.s, q.back.in, c.In<float>(7), dy, dMixed, c.Out<float>(2), dMixed + q.back.b, dMixed + q.back.c, true, dABack, nullptr};
+  const auto begin_ = [&](const ssd::Task& on) {
+    q.Each(on, [&](int64_t t, int64_t h) {
+      const float *slope = dy + (t * s.H + h) * s.P, *x = q.mixed + t * s.xStep + h * s.P;
+      ssd::ScaleRows(1, s.P, own + t * s.H + h, {slope, 0}, {dMixed + t * s.xStep + h * s.P, 0});
+      dOwn[t * s.H + h] = ssd::Dot(s.P, slope, x);
+    });
+  };
+  if (s.SideBySide()) {
+    ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) begin_(ssd::Task(s, task));
+    });
+    ahead.Run(nullptr, nullptr);
+    back.Run(nullptr, nullptr);
+  } else {
+    const int64_t size = ahead.OwnMaps(s.chunks);
+    Scratch slices(4 * size);  // of B and C ahead, then back
+    ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
+      Scratch dST((s.perGroup / s.slices + 1) * s.State());
+      ssd::BackwardRoom room(s);
+      for (int64_t task = begin; task < end; ++task) {
+        const ssd::Task on(s, task);
+        begin_(on);
+        float* maps_ = slices;
+        for (const ssd::Backward& direction : {ahead, back}) {
+          std::fill_n(dST.data(), (on.h1 - on.h0) * s.State(), 0.0f);
+          direction.OneByOne(on, room, dST, maps_, maps_ + size);
+          maps_ += 2 * size;
+        }
       }
-  });
-  std::vector<double> dA(2 * ahead.Parts());
-  double* dABack = dA.data() + ahead.Parts();
-  ssd::Backward{ahead.s, ahead.in, c.In<float>(5), dy, dMixed, c.Out<float>(1), dMixed + ahead.b, dMixed + ahead.c, true, dA.data(), nullptr}.Run(nullptr, nullptr);
-  ssd::Backward{back.s, back.in, c.In<float>(6), dy, dMixed, c.Out<float>(2), dMixed + back.b, dMixed + back.c, true, dABack, nullptr}.Run(nullptr, nullptr);
-  for (size_t i = 0; i < ahead.Parts(); ++i) dA[i] += dABack[i];
+    });
+    ahead.SumSlices(slices, slices + size, 0, s.chunks);
+    back.SumSlices(slices + 2 * size, slices + 3 * size, 0, s.chunks);
+  }
+  for (size_t i = 0; i < q.ahead.Parts(); ++i) dA[i] += dABack[i];
   ssd::SumOfHeads(s, dA.data(), c.Out<float>(3));
+  const int64_t inner = s.H * s.P;
+  Scratch sums(std::max<int64_t>(1, s.H * (inner + 1)));
+  NarrowGrad(maps, s.B * s.T, &q.mixed, &dMixed, s.xStep, [&](int64_t t, int64_t h) { return dOwn[t * s.H + h]; }, sums);
+  std::copy_n(sums + s.H * inner, s.H, c.Out<float>(4));
+  Turn(s.H, inner, {sums, inner}, {c.Out<float>(5), s.H});
 }
 
 }  // namespace

@@ -25,11 +25,12 @@ function two(b: number, T: number, H: number, P: number, G: number, N: number) {
     gradient: quasiseparableGrad,
     plain,
     attrs: { groups: G, state: N },
-    shapes: { mixed: [b, T, H * P + 4 * G * N], ahead: dt, back: dt, A: [H], own: dt },
+    shapes: { mixed: [b, T, H * P + 4 * G * N], ahead: dt, back: dt, A: [H], D: [H], w_D: [H * P, H] },
     inputs: {
       ahead: steps(b * T * H, 8),
       back: steps(b * T * H, 7),
       A: draw(H, 9).map((u) => Math.fround(-1.025 + 0.975 * u)),
+      w_D: draw(H * P * H, 6).map((u) => Math.fround(u / Math.sqrt(H * P))), // own weights of about 1 on any number of channels
     },
   };
 }
@@ -48,15 +49,16 @@ describe.each(natives({ emulated: true }))('packed scans on $isa', (native) => {
   });
 
   it('gives the same bits on one thread and on two', () => {
-    const { shapes, inputs, attrs } = two(1, 200, 4, 8, 1, 8);
-    const given = { ...inputs, mixed: draw(12800, 1), own: draw(800, 2) };
-    const results = [1, 2].map((threads) => {
-      native.threads(threads);
-      const { y, aheadStates, backStates } = native.run(quasiseparable, given, shapes, attrs);
-      const feed = { ...given, aheadStates, backStates, dy: y };
-      return { y, ...native.run(quasiseparableGrad, feed, shapes, attrs) };
-    });
-    expect(results[1]).toEqual(results[0]);
+    for (const b of [1, 5]) {
+      const { shapes, inputs, attrs } = two(b, 200, 4, 8, 1, 8);
+      const given = { ...inputs, mixed: draw(b * 12800, 1), D: draw(4, 2) };
+      const results = [1, 2].map((threads) => {
+        native.threads(threads);
+        const { y, ...kept } = native.run(quasiseparable, given, shapes, attrs);
+        return { y, ...native.run(quasiseparableGrad, { ...given, ...kept, dy: y }, shapes, attrs) };
+      });
+      expect(results[1]).toEqual(results[0]);
+    }
   });
 
   it('round the inputs of their products under bfloat16, and nothing else', () => {
@@ -86,7 +88,8 @@ describe('plain packed scans', () => {
   it('refuse shapes that do not fit, in a sentence', () => {
     const { shapes, attrs } = two(1, 4, 3, 2, 1, 2);
     expect(quasiseparable.refuses?.({ ...shapes, mixed: [1, 4, 13] }, attrs)).toMatch(/must hold 3 equal heads/);
-    expect(quasiseparable.refuses?.({ ...shapes, own: [1, 4, 2] }, attrs)).toMatch(/own \[1,4,2\] must have the shape/);
+    expect(quasiseparable.refuses?.({ ...shapes, back: [1, 4, 2] }, attrs)).toMatch(/back \[1,4,2\] must have the/);
+    expect(quasiseparable.refuses?.({ ...shapes, w_D: [3, 6] }, attrs)).toMatch(/w_D \[3,6\] must be \[6, 3\]/);
     expect(packedScan.refuses?.(one(1, 4, 4, 2, 3, 2).shapes, { groups: 3, state: 2 })).toMatch(
       /3 groups do not divide/,
     );

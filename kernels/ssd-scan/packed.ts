@@ -68,37 +68,48 @@ export const packedScanGrad = defineKernel({
 const bothInts = ({ mixed, ahead }: Shapes, attrs: Attrs) => list(sizesOf(mixed, ahead, attrs, 4));
 
 /**
- * The quasiseparable mixer, y[t] = scan ahead [t−1] + scan back [t+1] + own[t] x[t]: mixed [b, T, H·P + 4·G·N] holds x, B and C of the scan from
- * the first token on, and B and C of the one from the last token back; their step sizes ahead and back [b, T, H], A [H], own [b, T, H], to y
- * [b, T, H·P]. aheadStates and backStates [b, H, ceil(T / 64), N, P] are kept for the gradient. Attributes: groups G, state N.
+ * The quasiseparable mixer, y[t] = scan ahead [t−1] + scan back [t+1] + own[t] x[t] with own = D + x · w_D: mixed [b, T, H·P + 4·G·N] holds x, B
+ * and C of the scan from the first token on, and B and C of the one from the last token back; their step sizes ahead and back [b, T, H], A and D
+ * [H], w_D [H·P, H], to y [b, T, H·P]. aheadStates and backStates [b, H, ceil(T / 64), N, P] and own [b, T, H] are kept for the gradient.
+ * Attributes: groups G, state N.
  */
 export const quasiseparable = defineKernel({
   name: 'Quasiseparable',
-  inputs: ['mixed', 'ahead', 'back', 'A', 'own'],
+  inputs: ['mixed', 'ahead', 'back', 'A', 'D', 'w_D'],
   outputs({ mixed, ahead }, attrs) {
     const sizes = sizesOf(mixed, ahead, attrs, 4);
     const kept = states(sizes);
-    return { y: [sizes.batch, sizes.T, sizes.H * sizes.P], aheadStates: kept, backStates: kept };
+    return { y: [sizes.batch, sizes.T, sizes.H * sizes.P], aheadStates: kept, backStates: kept, own: ahead };
   },
   ints: bothInts,
-  refuses({ mixed, ahead, back, A, own }, attrs) {
-    for (const [name, shape] of Object.entries({ back, own }))
-      if (String(shape) !== String(ahead)) return `${name} [${shape}] must have the shape of ahead [${ahead}]`;
-    if (sizeOf(A) !== ahead[2]) return `A has ${sizeOf(A)} entries for ${ahead[2]} heads`;
-    return unfit(mixed, ahead, attrs, 4);
+  refuses({ mixed, ahead, back, A, D, w_D }, attrs) {
+    if (String(back) !== String(ahead)) return `back [${back}] must have the shape of ahead [${ahead}]`;
+    for (const [name, shape] of Object.entries({ A, D }))
+      if (sizeOf(shape) !== ahead[2]) return `${name} has ${sizeOf(shape)} entries for ${ahead[2]} heads`;
+    const why = unfit(mixed, ahead, attrs, 4);
+    if (why) return why;
+    const { H, P } = sizesOf(mixed, ahead, attrs, 4);
+    return String(w_D) === String([H * P, H]) ? undefined : `w_D [${w_D}] must be [${H * P}, ${H}]`;
   },
   gradient: {
     kernel: 'QuasiseparableGrad',
-    inputs: ['mixed', 'ahead', 'back', 'A', 'own'],
-    outputs: ['aheadStates', 'backStates'],
+    inputs: ['mixed', 'ahead', 'back', 'A', 'D', 'w_D'],
+    outputs: ['aheadStates', 'backStates', 'own'],
     cotangents: ['y'],
-    of: ['mixed', 'ahead', 'back', 'A', 'own'],
+    of: ['mixed', 'ahead', 'back', 'A', 'D', 'w_D'],
   },
 });
 
 export const quasiseparableGrad = defineKernel({
   name: 'QuasiseparableGrad',
-  inputs: ['mixed', 'ahead', 'back', 'A', 'own', 'aheadStates', 'backStates', 'dy'],
-  outputs: ({ mixed, ahead, back, A, own }) => ({ dmixed: mixed, dahead: ahead, dback: back, dA: A, down: own }),
+  inputs: ['mixed', 'ahead', 'back', 'A', 'D', 'w_D', 'aheadStates', 'backStates', 'own', 'dy'],
+  outputs: ({ mixed, ahead, back, A, D, w_D }) => ({
+    dmixed: mixed,
+    dahead: ahead,
+    dback: back,
+    dA: A,
+    dD: D,
+    dw_D: w_D,
+  }),
   ints: bothInts,
 });

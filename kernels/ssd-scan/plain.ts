@@ -173,7 +173,7 @@ function moved(u: Float64Array, T: number, width: number, by: 1 | -1): Float64Ar
   return to;
 }
 
-const both: Plain = ({ mixed, ahead, back, A, own }, shapes, given) => {
+const both: Plain = ({ mixed, ahead, back, A, D, w_D }, shapes, given) => {
   const attrs = { ...given, both: true };
   const [, T, H] = shapes.ahead;
   const one = scanOf(mixed, shapes.mixed, shapes.ahead, attrs, 0);
@@ -181,12 +181,17 @@ const both: Plain = ({ mixed, ahead, back, A, own }, shapes, given) => {
   const inner = one.inner;
   const first = forward({ ...one.inputs, dt: ahead, A }, one.shapes, {});
   const second = forward({ ...two.inputs, dt: columns(back, H, 0, H, T, true), A }, two.shapes, {});
+  const own = Float64Array.from({ length: ahead.length }, (_, i) => D[i % H]);
+  for (let i = 0; i < own.length * inner; i++) {
+    const [at, e] = [Math.floor(i / inner), i % inner];
+    own[at] += one.inputs.x[Math.floor(at / H) * inner + e] * w_D[e * H + (at % H)];
+  }
   const y = one.inputs.x.map((x, i) => x * own[Math.floor(i / (inner / H))]);
   into(y, inner, 0, moved(first.y, T, inner, 1), T);
   into(y, inner, 0, moved(second.y, T, inner, 1), T, true);
-  return { y, aheadStates: first.chunkStates, backStates: second.chunkStates };
+  return { y, aheadStates: first.chunkStates, backStates: second.chunkStates, own };
 };
-const bothGrad: Plain = ({ mixed, ahead, back, A, own, aheadStates, backStates, dy }, shapes, given) => {
+const bothGrad: Plain = ({ mixed, ahead, back, A, w_D, aheadStates, backStates, own, dy }, shapes, given) => {
   const attrs = { ...given, both: true };
   const [, T, H] = shapes.ahead;
   const width = shapes.mixed[2];
@@ -212,19 +217,23 @@ const bothGrad: Plain = ({ mixed, ahead, back, A, own, aheadStates, backStates, 
   const { x, P } = slopes[0];
   const down = new Float64Array(own.length);
   for (let i = 0; i < x.length; i++) down[Math.floor(i / P)] += dy[i] * x[i];
-  into(
-    dmixed,
-    width,
-    0,
-    dy.map((g, i) => g * own[Math.floor(i / P)]),
-    T,
-  );
+  const dx = dy.map((g, i) => g * own[Math.floor(i / P)]);
+  const dw_D = new Float64Array(w_D.length);
+  for (let i = 0; i < x.length; i++) {
+    const [token, e] = [Math.floor(i / (H * P)), i % (H * P)];
+    for (let h = 0; h < H; h++) {
+      dx[i] += down[token * H + h] * w_D[e * H + h];
+      dw_D[e * H + h] += down[token * H + h] * x[i];
+    }
+  }
+  into(dmixed, width, 0, dx, T);
   return {
     dmixed,
     dahead: slopes[0].dt,
     dback: slopes[1].dt,
     dA: slopes[0].dA.map((a, h) => a + slopes[1].dA[h]),
-    down,
+    dD: Float64Array.from({ length: H }, (_, h) => down.reduce((sum, g, i) => (i % H === h ? sum + g : sum), 0)),
+    dw_D,
   };
 };
 

@@ -61,13 +61,13 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * (D * (columns + inner) + inner * H);
     const around = T * (2 * K * conv + 14 * inner);
-    // Kept: the input, z, the channels before and after the convolution, the values once more for their own weight, the mixer's output and its
-    // norm; step sizes; and the states of both scans.
+    // Kept: the input, z, the channels before and after the convolution, the mixer's output and its norm; step sizes and own weights; and the
+    // states of both scans.
     const states = 2 * Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + 2 * scan.forward,
       backwardFlops: 2 * matrices + 2 * around + 2 * scan.backward,
-      savedNumbers: T * (D + 4 * inner + 2 * conv + 5 * H + 1) + states,
+      savedNumbers: T * (D + 3 * inner + 2 * conv + 5 * H + 1) + states,
       workingNumbers: T * (D + 3 * inner),
     };
   },

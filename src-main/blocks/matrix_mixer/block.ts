@@ -116,7 +116,7 @@ function mixingKeeps(o: MatrixMixerOptions, D: number, T: number): { each: numbe
     case 'attention':
       return o.dataDependent ? { each: T * (2 * inner + 2 * H * d + H), once: 0 } : made(2);
     case 'quasiseparable':
-      return { each: T * (2 * inner + 4 * H * d + 5 * H) + 2 * Math.ceil(T / 64) * inner * H * d, once: 0 };
+      return { each: T * (inner + 4 * H * d + 5 * H) + 2 * Math.ceil(T / 64) * inner * H * d, once: 0 };
   }
 }
 

@@ -7,7 +7,7 @@ import { stepSizes } from '../mamba2/reference';
 import { centredConv } from '../parts/centred_conv';
 import { linear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
-import { mixQuasiseparable, ownWeight, type Quasiseparable, quasiseparableMatrix } from '../parts/quasiseparable';
+import { mixQuasiseparable, type Quasiseparable, quasiseparableMatrix } from '../parts/quasiseparable';
 import { attend } from './fused';
 import * as matrices from './matrices';
 import { type MatrixMixerOptions, sizes } from './options';
@@ -66,8 +66,7 @@ function quasiseparable({ v, maps, steps }: Sources, w: Weights, { H, d }: Size)
   const [B, C] = tf.split(both, 2, 2).map((u) => tf.reshape(u, [b, T, 1, H * d]) as Tensor4D);
   const raw = steps ? tf.split(steps, 2, 2) : [tf.zeros([b, T, H]), tf.zeros([b, T, H])];
   const [forward, backward] = raw.map((one) => ({ dt: stepSizes(one, w.dt_bias, null), B, C }));
-  const diagonal = ownWeight(v, w.D, w.w_D);
-  return { x: v, A: tf.neg(tf.exp(w.A_log)), forward, backward, diagonal, read: 'neighbour' };
+  return { x: v, A: tf.neg(tf.exp(w.A_log)), forward, backward, D: w.D, w_D: w.w_D, read: 'neighbour' };
 }
 
 function mix(sources: Sources, w: Weights, options: MatrixMixerOptions, size: Size): Mixed {

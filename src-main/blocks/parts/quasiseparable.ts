@@ -23,8 +23,9 @@ export interface Quasiseparable {
   A: Tensor;
   forward: Direction;
   backward: Direction;
-  /** Own weight of each token [b, T, H]. */
-  diagonal: Tensor;
+  /** Own weight of each token and head, D[h] + x · w_D[:, h] from all heads' values: D [H], w_D [H·P, H]. */
+  D: Tensor;
+  w_D: Tensor;
   /** Which token's output map reads the state: the neighbour that the state ends at, as in the released code, or the token itself. */
   read: 'neighbour' | 'own';
 }
@@ -41,8 +42,8 @@ const later = (u: Tensor): Tensor => without('last', tf.concat([emptyToken(u), u
 const earlier = (u: Tensor): Tensor => without('first', tf.concat([u, emptyToken(u)], 1));
 const turned = <T extends Tensor>(u: T): T => reversed(u, 1);
 
-/** The diagonal D[h] + x · w_D[:, h] from all heads' values: x [b, T, H, P], D [H], w_D [H·P, H] to [b, T, H]. */
-export function ownWeight(x: Tensor4D, D: Tensor, w_D: Tensor): Tensor3D {
+/** Own weights [b, T, H]. */
+function ownWeight({ x, D, w_D }: Quasiseparable): Tensor3D {
   const [b, T, H, P] = x.shape;
   return linear(tf.reshape(x, [b, T, H * P]), w_D, D) as Tensor3D;
 }
@@ -58,46 +59,68 @@ function scans({ x, A, forward, backward, read }: Quasiseparable) {
   ];
 }
 
-/** Values and maps side by side as `packedMix` takes them, [b, T, H·P + 4·G·N]. */
-function packed({ x, forward, backward, read }: Quasiseparable): Tensor3D {
+/** Values and maps side by side, [b, T, H·P + 4·G·N]: x, B and C ahead, B and C back; with what goes with them. */
+export interface PackedQuasiseparable extends Pick<Quasiseparable, 'A' | 'D' | 'w_D'> {
+  mixed: Tensor3D;
+  /** Step sizes of both directions [b, T, H]. */
+  ahead: Tensor;
+  back: Tensor;
+}
+/** Groups G, state N, and which token's map reads. */
+interface Reading {
+  groups: number;
+  state: number;
+  read: Quasiseparable['read'];
+}
+
+function packed({ x, A, D, w_D, forward, backward, read }: Quasiseparable): PackedQuasiseparable {
   // A state is read by its neighbour's map unless the maps are moved to meet it.
   const [ahead, back] = read === 'own' ? [earlier(forward.C), later(backward.C)] : [forward.C, backward.C];
   const [b, T] = x.shape;
-  return tf.concat(
-    [x, forward.B, ahead, backward.B, back].map((u) => tf.reshape(u, [b, T, -1])),
-    2,
-  ) as Tensor3D;
+  const flat = [x, forward.B, ahead, backward.B, back].map((u) => tf.reshape(u, [b, T, -1]));
+  return { mixed: tf.concat(flat, 2) as Tensor3D, ahead: forward.dt, back: backward.dt, A, D, w_D };
 }
 
+/** The parts of what lies side by side. */
+export function apart(
+  { mixed, ahead, back, A, D, w_D }: PackedQuasiseparable,
+  { groups, state, read }: Reading,
+): Quasiseparable {
+  const [b, T, width] = mixed.shape;
+  const maps = [0, 1, 2, 3].map(() => groups * state);
+  const [x, Bf, Cf, Bb, Cb] = tf
+    .split(mixed, [width - 4 * groups * state, ...maps], 2)
+    .map((u, i) => tf.reshape(u, [b, T, i ? groups : ahead.shape[2]!, -1]) as Tensor4D);
+  return { x, A, D, w_D, forward: { dt: ahead, B: Bf, C: Cf }, backward: { dt: back, B: Bb, C: Cb }, read };
+}
+
+const flatten = (y: Tensor4D): Tensor3D => tf.reshape(y, [y.shape[0], y.shape[1], -1]) as Tensor3D;
+
 const bound = bind(kernel, {
-  replaces({ mixed, ahead, back, A, own }, { groups, state }) {
-    const [b, T, width] = mixed!.shape as [number, number, number];
-    const [G, N, H] = [Number(groups), Number(state), ahead!.shape[2]!];
-    const maps = [0, 1, 2, 3].map(() => G * N);
-    const [x, Bf, Cf, Bb, Cb] = tf
-      .split(mixed!, [width - 4 * G * N, ...maps], 2)
-      .map((u, i) => tf.reshape(u, [b, T, i ? G : H, -1]) as Tensor4D);
-    const forward = { dt: ahead!, B: Bf, C: Cf };
-    const backward = { dt: back!, B: Bb, C: Cb };
-    const y = composed({ x, A: A!, forward, backward, diagonal: own!, read: 'neighbour' });
-    return { y: tf.reshape(y, [b, T, width - 4 * G * N]) };
+  replaces(inputs, { groups, state }) {
+    const reading = { groups: Number(groups), state: Number(state), read: 'neighbour' } as const;
+    return { y: flatten(composed(apart(inputs as unknown as PackedQuasiseparable, reading))) };
   },
 });
 
-/** y[t] = forward scan [t−1] + backward scan [t+1] + diagonal[t] x[t], [b, T, H, P]. `whole`: values and maps as they lie side by side, if they do. */
-export function mixQuasiseparable(given: Quasiseparable, whole?: Tensor3D): Tensor4D {
+/** y[t] = forward scan [t−1] + backward scan [t+1] + own weight[t] x[t], [b, T, H, P]. */
+export function mixQuasiseparable(given: Quasiseparable): Tensor4D {
   if (!hasKernel(kernel.name)) return composed(given);
-  const { x, A, forward, backward, diagonal, read } = given;
-  const [, , groups, state] = forward.B.shape;
-  const mixed = whole && read === 'neighbour' ? whole : packed(given);
-  const { y } = bound({ mixed, ahead: forward.dt, back: backward.dt, A, own: diagonal }, { groups, state });
-  return tf.reshape(y, x.shape);
+  const [, , groups, state] = given.forward.B.shape;
+  return tf.reshape(bound({ ...packed(given) }, { groups, state }).y, given.x.shape);
+}
+
+/** The same of values and maps that already lie side by side: [b, T, H·P]. */
+export function mixPacked(given: PackedQuasiseparable, reading: Reading): Tensor3D {
+  const { groups, state, read } = reading;
+  if (read === 'own' || !hasKernel(kernel.name)) return flatten(mixQuasiseparable(apart(given, reading)));
+  return bound({ ...given }, { groups, state }).y as Tensor3D;
 }
 
 /** The same in scans of their own, the second over turned tokens. */
 function composed(given: Quasiseparable): Tensor4D {
   const [ahead, back] = scans(given).map((scan) => later(ssdScan(scan).y));
-  const own = tf.mul(given.x, tf.expandDims(given.diagonal, 3));
+  const own = tf.mul(given.x, tf.expandDims(ownWeight(given), 3));
   return tf.add(tf.add(ahead, turned(back)), own) as Tensor4D;
 }
 
@@ -106,6 +129,6 @@ export function quasiseparableMatrix(given: Quasiseparable): Tensor4D {
   const [b, T, H] = given.x.shape;
   const shifted = (M: Tensor4D) => tf.reshape(later(tf.reshape(M, [b * H, T, T])), [b, H, T, T]); // rows move down
   const [below, above] = scans(given).map((scan) => shifted(mixingMatrix(scan)));
-  const diagonal = tf.mul(tf.expandDims(tf.transpose(given.diagonal, [0, 2, 1]), 3), tf.eye(T));
+  const diagonal = tf.mul(tf.expandDims(tf.transpose(ownWeight(given), [0, 2, 1]), 3), tf.eye(T));
   return tf.addN([below, tf.reverse(above, [2, 3]), diagonal]) as Tensor4D;
 }
