@@ -56,15 +56,15 @@ export default defineBlock({
     const projections = 2 * D * (H * d + Hk * d + Hk * width) + 2 * H * width * D;
     const sums = 2 * H * Q * (d + e) + 2 * (Hk + H) * d * e;
     const forwardFlops = T * (projections + sums);
-    // Kept: the input, queries and keys with the steps of their features, values, the kernel's output, what divides it, and a state a chunk; where
-    // query heads share keys, each has a copy.
+    // Kept: the input, queries and keys, values, the kernel's output, what divides it, and a state a chunk; where query heads share keys, each has a
+    // copy beside the features themselves.
     const [q, k] = [H * d, Hk * d];
-    const steps = o.featureMap === 'elu1' ? 2 * q + 2 * k : 0;
+    const features = o.featureMap === 'elu1' && H > Hk ? k : 0;
     const read = H > Hk ? H * (d + e) : k + Hk * e;
     const divided = o.normalize ? 2 * H * width + H : H * width;
     const normed = o.outputNorm === 'rmsnorm' ? H * (width + 1) : 0;
     const states = Math.ceil(T / 64) * H * d * e;
-    const savedNumbers = T * (D + steps + q + read + divided + normed) + states;
+    const savedNumbers = T * (D + features + q + read + divided + normed) + states;
     const workingNumbers = T * (D + H * (d + 2 * e));
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
   },

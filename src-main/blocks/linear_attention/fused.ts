@@ -1,12 +1,20 @@
-// The state-space-dual scan may stand in: with steps of 1 and no decay it is linear attention.
-import type { Tensor4D } from '@tensorflow/tfjs-core';
+// Kernels that may stand in: the features, and the state-space-dual scan, which with steps of 1 and no decay is linear attention.
+import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
+import { eluFeature } from '../../../kernels/elu-feature/kernel';
 import { chunk, ssdScan as kernel } from '../../../kernels/ssd-scan/kernel';
 import { bind, hasKernel, tf } from '../../ops';
-import { chunked, type Heads } from './reference';
+import { chunked, elu1, type Heads } from './reference';
 
 const bound = bind(kernel, {
   replaces: ({ q, k, v }) => ({ y: chunked({ q, k, v } as unknown as Heads, { chunk }) }),
 });
+
+const features = bind(eluFeature, { replaces: ({ x }, { scale }) => ({ y: tf.mul(elu1(x!), Number(scale)) }) });
+
+/** u of any shape to scale · (elu(u) + 1). */
+export const eluFeatures = (u: Tensor, scale: number): Tensor =>
+  // A device without the kernel loses nothing worth telling.
+  hasKernel(eluFeature.name) ? features({ x: u }, { scale }).y : tf.mul(elu1(u), scale);
 
 /** u [b, T, Hk, d] with each head `share` times, neighbours alike. */
 function repeat(u: Tensor4D, share: number): Tensor4D {

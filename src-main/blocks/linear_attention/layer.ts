@@ -5,18 +5,20 @@ import type { Layer, State, Weights } from '../define';
 import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { outerStep } from '../parts/state_step';
-import { attend } from './fused';
+import { attend, eluFeatures } from './fused';
 import { type LinearAttentionOptions, sizes } from './options';
-import { elu1 } from './reference';
 
 /** Features of queries [B, T, H, d], scaled, and of keys [B, T, Hk, d], and the values [B, T, Hk, e]. */
 function project(x: Tensor3D, w: Weights, options: LinearAttentionOptions) {
   const [B, T, D] = x.shape;
   const { H, Hk, d, e, scale } = sizes(options, D);
-  const feature = (u: Tensor) => (options.featureMap === 'elu1' ? elu1(u) : u);
+  const feature = (u: Tensor, by = 1) => {
+    if (options.featureMap === 'elu1') return eluFeatures(u, by);
+    return by === 1 ? u : tf.mul(u, by);
+  };
   const heads = (u: Tensor, count: number, width: number) => tf.reshape(u, [B, T, count, width]) as Tensor4D;
   const [q, k, v] = linears(x, [w.w_q, w.w_k, w.w_v]);
-  return { q: heads(tf.mul(feature(q), scale), H, d), k: heads(feature(k), Hk, d), v: heads(v, Hk, e) };
+  return { q: heads(feature(q, scale), H, d), k: heads(feature(k), Hk, d), v: heads(v, Hk, e) };
 }
 
 /** o [B, T, H, e], undivided, and the sums of weights [B, T, H, 1] if it is to be divided by them, to the layer's output. */
