@@ -23,22 +23,22 @@ struct Call {
 @group(0) @binding(13) var<storage, read_write> scaled: array<f32>;
 
 // One workgroup.
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn count_graded(@builtin(local_invocation_index) lane: u32) {
   var sum = 0.0;
   if ((call.present & 2u) != 0u) {
-    for (var row = lane; row < call.rows; row += 64u) {
+    for (var row = lane; row < call.rows; row += wide) {
       sum += mask[row];
     }
   }
-  sum = sum64(lane, sum);
+  sum = sum_wide(lane, sum);
   if (lane == 0u) {
     count_out[0] = select(f32(call.rows), sum, (call.present & 2u) != 0u);
   }
 }
 
 // One workgroup a row.
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn piece_rows(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -54,7 +54,7 @@ fn piece_rows(
     weight = mask[row];
   }
   if (weight == 0.0) {
-    for (var j = lane; j < call.V; j += 64u) {
+    for (var j = lane; j < call.V; j += wide) {
       logits[first + j] = 0.0;
     }
     if (lane == 0u) {
@@ -64,18 +64,18 @@ fn piece_rows(
   }
   weight /= max(count[0], 1.0e-30);
   var most = -3.0e38;
-  for (var j = lane; j < call.V; j += 64u) {
+  for (var j = lane; j < call.V; j += wide) {
     most = max(most, logits[first + j]);
   }
-  most = max64(lane, most);
+  most = max_wide(lane, most);
   var exps = 0.0;
   var plain = 0.0;
-  for (var j = lane; j < call.V; j += 64u) {
+  for (var j = lane; j < call.V; j += wide) {
     exps += exp(logits[first + j] - most);
     plain += logits[first + j];
   }
-  exps = sum64(lane, exps);
-  plain = sum64(lane, plain);
+  exps = sum_wide(lane, exps);
+  plain = sum_wide(lane, plain);
   let lse = most + log(exps);
   let share = call.smoothing / f32(call.V); // of each class
   let wanted = targets[row];
@@ -87,7 +87,7 @@ fn piece_rows(
     losses_out[row] = weight * (lse - (1.0 - call.smoothing) * reached - share * plain);
   }
   storageBarrier(); // the logit of the target is read before it is written over
-  for (var j = lane; j < call.V; j += 64u) {
+  for (var j = lane; j < call.V; j += wide) {
     let own = select(0.0, 1.0 - call.smoothing, wanted == i32(j));
     logits[first + j] = weight * (exp(logits[first + j] - lse) - own - share);
   }
@@ -106,13 +106,13 @@ fn add_part(
 }
 
 // One workgroup.
-@compute @workgroup_size(64)
+@compute @workgroup_size(wide)
 fn sum_losses(@builtin(local_invocation_index) lane: u32) {
   var sum = 0.0;
-  for (var row = lane; row < call.rows; row += 64u) {
+  for (var row = lane; row < call.rows; row += wide) {
     sum += losses[row];
   }
-  let total = sum64(lane, sum);
+  let total = sum_wide(lane, sum);
   if (lane == 0u) {
     loss[0] = total;
   }

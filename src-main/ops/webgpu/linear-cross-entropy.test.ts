@@ -36,6 +36,7 @@ describe.runIf(testable)('LinearCrossEntropy', () => {
     [2, 5, 63],
     [65, 20, 130],
     [63, 33, 64],
+    [3, 2, 2100], // a workgroup of 128 lanes a row
   ])('of %i rows of %i channels and %i classes', async (rows, D, V) => {
     for (const tied of [false, true]) {
       const { shapes, inputs, mask } = setting(rows, D, V, tied);
