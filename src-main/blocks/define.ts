@@ -35,7 +35,7 @@ export interface StateSpec {
   most?: number;
 }
 
-/** Cost of one forward pass over one sequence of T tokens, multiply-add = 2. */
+/** Cost over one sequence of T tokens. FLOPs are those of the mathematics, multiply-add = 2: what a kernel makes again in the gradient to save memory does not count. */
 export interface Cost {
   forwardFlops: number;
   backwardFlops: number;

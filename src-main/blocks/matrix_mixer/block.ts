@@ -76,7 +76,9 @@ function mixingFlops(o: MatrixMixerOptions, D: number, T: number): { forward: nu
     case 'toeplitz':
       return twice(product);
     case 'vandermonde':
-      return twice(product + (!o.dataDependent && o.vandermondeKind === 'dft' ? 0 : 4 * T * T * H * d));
+      // Fourier's matrix is a constant, so it has no gradient.
+      if (!o.dataDependent && o.vandermondeKind === 'dft') return { forward: product, backward: product };
+      return twice(product + 4 * T * T * H * d);
     case 'cauchy':
       return twice(product + 4 * T * T * H * d);
     case 'low_rank':

@@ -29,15 +29,12 @@ export default defineOperator({
 
 /**
  * Useful FLOPs a sequence of T tokens in chunks of Q, forward and backward, multiply-add = 2; H heads of width P, G groups, state N.
- * The counts are those of the chunked form with full squares inside a chunk.
+ * The counts are those of the chunked form with full squares inside a chunk; what a kernel makes again in the gradient is its own affair.
  */
 export function scanFlops({ H, P, G, N }: { H: number; P: number; G: number; N: number }, T: number, Q = 64) {
   const q = Math.min(Q, T);
   const matrices = 2 * G * q * N + 2 * H * q * P + 4 * H * P * N;
-  return {
-    /** The matrix products of the forward pass alone. */
-    matrices: T * matrices,
-    forward: T * (matrices + (2 * H * P * N) / q + 4 * H * q),
-    backward: T * (6 * G * q * N + 4 * H * q * P + 8 * H * P * N + 8 * H * q),
-  };
+  const forward = T * (matrices + (2 * H * P * N) / q + 4 * H * q);
+  /** `matrices`: the products of the forward pass alone. */
+  return { matrices: T * matrices, forward, backward: 2 * forward };
 }

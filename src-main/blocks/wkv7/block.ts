@@ -21,6 +21,5 @@ export default defineOperator({
 export const ruleFlops = (N: number) => ({
   matrices: 8 * N * N,
   forward: 9 * N * N,
-  // The products of the gradient, and the states computed again.
-  backward: 28 * N * N,
+  backward: 18 * N * N,
 });
