@@ -23,7 +23,7 @@ declare global {
 }
 
 /** Electron: messages go over IPC, which cannot be lost while the window lives. */
-export const bridgeTransport = (bridge: Bridge): Transport => ({
+const bridgeTransport = (bridge: Bridge): Transport => ({
   // The bridge takes plain data only, and what pages ask with may be one of Vue's proxies.
   send: (request) => bridge.send(JSON.parse(JSON.stringify(request)) as Request),
   open({ message, state }) {
@@ -36,7 +36,7 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5000;
 
 /** Serve: one WebSocket, opened anew after a loss with growing pauses, at once when the tab comes back to view or online. */
-export function socketTransport(url: string): Transport {
+function socketTransport(url: string): Transport {
   let socket: WebSocket | undefined;
   let waitMs = FIRST_WAIT_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;

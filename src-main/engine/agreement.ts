@@ -20,7 +20,7 @@ export function countCases(golden: string, blocks: Iterable<string>): Record<str
 }
 
 /** Sums up the comparisons of one block. */
-export function agreementOf(block: string, rows: readonly ParityRow[], facts: DeviceFacts, at: number): Agreement {
+function agreementOf(block: string, rows: readonly ParityRow[], facts: DeviceFacts, at: number): Agreement {
   let worst: Agreement['worst'] = null;
   let tensors = 0;
   const failures: string[] = [];

@@ -1,4 +1,5 @@
 // Whole training steps (forward, backward, AdamW) of every block at each size, with where their time goes.
+import { availableParallelism } from 'node:os';
 import type { Variable } from '@tensorflow/tfjs-core';
 import { type DeviceFacts, kernels, kernelTimes, memoryFacts } from '../ops';
 import { ADAMW, benchModel, benchPart, CONFIGS, type Precision, VOCABULARY } from './bench-models';
@@ -117,7 +118,7 @@ async function warmUp(step: TrainStep, part: Part, longest: number): Promise<{ f
 }
 
 /** A model in each precision, the precisions in turn; the first one also op by op where it is captured. */
-export async function measureSteps(asked: Asked, config: string, block: string): Promise<Row[]> {
+async function measureSteps(asked: Asked, config: string, block: string): Promise<Row[]> {
   const size = CONFIGS[config];
   const [main, ...more] = asked.precisions;
   let facts: DeviceFacts = await open(asked, main);
@@ -185,37 +186,49 @@ export async function measureSteps(asked: Asked, config: string, block: string):
   }
 }
 
-/** GFLOP/s that a step is expected to run at before one has been measured. */
-const EXPECTED = 60;
+/** GFLOP/s that a step is expected to run at before one has been measured: half of the peak, or what TF.js's shaders reach. */
+const expectedRate = ({ device, threads }: Asked): number => {
+  const peak = device === 'cpu' ? quickPeak(threads ?? availableParallelism(), 'float32') : undefined;
+  return peak ? peak / 2 : 60;
+};
+
+/** What a brief look takes at L, where every block would take minutes. */
+const BRIEF_AT_L: readonly string[] = ['softmax_attention', 'mamba2'];
 
 /** Every block at every size. A model whose step would take too long, judged by the size before, is left out with a row that says so. */
 export function steps(asked: Asked): Work[] {
   const rates = new Map<string, number>(); // GFLOP/s by block
+  const expected = expectedRate(asked);
   const flopOf = (config: string, block: string) => {
     const { tokens, batch } = CONFIGS[config];
     return stepFlops(benchModel(block, CONFIGS[config]), { tokens, batch, vocabulary: VOCABULARY });
   };
+  const briefly = (config: string, block: string) => config !== 'L' || BRIEF_AT_L.includes(block);
   return asked.configs.flatMap((config) =>
-    asked.blocks.map((block): Work => {
-      const flop = flopOf(config, block);
-      const guess = flop / EXPECTED / 1e9;
-      const precisions = asked.precisions.length;
-      return {
-        label: `${config} ${block} steps`,
-        seconds: 7 * guess + precisions * Math.max(asked.seconds, 2 * guess) + 1,
-        run: async () => {
-          const known = rates.get(block);
-          const predicted = known ? flop / known / 1e9 : guess;
-          if (predicted > asked.longest) {
-            const why = `a step would take about ${predicted.toFixed(0)} s; --longest allows more`;
-            return [{ kind: 'skipped', what: `${config} ${block}`, why }];
-          }
-          const rows = await measureSteps(asked, config, block);
-          for (const row of rows)
-            if (row.kind === 'step' && row.precision === asked.precisions[0]) rates.set(block, row.gflops);
-          return rows;
-        },
-      };
-    }),
+    asked.blocks
+      .filter((block) => !asked.brief || briefly(config, block))
+      .map((block): Work => {
+        const flop = flopOf(config, block);
+        const guess = flop / expected / 1e9;
+        // A second precision tells little more at S.
+        const mine = asked.brief && config === 'S' ? { ...asked, precisions: asked.precisions.slice(0, 1) } : asked;
+        const precisions = mine.precisions.length;
+        return {
+          label: `${config} ${block} steps`,
+          seconds: 7 * guess + precisions * Math.max(asked.seconds, 2 * guess) + 1,
+          run: async () => {
+            const known = rates.get(block);
+            const predicted = known ? flop / known / 1e9 : guess;
+            if (predicted > asked.longest) {
+              const why = `a step would take about ${predicted.toFixed(0)} s; --longest allows more`;
+              return [{ kind: 'skipped', what: `${config} ${block}`, why }];
+            }
+            const rows = await measureSteps(mine, config, block);
+            for (const row of rows)
+              if (row.kind === 'step' && row.precision === asked.precisions[0]) rates.set(block, row.gflops);
+            return rows;
+          },
+        };
+      }),
   );
 }

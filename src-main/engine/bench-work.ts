@@ -25,6 +25,8 @@ export interface Asked {
   longest: number;
   contexts: readonly number[];
   lengths: readonly number[];
+  /** A part of each section only, chosen so that all of them together take a few minutes. */
+  brief: boolean;
 }
 
 /** Makes the device current as asked. */

@@ -16,7 +16,7 @@ import { torch, torchDecoding } from './bench-torch';
 import { type Asked, open, type Work } from './bench-work';
 import { TORCH_PYTHON } from './torch-server';
 
-export { BLOCKS, benchModel, CONFIGS, PRECISIONS, type Precision } from './bench-models';
+export { BLOCKS, benchModel, CONFIGS, type Precision } from './bench-models';
 export { lineOf, type Row } from './bench-rows';
 
 /** In the order in which they run. */
@@ -37,11 +37,13 @@ export const SECTIONS: readonly string[] = Object.keys(SECTION);
  * What runs when nothing is named: growth with length is asked for by name, and PyTorch, which takes long, by name or by its variable. `torch` includes
  * `torch-decode`.
  */
-export const USUAL_SECTIONS: readonly string[] = SECTIONS.filter(
+const USUAL_SECTIONS: readonly string[] = SECTIONS.filter(
   (name) => name !== 'scaling' && name !== 'torch-decode' && (name !== 'torch' || TORCH_PYTHON in process.env),
 );
 
 export interface BenchOptions {
+  /** A part of each section, for a first look in about four minutes; not where sections, sizes or blocks are named. */
+  brief?: boolean;
   /** Of SECTIONS; default USUAL_SECTIONS. */
   only?: readonly string[];
   /** Of CONFIGS; default S, M, L. */
@@ -51,7 +53,7 @@ export interface BenchOptions {
   precisions?: readonly Precision[];
   device?: DeviceId;
   threads?: number;
-  /** Seconds of measured time a row (default 1.5); what is slower is measured once or twice. */
+  /** Seconds of measured time a row (default 1.5, brief 0.3); what is slower is measured once or twice. */
   seconds?: number;
   /** Seconds that one step may take (default 12): longer ones are left out, with a row that says so. */
   longest?: number;
@@ -72,25 +74,27 @@ function known(what: string, asked: readonly string[], all: readonly string[]): 
  * @throws for a name that is not there, before anything is measured.
  */
 export async function* runBench(
-  {
+  options: BenchOptions = {},
+  progress: (line: string) => void = () => undefined,
+): AsyncGenerator<Row> {
+  const brief = options.brief === true && !options.only && !options.configs && !options.blocks;
+  const {
     only = USUAL_SECTIONS,
     configs = Object.keys(CONFIGS),
     blocks = BLOCKS,
     precisions = PRECISIONS,
     device = 'cpu',
     threads,
-    seconds = 1.5,
+    seconds = brief ? 0.3 : 1.5,
     longest = 12,
-    contexts = [256, 1024, 4096, 16_384],
+    contexts = brief ? [1024] : [256, 1024, 4096, 16_384],
     lengths = [256, 1024, 4096, 16_384],
-  }: BenchOptions = {},
-  progress: (line: string) => void = () => undefined,
-): AsyncGenerator<Row> {
+  } = options;
   known('section', only, SECTIONS);
   known('configuration', configs, Object.keys(CONFIGS));
   known('block', blocks, BLOCKS);
   known('precision', precisions, PRECISIONS);
-  const asked: Asked = { device, threads, configs, blocks, precisions, seconds, longest, contexts, lengths };
+  const asked: Asked = { device, threads, configs, blocks, precisions, seconds, longest, contexts, lengths, brief };
   const facts = await open(asked);
   if (!facts.threads || facts.id !== 'cpu' || facts.kernelVersion.startsWith('tfjs')) asked.precisions = ['float32'];
   yield {

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { SpecError } from '../spec/error';
 import { type PlainTensor, readSafetensors, safetensorsParts } from './safetensors';
 
-export const CHECKPOINT_FORMAT = 'archlab.checkpoint/1';
+const CHECKPOINT_FORMAT = 'archlab.checkpoint/1';
 export const CHECKPOINT_FOLDER = 'checkpoints';
 
 /** The calls of node:fs that checkpoints make, so that a test can fill the disk. */

@@ -14,8 +14,7 @@ export interface Part {
 }
 
 /** Graded positions of a part. */
-export const gradedOf = ({ mask, inputs }: Part): number =>
-  mask ? mask.reduce((sum, one) => sum + one, 0) : inputs.length;
+const gradedOf = ({ mask, inputs }: Part): number => (mask ? mask.reduce((sum, one) => sum + one, 0) : inputs.length);
 
 /** The part that `now` gives, on the device; a captured step asks `now` again each time. The caller tidies. */
 export function tensorsOf(now: () => Part): [Tensor2D, Tensor2D, Tensor2D | undefined] {

@@ -9,7 +9,7 @@ import type { ModelSpec, Norm } from '../spec/model';
 import { EMBEDDING_STD, type Planned, type PlannedBlock } from './plan';
 
 /** Added to the mean square or the variance in the norms before blocks and before the head. */
-export const NORM_EPSILON = 1e-5;
+const NORM_EPSILON = 1e-5;
 
 /** What the parts of a model share: its weights by full name. */
 export interface Stack {

@@ -67,7 +67,7 @@ const list = (folder: string): string[] =>
     .map((entry) => join(entry.parentPath, entry.name));
 
 /** What the window may load and where it may connect: itself. Component styles are set from script, hence the inline ones. */
-export const contentPolicy = (connect: string): string =>
+const contentPolicy = (connect: string): string =>
   [
     "default-src 'none'",
     "script-src 'self'",

@@ -28,7 +28,7 @@ const schemas: Schemas = {
   agreements: agreements.inputs,
 };
 
-export const implement = (lab: Lab): Implementation => ({
+const implement = (lab: Lab): Implementation => ({
   app: app.app(lab),
   settings: settings.settings(lab),
   blocks: blocks.blocks(),

@@ -8,7 +8,7 @@ import { forgetText, removedTexts } from '../store/text';
 import { type LabPaths, removeRunFolder } from './folder';
 import type { Supervisor } from './supervisor';
 
-export const TRASH_DAYS = 30;
+const TRASH_DAYS = 30;
 const DAY_MS = 86_400_000;
 
 /**

@@ -29,7 +29,7 @@ export interface WorkerOptions {
 }
 
 /** What the worker prints goes here: a file, so that its writing does not depend on our life. */
-export const OUTPUT_FILE = 'worker.log';
+const OUTPUT_FILE = 'worker.log';
 
 export function startWorker({ script, folder, lab, threads, wrote, ended }: WorkerOptions): Worker {
   const output = openSync(join(folder, OUTPUT_FILE), 'w');
@@ -75,7 +75,7 @@ export function startWorker({ script, folder, lab, threads, wrote, ended }: Work
 }
 
 /** The end of what the worker printed, at most `bytes` of it and whole lines only. */
-export function lastLines(path: string, bytes = 2000): string {
+function lastLines(path: string, bytes = 2000): string {
   let fd: number;
   try {
     fd = openSync(path, 'r');

@@ -73,7 +73,7 @@ export function complete<S extends Options>(schema: S, given: Record<string, unk
 }
 
 /** What an option admits, in words: the second half of each message. */
-export function fits(option: Option): string {
+function fits(option: Option): string {
   switch (option.kind) {
     case 'int':
       return `a whole number from ${option.min} to ${option.max}${option.step ? ` in steps of ${option.step}` : ''}`;

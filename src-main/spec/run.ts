@@ -138,7 +138,7 @@ const known = [
 ];
 
 /** What is wrong beyond the shape: the model, the task's options, parts that contradict each other. */
-export function checkRun(
+function checkRun(
   run: RunSpec,
   catalogue: Catalogue,
   tasks: ReadonlyMap<string, Pick<TaskCard, 'options'>>,

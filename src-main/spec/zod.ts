@@ -4,7 +4,7 @@ import type { Problem } from './error';
 import { nearest, show } from './options';
 
 /** `['layers', 2, 'options']` below `model` as `model.layers[2].options`. */
-export function dotted(base: string, path: readonly PropertyKey[]): string {
+function dotted(base: string, path: readonly PropertyKey[]): string {
   return path.reduce<string>(
     (at, key) => (typeof key === 'number' ? `${at}[${key}]` : at ? `${at}.${String(key)}` : String(key)),
     base,

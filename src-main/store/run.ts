@@ -157,7 +157,7 @@ export const logOffsets = (store: Store): { id: string; offset: number }[] =>
   store.sql<{ id: string; offset: number }>('SELECT id, log_offset AS offset FROM run').all();
 
 export const LIST_RUNS = `SELECT ${COLUMNS} FROM run WHERE deleted_at IS NULL ORDER BY created_at DESC, key DESC`;
-export const LIST_DELETED = `SELECT ${COLUMNS} FROM run WHERE deleted_at > 0 ORDER BY deleted_at DESC`;
+const LIST_DELETED = `SELECT ${COLUMNS} FROM run WHERE deleted_at > 0 ORDER BY deleted_at DESC`;
 
 /** Runs outside the trash, newest first; or those in it. */
 export const listRuns = (store: Store, { deleted = false } = {}): RunRecord[] =>

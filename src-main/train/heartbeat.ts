@@ -2,7 +2,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const HEARTBEAT_FILE = 'heartbeat.json';
+const HEARTBEAT_FILE = 'heartbeat.json';
 const EVERY_MS = 1000;
 
 /** Starts beating; returns the stop. `startTime` tells this process from a later one with the same id. */

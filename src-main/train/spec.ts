@@ -6,7 +6,7 @@ import { SpecError } from '../spec/error';
 import { parseRun, type RunSpec } from '../spec/run';
 import { tasks } from '../tasks';
 
-export const SPEC_FILE = 'spec.json';
+const SPEC_FILE = 'spec.json';
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** @throws SpecError naming the file, or each thing wrong in it. */

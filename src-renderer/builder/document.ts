@@ -103,7 +103,7 @@ function pruned(layers: readonly Node[]): Node[] {
 const same = (a: readonly Node[], b: readonly Node[]) => a.length === b.length && a.every((node, i) => node === b[i]);
 
 /** Where a node, the very object, stands. */
-export function pathOf(layers: readonly Node[], wanted: Node, list: Path = []): Path | undefined {
+function pathOf(layers: readonly Node[], wanted: Node, list: Path = []): Path | undefined {
   for (const [i, node] of layers.entries()) {
     const path = [...list, i];
     if (node === wanted) return path;

@@ -1,7 +1,7 @@
 // Colours and dashes that tell lines apart: twelve colours a theme, kept apart under red- and green-blindness too.
 
 export type Theme = 'light' | 'dark';
-export const DASHES = ['solid', 'dashed', 'dotted', 'dashdot'] as const;
+const DASHES = ['solid', 'dashed', 'dotted', 'dashdot'] as const;
 export type Dash = (typeof DASHES)[number];
 
 /** What a line looks like, whatever the theme: a place in the palette and a dash. */

@@ -10,7 +10,7 @@ export const THEMES = ['auto', 'dark', 'light'] as const;
 export type Theme = (typeof THEMES)[number];
 
 /** The language to begin with: the browser's, where we speak it. */
-export const preferredLanguage = (tags: readonly string[]): Language =>
+const preferredLanguage = (tags: readonly string[]): Language =>
   tags.some((tag) => tag.toLowerCase().startsWith('ru')) ? 'ru' : 'en';
 
 const COPY = 'archlab.settings';

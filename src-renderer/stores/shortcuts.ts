@@ -10,7 +10,7 @@ export interface Chord {
   alt?: boolean;
 }
 
-export const isMac = (): boolean => /mac/i.test(navigator.platform);
+const isMac = (): boolean => /mac/i.test(navigator.platform);
 
 /** Letters are matched by the place of the key, so that shortcuts work on a Russian layout too. */
 export function matches(event: KeyboardEvent, chord: Chord, mac = isMac()): boolean {
@@ -32,7 +32,7 @@ export function keyCaps(chord: Chord, mac = isMac()): string[] {
 }
 
 /** True while the user types into a field, where single keys belong to the text. */
-export function isTyping(event: KeyboardEvent): boolean {
+function isTyping(event: KeyboardEvent): boolean {
   const target = event.target as HTMLElement | null;
   return !!target?.closest('input, textarea, select, [contenteditable="true"]');
 }

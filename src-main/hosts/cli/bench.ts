@@ -6,6 +6,8 @@ import { parseDevice } from './train';
 export { SECTIONS };
 
 export interface BenchCommand {
+  all?: boolean;
+  brief?: boolean;
   only?: string;
   decode?: boolean;
   scaling?: boolean;
@@ -15,17 +17,18 @@ export interface BenchCommand {
   precision?: string;
   device: string;
   threads?: number;
-  seconds: number;
+  seconds?: number;
   longest: number;
-  contexts: string;
-  lengths: string;
+  contexts?: string;
+  lengths?: string;
   json?: boolean;
 }
 
 const listed = (text: string | undefined): string[] | undefined => text?.split(',').map((name) => name.trim());
 
 /** Numbers from 1 on, in order. */
-function numbers(option: string, text: string): number[] {
+function numbers(option: string, text: string | undefined): number[] | undefined {
+  if (text === undefined) return undefined;
   const values = listed(text)!.map(Number);
   if (!values.every((value) => Number.isInteger(value) && value > 0))
     throw new CommandError(`${option}: ${text} is not a list of whole numbers from 1 on, such as 256,1024`, 2);
@@ -45,7 +48,11 @@ function sections({ only, decode, scaling, torch }: BenchCommand): string[] | un
  */
 export function optionsOf(command: BenchCommand): BenchOptions {
   const { configs, blocks, precision, device, threads, seconds, longest } = command;
+  if (command.all && command.brief)
+    throw new CommandError('--all and --brief ask for opposite things; leave one out', 2);
   return {
+    // A table for the eye is brief; what a program reads is whole.
+    brief: command.brief ?? !(command.all || command.json),
     only: sections(command),
     configs: listed(configs),
     blocks: listed(blocks),

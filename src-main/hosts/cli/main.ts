@@ -140,8 +140,14 @@ function commands(ended: (code: ExitCode) => void): Command {
     .action(async (file, options) => ended(await check(file, options)));
   program
     .command('bench')
-    .description('measure this machine: products, kernels, whole steps, decoding, threads, other engines')
-    .option('--only <list>', `sections: ${SECTIONS.join(', ')} (default: all but scaling)`)
+    .description(
+      'measure this machine: products, kernels, whole steps, decoding, threads, other engines.\n' +
+        'By default a part of each, in about four minutes: every block at S and M, two at L, decoding after 1,024 tokens.\n' +
+        '--all takes the rest too (half an hour), and so does --json; sections, sizes and blocks that are named are taken whole.',
+    )
+    .option('--all', 'every measurement of every section but scaling')
+    .option('--brief', 'the short set with --json too')
+    .option('--only <list>', `sections: ${SECTIONS.join(', ')} ; named ones are taken whole`)
     .option('--decode', 'decoding alone: --only decode')
     .option('--scaling', 'growth with the length alone: --only scaling')
     .option('--torch', 'PyTorch in turn with ours, by the Python that ARCHLAB_TORCH_PYTHON names: --only torch')
@@ -150,10 +156,13 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--precision <list>', 'float32, bfloat16 (default: both)')
     .option(...device, 'cpu')
     .option(...threads)
-    .option('--seconds <n>', 'measured time a row', positive, 1.5)
+    .option('--seconds <n>', 'measured time a row (default: 1.5; 0.3 in the short set)', positive)
     .option('--longest <n>', 'seconds that one step may take; longer ones are left out', positive, 12)
-    .option('--contexts <list>', 'tokens before those that are decoded', '256,1024,4096,16384')
-    .option('--lengths <list>', 'sequence lengths of scaling', '256,1024,4096,16384')
+    .option(
+      '--contexts <list>',
+      'tokens before those that are decoded (default: 256,1024,4096,16384; 1024 in the short set)',
+    )
+    .option('--lengths <list>', 'sequence lengths of scaling (default: 256,1024,4096,16384)')
     .option('--json', 'one JSON object a line on stdout, one line a measurement')
     .action(async (options) => ended(await bench(options)));
   program

@@ -49,7 +49,7 @@ export function startElectron(): void {
 }
 
 /** The development server's address while electron-vite runs one for an unpackaged app; else our own scheme. */
-export const homeAddress = (): string => (!app.isPackaged && process.env.ELECTRON_RENDERER_URL) || HOME;
+const homeAddress = (): string => (!app.isPackaged && process.env.ELECTRON_RENDERER_URL) || HOME;
 
 async function run(folder: string): Promise<void> {
   const system = app.getLocale();

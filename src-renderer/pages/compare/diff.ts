@@ -17,7 +17,7 @@ export type OptionsOf = (block: string) => Options | undefined;
 const text = (value: unknown): string => (typeof value === 'string' ? value : stable(value));
 
 /** A plain object's leaves by dotted path; lists count as leaves. */
-export function flatten(value: unknown, path = ''): Map<string, string> {
+function flatten(value: unknown, path = ''): Map<string, string> {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return new Map([[path, text(value)]]);
   const leaves = new Map<string, string>();
   for (const [key, child] of Object.entries(value))

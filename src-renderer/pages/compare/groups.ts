@@ -14,7 +14,7 @@ export function stable(value: unknown): string {
 }
 
 /** All of a spec that makes a difference besides the seed: names and parentage do not. */
-export function configurationKey(spec: RunSpec): string {
+function configurationKey(spec: RunSpec): string {
   const { seed: _seed, name: _name, parent: _parent, model, ...rest } = spec;
   const { name: _model, ...shape } = model;
   return stable({ ...rest, model: shape });

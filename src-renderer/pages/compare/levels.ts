@@ -9,7 +9,7 @@ import { levelName } from '../../stores/words';
 import { stable } from './groups';
 
 /** Whether a level, named in words, is one of a chart's quantity: `loss of a uniform guess` belongs to loss. */
-export const belongs = (label: string, chart: string): boolean => label.toLowerCase().startsWith(chart);
+const belongs = (label: string, chart: string): boolean => label.toLowerCase().startsWith(chart);
 
 /** Gives the levels of a chart; none where runs have different tasks, for a line would be true of some only. */
 export function useLevels(specs: () => readonly RunSpec[]) {

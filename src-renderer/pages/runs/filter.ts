@@ -13,7 +13,7 @@ type Value = number | string | null | undefined;
 const metric = (name: string) => (run: RunRow) => run.last[name];
 
 /** What a comparison may speak of. */
-export const FIELDS: Record<string, (run: RunRow) => Value> = {
+const FIELDS: Record<string, (run: RunRow) => Value> = {
   name: (run) => run.name,
   status: (run) => run.status,
   block: (run) => run.blocks,
