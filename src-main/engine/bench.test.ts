@@ -5,8 +5,9 @@ import { BLOCKS, benchModel, CONFIGS, lineOf, type Row, runBench, SECTIONS } fro
 import { bytesMoved, flopOfCall } from './bench-flops';
 import { DECODABLE } from './bench-models';
 import { spread } from './bench-rows';
-import { groupOf } from './bench-steps';
+import { groupOf, steps } from './bench-steps';
 import { countsUpTo } from './bench-threads';
+import type { Asked } from './bench-work';
 import { buildModel } from './build';
 
 type Of<K extends Row['kind']> = Extract<Row, { kind: K }>;
@@ -181,6 +182,26 @@ describe('a run', () => {
     expect(first).toMatchObject({ m: 128, n: 128, k: 128, threads: 1, precision: 'float32' });
     expect(first.gflops.median).toBeCloseTo((2 * 128 ** 3) / first.ms.median / 1e6, 6);
     expect(only(rows, 'threads').map(({ threads }) => threads)).toEqual([1, 2, 1, 2]);
+  });
+
+  it('takes of the steps, briefly, every block at S and M and two at L', async () => {
+    await useDevice('cpu');
+    const asked: Asked = {
+      device: 'cpu',
+      threads: 1,
+      configs: ['S', 'M', 'L'],
+      blocks: BLOCKS,
+      precisions: ['float32'],
+      seconds: 0.3,
+      longest: 12,
+      contexts: [],
+      lengths: [],
+      brief: true,
+    };
+    const labels = (brief: boolean) => steps({ ...asked, brief }).map(({ label }) => label.split(' ')[0]);
+    const count = (list: string[], config: string) => list.filter((one) => one === config).length;
+    expect(['S', 'M', 'L'].map((config) => count(labels(true), config))).toEqual([BLOCKS.length, BLOCKS.length, 2]);
+    expect(count(labels(false), 'L')).toBe(BLOCKS.length);
   });
 
   it('leaves out what would take too long, and says so', async () => {
