@@ -1,7 +1,6 @@
 // The register tiles, one function for each number of rows and each place of the factors.
 #include "panel.h"
 
-#include <cstdlib>
 #include <utility>
 
 #include "rows.h"
