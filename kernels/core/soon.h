@@ -10,7 +10,7 @@ namespace lab {
 LAB_INLINE void Soon(const float* p, int64_t width) {
 #if defined(__GNUC__)
   const uintptr_t at = reinterpret_cast<uintptr_t>(p);
-  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 0, 2);
+  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 0, 3);
 #else
   (void)p, (void)width;
 #endif
@@ -20,7 +20,7 @@ LAB_INLINE void Soon(const float* p, int64_t width) {
 LAB_INLINE void SoonWritten(const float* p, int64_t width) {
 #if defined(__GNUC__)
   const uintptr_t at = reinterpret_cast<uintptr_t>(p);
-  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 1, 2);
+  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 1, 3);
 #else
   (void)p, (void)width;
 #endif

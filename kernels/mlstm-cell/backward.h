@@ -2,6 +2,7 @@
 #ifndef LAB_MLSTM_BACKWARD_H
 #define LAB_MLSTM_BACKWARD_H
 
+#include "../core/soon.h"
 #include "cell.h"
 
 namespace lab {
@@ -59,6 +60,8 @@ struct Backward {
     to.entered = to.kept = 0;
     float direct[kChunk] = {}, passing[kChunk] = {};
     for (int64_t t = tokens - 1; t >= 0; --t) {
+      const int64_t at = c.at + t * s.ld;
+      for (float* slope : {dq, dk, dv}) SoonWritten(slope + at, s.d);
       float *S = room.S + t * kChunk, *D = room.D + t * kChunk, *A = room.A + t * kChunk;
       const int64_t filled = (t / W + 1) * W;
       Ruler rules;

@@ -2,10 +2,28 @@
 #ifndef LAB_MLSTM_FORWARD_H
 #define LAB_MLSTM_FORWARD_H
 
+#include <type_traits>
+
+#include "../atlas-memory/doubles.h"
 #include "cell.h"
 
 namespace lab {
 namespace mlstm {
+
+// DW floats as doubles.
+LAB_INLINE D Widen(const float* p) {
+#if LAB_AVX512
+  return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+#elif LAB_AVX2
+  return _mm256_cvtps_pd(_mm_loadu_ps(p));
+#elif LAB_SSE2
+  return _mm_set_pd(p[1], p[0]);
+#else
+  double wide[DW];
+  for (int i = 0; i < DW; ++i) wide[i] = p[i];
+  return Load(wide);
+#endif
+}
 
 struct Forward {
   const Sizes& s;
@@ -34,7 +52,6 @@ struct Forward {
 
   // q·n of each token into size; n [d]: of the memory that entered on entry, on return that after the chunk at the scale of its last M.
   void Normalise(const Chunk& c, const Gates& gates, double* n, double* size) const {
-    constexpr int lanes = 8;
     double keeps[kChunk], writes[kChunk];
     for (int64_t t = 0; t < kChunk; ++t) {
       keeps[t] = (t > 0 ? gates.M[t - 1] : gates.m0) - gates.M[t];
@@ -42,22 +59,34 @@ struct Forward {
     }
     ExpAll(kChunk, keeps, keeps);
     ExpAll(kChunk, writes, writes);
-    for (int64_t t = 0; t < c.tokens; ++t) {
-      const double keep = keeps[t], write = writes[t] / std::sqrt(static_cast<double>(s.d));
-      const float *key = c.k.p + t * c.k.ld, *query = c.q.p + t * c.q.ld;
-      double sum[lanes] = {};
-      int64_t e = 0;
-      for (; e + lanes <= s.d; e += lanes)
-        for (int lane = 0; lane < lanes; ++lane) {
-          n[e + lane] = keep * n[e + lane] + write * key[e + lane];
-          sum[lane] += n[e + lane] * query[e + lane];
+    for (int64_t t = 0; t < c.tokens; ++t) writes[t] /= std::sqrt(static_cast<double>(s.d));
+    double sums[kChunk * DW];
+    std::fill_n(sums, c.tokens * DW, 0.0);
+    const auto channels = [&](auto vectors, int64_t e) {  // their n stays in registers
+      constexpr int V = vectors;
+      D held[V];
+      LAB_UNROLL for (int v = 0; v < V; ++v) held[v] = Load(n + e + v * DW);
+      for (int64_t t = 0; t < c.tokens; ++t) {
+        const D keep(keeps[t]), write(writes[t]);
+        const float *key = c.k.p + t * c.k.ld + e, *query = c.q.p + t * c.q.ld + e;
+        D sum = Load(sums + t * DW);
+        LAB_UNROLL for (int v = 0; v < V; ++v) {
+          held[v] = Fma(write, Widen(key + v * DW), keep * held[v]);
+          sum = Fma(held[v], Widen(query + v * DW), sum);
         }
-      for (; e < s.d; ++e) {
-        n[e] = keep * n[e] + write * key[e];
-        sum[0] += n[e] * query[e];
+        Store(sums + t * DW, sum);
       }
-      size[t] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-    }
+      LAB_UNROLL for (int v = 0; v < V; ++v) Store(n + e + v * DW, held[v]);
+    };
+    int64_t e = 0;
+    for (; e + 4 * DW <= s.d; e += 4 * DW) channels(std::integral_constant<int, 4>{}, e);
+    for (; e + DW <= s.d; e += DW) channels(std::integral_constant<int, 1>{}, e);
+    for (int64_t t = 0; t < c.tokens; ++t) size[t] = Sum(Load(sums + t * DW));
+    for (; e < s.d; ++e)
+      for (int64_t t = 0; t < c.tokens; ++t) {
+        n[e] = keeps[t] * n[e] + writes[t] * c.k.p[t * c.k.ld + e];
+        size[t] += n[e] * c.q.p[t * c.q.ld + e];
+      }
   }
 
   void Outputs(const Chunk& c, const Gates& gates, const float* memory, double* n, float* turned, float* pairs, float* scaled) const {

@@ -153,13 +153,13 @@ export default defineBlock({
     const { inner, K, conv, columns } = sizes(o, D);
     const mixing = mixingFlops(o, D, T);
     const shell = T * (2 * D * (columns + inner) + 2 * K * conv + 14 * inner);
-    // Kept: the input, z, what is convolved, the mixed values and their norm; and what the mixing keeps. Of all sequences: split weights.
+    // Kept: the input, z, what is convolved, the mixed values and their norm; and what the mixing keeps. Of all sequences: split taps.
     const kept = mixingKeeps(o, D, T);
     return {
       forwardFlops: shell + mixing.forward,
       backwardFlops: 2 * shell + mixing.backward,
       savedNumbers: T * (D + 3 * inner + 1) + T * conv + kept.each,
-      savedOnce: D * columns + (K + 1) * conv + kept.once,
+      savedOnce: (K + 1) * conv + kept.once,
       workingNumbers: T * (D + inner) + mixingWorks(o, D, T),
     };
   },

@@ -5,7 +5,7 @@ import { SpecError } from '../../spec/error';
 import type { Layer, Weights } from '../define';
 import { stepSizes } from '../mamba2/reference';
 import { centredConv } from '../parts/centred_conv';
-import { linear } from '../parts/linear';
+import { linear, splitLinear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
 import { mixQuasiseparable, type Quasiseparable, quasiseparableMatrix } from '../parts/quasiseparable';
 import { attend } from './fused';
@@ -122,9 +122,8 @@ export const layer: Layer<MatrixMixerOptions> = {
           fix: T,
         },
       ]);
-    // The weight is split rather than its product: it has fewer rows than there are tokens.
     const parts = [inner, inner, mapped, stepped].filter((count) => count > 0);
-    const columns = tf.split(w.w_in, parts, 1).map((column) => linear(x, column) as Tensor3D);
+    const columns = splitLinear(x, w.w_in, undefined, parts) as Tensor3D[];
     const [z, values] = columns;
     const convolve = (u: Tensor3D, from: number, active: boolean) =>
       centredConv(
