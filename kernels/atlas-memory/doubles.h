@@ -220,6 +220,32 @@ inline void Transpose(int64_t rows, int64_t columns, const double* from, int64_t
     for (int64_t j = 0; j < columns; ++j) to[j * ldTo + i] = from[i * ldFrom + j];
 }
 
+/// to = M + Mᵀ, of which the first `rows` rows count, n apart; n is `rows` padded, and M has memory for as many rows. `to` may be M.
+inline void AddTurned(int64_t rows, int64_t n, const double* M, double* to) {
+  double turned[DW * DW];
+  for (int64_t i = 0; i < rows; i += DW)
+    for (int64_t j = 0; j <= i; j += DW) {
+      TransposeSquare(M + j * n + i, n, turned, DW);
+      for (int64_t k = 0; k < DW && i + k < rows; ++k) {
+        const D sum = Load(M + (i + k) * n + j) + Load(turned + k * DW);
+        Store(to + (i + k) * n + j, sum);
+        Store(turned + k * DW, sum);
+      }
+      if (j < i) TransposeSquare(turned, DW, to + j * n + i, n);
+    }
+}
+
+/// C = A [rows, k] B [k, n] where that is its own transpose: what lies right of the diagonal's blocks is copied. n is `rows` padded; behind C's rows
+/// may lie anything that can be read.
+inline void SymmetricProduct(int64_t rows, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c) {
+  for (int64_t i = 0; i < rows; i += kDoubleRows) {
+    const int64_t height = rows - i < kDoubleRows ? rows - i : kDoubleRows, width = Padded(i + height);
+    Product(height, width < n ? width : n, k, a + i * lda, lda, b, ldb, c + i * n, n);
+  }
+  for (int64_t i = 0; i < rows; i += DW)
+    for (int64_t j = 0; j < i - i % kDoubleRows; j += DW) TransposeSquare(c + i * n + j, n, c + j * n + i, n);
+}
+
 /// e^x without branches, so that loops over it vectorise: x = n ln 2 + r, a Taylor polynomial of r, times 2^n.
 LAB_INLINE double ExpDouble(double x) {
   const double most = 700.0;

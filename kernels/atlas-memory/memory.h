@@ -146,18 +146,12 @@ inline void Orthogonalise(const Matrix& m, int64_t steps, const double* S, doubl
   for (int64_t step = 0; step < steps; ++step) {
     double *X = t.X + step * size, *A = t.A + step * n, *Q = t.Q + step * n;
     Transpose(r, m.sp, X, m.sp, bench.turned, rp);
-    Product(r, rp, m.s, X, m.sp, bench.turned, rp, A, rp);
-    Product(r, rp, r, A, rp, A, rp, bench.square, rp);
+    SymmetricProduct(r, rp, m.s, X, m.sp, bench.turned, rp, A);
+    SymmetricProduct(r, rp, r, A, rp, A, rp, bench.square);
     Blend(n, kB, A, kC, bench.square, Q);
     for (int64_t i = 0; i < r; ++i) Q[i * rp + i] += kA;
     Product(r, m.sp, r, Q, rp, X, m.sp, step + 1 < steps ? X + size : to, m.sp);
   }
-}
-
-/// to = M + Mᵀ.
-inline void AddTurned(int64_t r, int64_t rp, const double* M, double* to) {
-  for (int64_t i = 0; i < r; ++i)
-    for (int64_t j = 0; j <= i; ++j) to[i * rp + j] = to[j * rp + i] = M[i * rp + j] + M[j * rp + i];
 }
 
 /// dS from dX, [r, sp] both; dX is overwritten.
@@ -170,9 +164,8 @@ inline void OrthogonaliseBack(const Matrix& m, int64_t steps, const double* S, d
     Product(r, rp, m.s, dX, m.sp, bench.turned, rp, square, rp);
     AddTurned(r, rp, square, both);  // dQ + dQᵀ
     Product(r, rp, r, A, rp, both, rp, square, rp);
-    for (int64_t i = 0; i < r; ++i)
-      for (int64_t j = 0; j <= i; ++j)
-        both[i * rp + j] = both[j * rp + i] = kB * both[i * rp + j] + kC * (square[i * rp + j] + square[j * rp + i]);  // dA + dAᵀ
+    AddTurned(r, rp, square, square);
+    Blend(n, kB, both, kC, square, both);  // dA + dAᵀ
     Product(r, m.sp, r, Q, rp, dX, m.sp, wide, m.sp);
     Product(r, m.sp, r, both, rp, X, m.sp, dX, m.sp);
     Blend(size, 1.0, dX, 1.0, wide, dX);
