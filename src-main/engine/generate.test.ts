@@ -35,6 +35,24 @@ it('keeps to the k likeliest, and to those that hold the share p', () => {
   expect(all({ topP: 1e-9 })).toEqual([1]);
 });
 
+it('walks the ids as a full sort would order them, ties by the smaller id', () => {
+  const many = Array.from({ length: 57 }, (_, i) => ((i * 37) % 11) / 4);
+  const sorted = many.map((_, i) => i).sort((a, b) => many[b] - many[a] || a - b);
+  const weights = sorted.map((i) => Math.exp(many[i]));
+  for (const [sampling, count] of [
+    [{}, 57],
+    [{ topK: 9 }, 9],
+    [{ topK: 100 }, 57],
+  ] as const) {
+    const total = weights.slice(0, count).reduce((a, b) => a + b, 0);
+    let below = 0;
+    for (const [i, id] of sorted.slice(0, count).entries()) {
+      expect(choose(many, (below + weights[i] / 2) / total, sampling)).toBe(id);
+      below += weights[i];
+    }
+  }
+});
+
 it('says so when the model has diverged', () => {
   expect(() => choose([0, Number.NaN, 1], 0.5)).toThrow('diverged');
 });

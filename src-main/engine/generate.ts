@@ -26,26 +26,74 @@ export interface GenerateOptions extends Sampling {
   onRead?(): Promise<void> | undefined;
 }
 
+/** The ids of logits [V], the likeliest first, ties by the smaller id: found one by one, since few of a large vocabulary are asked for. */
+class Likeliest {
+  /** In order so far. */
+  private readonly found: number[] = [];
+  /** The rest as a heap: no id is likelier than the one at half its place. */
+  private readonly rest: Int32Array;
+  private left: number;
+
+  constructor(private readonly logits: ArrayLike<number>) {
+    this.rest = Int32Array.from({ length: logits.length }, (_, i) => i);
+    this.left = logits.length;
+    for (let i = this.left >> 1; i-- > 0; ) this.sink(i);
+  }
+
+  /** The id at place i of the order. */
+  at(i: number): number {
+    while (this.found.length <= i) {
+      this.found.push(this.rest[0]);
+      this.rest[0] = this.rest[--this.left];
+      this.sink(0);
+    }
+    return this.found[i];
+  }
+
+  private likelier(a: number, b: number): boolean {
+    return this.logits[a] > this.logits[b] || (this.logits[a] === this.logits[b] && a < b);
+  }
+
+  private sink(from: number): void {
+    const { rest, left } = this;
+    const id = rest[from];
+    let i = from;
+    for (let child = 2 * i + 1; child < left; child = 2 * i + 1) {
+      if (child + 1 < left && this.likelier(rest[child + 1], rest[child])) child++;
+      if (!this.likelier(rest[child], id)) break;
+      rest[i] = rest[child];
+      i = child;
+    }
+    rest[i] = id;
+  }
+}
+
 /** Picks an id from logits [V] with `uniform` in [0, 1). Ties go to the smaller id. */
 export function choose(logits: ArrayLike<number>, uniform: number, sampling: Sampling = {}): number {
   const { temperature = 1, topK = 0, topP = 1 } = sampling;
-  const ids = Array.from({ length: logits.length }, (_, i) => i);
-  if (!ids.every((i) => Number.isFinite(logits[i])))
-    throw new Error('the model gave logits that are not numbers: it has diverged');
-  ids.sort((a, b) => logits[b] - logits[a] || a - b);
-  if (temperature === 0) return ids[0];
-  const likely = topK > 0 ? ids.slice(0, topK) : ids;
-  const weights = likely.map((i) => Math.exp((logits[i] - logits[ids[0]]) / temperature));
-  const total = weights.reduce((a, b) => a + b, 0);
-  let count = 0;
-  let held = 0;
-  while (count < weights.length && (count === 0 || held < topP * total)) held += weights[count++];
+  let best = 0;
+  for (let i = 0; i < logits.length; i++) {
+    if (!Number.isFinite(logits[i])) throw new Error('the model gave logits that are not numbers: it has diverged');
+    if (logits[i] > logits[best]) best = i;
+  }
+  if (temperature === 0) return best;
+  const order = new Likeliest(logits);
+  const weightOf = (id: number) => Math.exp((logits[id] - logits[best]) / temperature);
+  let count = topK > 0 ? Math.min(topK, logits.length) : logits.length;
+  let held = 0; // the sum of the weights to choose among
+  for (let i = 0; i < count; i++) held += weightOf(count < logits.length ? order.at(i) : i);
+  if (topP < 1) {
+    const enough = topP * held;
+    const most = count;
+    held = 0;
+    for (count = 0; count < most && (count === 0 || held < enough); count++) held += weightOf(order.at(count));
+  }
   let left = uniform * held;
   for (let i = 0; i < count; i++) {
-    left -= weights[i];
-    if (left < 0) return likely[i];
+    left -= weightOf(order.at(i));
+    if (left < 0) return order.at(i);
   }
-  return likely[count - 1];
+  return order.at(count - 1);
 }
 
 function check({ prompt, length, temperature = 1, topK = 0, topP = 1 }: GenerateOptions, model: Model): void {
