@@ -6,7 +6,7 @@ import { MODEL_FORMAT, type ModelSpec, type Node } from '../spec/model';
 import { DECODABLE, tokenIds } from './bench-models';
 import { buildModel, type Model } from './build';
 import { inspect } from './cost';
-import { type DecodeOptions, disposeState, stateBytesOf } from './decode';
+import { type DecodeOptions, disposeState, setBack, stateBytesOf } from './decode';
 
 const VOCABULARY = 11;
 const WIDTH = 32;
@@ -131,6 +131,31 @@ it('goes on from a state made for measuring', () => {
   }
   expect(state.position).toBe(308);
   expect(state.played).toBeGreaterThan(3);
+  disposeState(state);
+  model.dispose();
+});
+
+it('gives the same again for a context that was set back', () => {
+  const model = build(specOf(twice('softmax_attention')));
+  let state = model.begin(1);
+  const read = (ids: number[]) =>
+    ids.map((id) => {
+      const token = tf.tensor1d([id], 'int32');
+      const done = model.step(token, state);
+      state = done.state;
+      const logits = Array.from(done.logits.dataSync());
+      tf.dispose([token, done.logits]);
+      return logits;
+    });
+  read([1, 2, 3, 4, 5, 6]);
+  const once = read([7, 8, 9]);
+  const { played } = state;
+  state = setBack(state, 3);
+  expect(state.position).toBe(6);
+  read([3, 2, 1]);
+  state = setBack(state, 3);
+  expect(read([7, 8, 9])).toEqual(once);
+  expect(state.played).toBe(played + 6); // what was recorded still serves
   disposeState(state);
   model.dispose();
 });
