@@ -3,7 +3,7 @@ import { ceilDiv, type GpuPlans } from '../core/plan';
 
 type Ints = readonly number[];
 const pairs = ([n, T]: Ints) => ceilDiv(n * T * T, 256);
-const channels = ([n, T, d]: Ints) => n * T * d;
+const channels = ([n, T, d]: Ints) => ceilDiv(n * T * d, 64);
 
 export const gpu: GpuPlans = {
   WaveSums: { passes: [{ entry: 'waves', workgroups: pairs }] },
@@ -12,7 +12,7 @@ export const gpu: GpuPlans = {
   ReciprocalSumsGrad: {
     passes: [
       { entry: 'row_slopes', workgroups: channels },
-      { entry: 'column_slopes', workgroups: ([n, T, d]) => n * d * ceilDiv(T, 64) },
+      { entry: 'column_slopes', workgroups: channels },
     ],
   },
 };

@@ -1,5 +1,5 @@
-// Sums over channels between all pairs of tokens, forward and gradient. A pair's sum is one lane's; a token's gradient is a sum over the other tokens
-// that a workgroup shares, or, down a column of the matrix, that a lane walks while its neighbours read beside it.
+// Sums over channels between all pairs of tokens, forward and gradient: each lane makes a number by itself. Lanes of a gradient stand side by side by
+// channel and walk over the other tokens, so that they read one slope together and neighbouring channels.
 
 struct Call {
   present: u32,
@@ -80,28 +80,38 @@ fn reciprocals(
   sums[i] = sum;
 }
 
-// Σ_j dsums[i, j] π j sin(2 π turns j). One workgroup a token's channel.
+// A token's channel of a gradient: its matrix's first token, itself, and its channel.
+struct Own {
+  first: u32,
+  token: u32,
+  c: u32,
+  past: bool,
+}
+fn own(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> Own {
+  let i = flat(group, groups) * 64u + lane;
+  let token = i / call.d;
+  return Own(token / call.T * call.T, token, i % call.d, i >= call.n * call.T * call.d);
+}
+
+// Σ_j dsums[i, j] π j sin(2 π turns j).
 @compute @workgroup_size(64)
 fn wave_slopes(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-  let i = flat(group, groups);
-  if (i >= call.n * call.T * call.d) {
+  let at = own(group, groups, lane);
+  if (at.past) {
     return;
   }
-  let row = i / call.d * call.T;
+  let i = at.token * call.d + at.c;
   var sum = 0.0;
-  for (var j = lane; j < call.T; j += 64u) {
+  for (var j = 0u; j < call.T; j++) {
     let left = phase(turns[i], j);
     let near = min(abs(left), 0.5 - abs(left)); // sin(2 π x) repeats itself backwards from 1/4 on
-    sum += dsums[row + j] * f32(j) * sign(left) * sin_pi(2.0 * near);
+    sum += dsums[at.token * call.T + j] * f32(j) * sign(left) * sin_pi(2.0 * near);
   }
-  let whole = sum64(lane, sum);
-  if (lane == 0u) {
-    dturns[i] = kPi * whole;
-  }
+  dturns[i] = kPi * sum;
 }
 
 // Slope of a reciprocal.
@@ -110,49 +120,38 @@ fn fall(row: f32, column: f32) -> f32 {
   return -u * u;
 }
 
-// One workgroup a token's channel.
 @compute @workgroup_size(64)
 fn row_slopes(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-  let i = flat(group, groups);
-  if (i >= call.n * call.T * call.d) {
+  let at = own(group, groups, lane);
+  if (at.past) {
     return;
   }
-  let row = i / call.d;
-  let first = row / call.T * call.T;
+  let i = at.token * call.d + at.c;
   var sum = 0.0;
-  for (var j = lane; j < call.T; j += 64u) {
-    sum += dsums[row * call.T + j] * fall(rows[i], columns[(first + j) * call.d + i % call.d]);
+  for (var j = 0u; j < call.T; j++) {
+    sum += dsums[at.token * call.T + j] * fall(rows[i], columns[(at.first + j) * call.d + at.c]);
   }
-  let whole = sum64(lane, sum);
-  if (lane == 0u) {
-    drows[i] = whole;
-  }
+  drows[i] = sum;
 }
 
-// One lane a token's channel, neighbours in a workgroup for neighbouring tokens.
 @compute @workgroup_size(64)
 fn column_slopes(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-  let blocks = ceil_div(call.T, 64u);
-  let index = flat(group, groups);
-  let j = index % blocks * 64u + lane;
-  let c = index / blocks % call.d;
-  let m = index / blocks / call.d;
-  if (m >= call.n || j >= call.T) {
+  let at = own(group, groups, lane);
+  if (at.past) {
     return;
   }
-  let first = m * call.T;
-  let own = columns[(first + j) * call.d + c];
+  let i = at.token * call.d + at.c;
   var sum = 0.0;
-  for (var i = first; i < first + call.T; i++) {
-    sum += dsums[i * call.T + j] * fall(rows[i * call.d + c], own);
+  for (var row = at.first; row < at.first + call.T; row++) {
+    sum += dsums[row * call.T + at.token - at.first] * fall(rows[row * call.d + at.c], columns[i]);
   }
-  dcolumns[(first + j) * call.d + c] = sum;
+  dcolumns[i] = sum;
 }
