@@ -7,7 +7,8 @@
 #include "lab.h"
 #include "rows.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+// Clang before 16 calls it __AMXBF16__.
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512BF16__) && defined(__linux__)
 #define LAB_AMX 1
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -84,10 +85,11 @@ void Written() {
 #endif
 }
 
-/// A row or column of one or two tiles, for every 16 slots: tile t of step s begins at p + s * step + t * next, its rows lie `ld` apart (floats).
+/// One or two tiles of A below each other, or of B side by side, for every 16 slots: those of step s begin at p + s * step, their rows lie `ld` apart, and
+/// the second of A begins `next` behind the first (floats).
 struct Line {
   const float* p;
-  int64_t step, next, ld;
+  int64_t step, ld, next;
 };
 
 /// to[0 : 16 Down, 0 : 16 Across] = start + the product of `steps` steps; start may be null for zeros, and `to` itself. `last`: if not null, B of one
@@ -106,22 +108,23 @@ void Block(int64_t steps, Line a, Line b, const float* last, const float* start,
     if (Down > 1) LAB_ZERO(2);
     if (Down > 1 && Across > 1) LAB_ZERO(3);
   }
-  const auto step = [](const Line& x, const Line& y) {
-    LAB_LOAD(6, y.p, y.ld);
-    LAB_LOAD(4, x.p, x.ld);
+  for (int64_t s = 0; s < steps + (last ? 1 : 0); ++s, a.p += a.step, b.p += b.step) {
+    const bool regular = s < steps;
+    const float* right = regular ? b.p : last;
+    const int64_t ld = regular ? b.ld : 2 * kTile;
+    LAB_LOAD(6, right, ld);
+    LAB_LOAD(4, a.p, a.ld);
     LAB_DOT(0, 4, 6);
     if (Across > 1) {
-      LAB_LOAD(7, y.p + y.next, y.ld);
+      LAB_LOAD(7, right + kTile, ld);
       LAB_DOT(1, 4, 7);
     }
     if (Down > 1) {
-      LAB_LOAD(5, x.p + x.next, x.ld);
+      LAB_LOAD(5, a.p + a.next, a.ld);
       LAB_DOT(2, 5, 6);
       if (Across > 1) LAB_DOT(3, 5, 7);
     }
-  };
-  for (int64_t s = 0; s < steps; ++s, a.p += a.step, b.p += b.step) step(a, b);
-  if (last) step(a, {last, 0, kTile, 2 * kTile});
+  }
   LAB_STORE(0, to, toLd);
   if (Across > 1) LAB_STORE(1, to + kTile, toLd);
   if (Down > 1) LAB_STORE(2, to + kTile * toLd, toLd);
@@ -194,8 +197,8 @@ void MultiplyOnTiles(int64_t rows, int64_t columns, int64_t slots, int64_t heigh
     for (int64_t s = 0; s < slots; s += kNear)
       for (int64_t i = 0; i < rows; i += height) {
         const int64_t h = std::min(height, rows - i), down = h > kTile ? 2 : 1;
-        const Line left{a + i * slots + s * down * kTile, down * kSize, kSize, kTile};
-        const Line right{b + j * slots + s * across * kTile, across * kSize, kTile, across * kTile};
+        const Line left{a + i * slots + s * down * kTile, down * kSize, kTile, kSize};
+        const Line right{b + j * slots + s * across * kTile, across * kSize, across * kTile, 0};
         float* c = C + i * ldc + j;
         const float* d = D + i * ldd + j;
         if (plain && h % kTile == 0 && wide % kTile == 0) {
@@ -224,7 +227,7 @@ void MultiplyStrip(int64_t rows, int64_t columns, int64_t slots, const float* a,
   // Whole tiles of A are read where they lie, others are copied, filled up with zeros.
   const bool copied = step != 1 || rows % kTile != 0 || rest != 0;
   Scratch panel(copied ? steps * down * kSize : 1), narrow(columns % kTile != 0 ? steps * 2 * kSize : 1);
-  Line left{a, kTile, kTile * row, row};
+  Line left{a, kTile, row, kTile * row};
   if (copied) {
     for (int64_t s = 0; s < steps; ++s)
       for (int64_t t = 0; t < down; ++t) {
@@ -236,7 +239,7 @@ void MultiplyStrip(int64_t rows, int64_t columns, int64_t slots, const float* a,
         else
           for (int64_t r = 0; r < kTile; ++r) Store(tile + r * kTile, r < high ? LoadUpTo(from + r * row, deep) : F(0.0f));
       }
-    left = {panel, down * kSize, kSize, kTile};
+    left = {panel, down * kSize, kTile, kSize};
   }
   alignas(64) float last[2 * kSize];
   Edge edge;
@@ -248,11 +251,11 @@ void MultiplyStrip(int64_t rows, int64_t columns, int64_t slots, const float* a,
         for (int64_t q = 0; q < 2 * kTile; q += W)
           Store(into + q, s < to && q < wide ? LoadUpTo(b + s * ldb + j + q, wide - q) : F(0.0f));
     };
-    Line right{b + j, kTile * ldb, kTile, ldb};
+    Line right{b + j, kTile * ldb, ldb, 0};
     const bool fits = wide % kTile == 0;
     if (!fits) {
       copy(0, slots, steps * kTile, narrow);
-      right = {narrow, 2 * kSize, kTile, 2 * kTile};
+      right = {narrow, 2 * kSize, 2 * kTile, 0};
     } else if (rest > 0) {
       copy(whole * kTile, slots, steps * kTile, last);
     }
