@@ -86,10 +86,12 @@ export function causalProblems(plan: Plan): Problem[] {
     if (block.causal(options) || seen.has(path)) return [];
     seen.add(path);
     const message = `${block.id} looks at later tokens here, and a model that predicts the next token must not`;
-    const hint = 'or train the model to fill in masked tokens';
-    return 'causal' in block.options
-      ? [{ path: `${path}.options.causal`, message, hint: `set causal to true, ${hint}`, fix: true }]
-      : [{ path: `${path}.block`, message, hint: `take a causal block instead, ${hint}` }];
+    if (!('causal' in block.options)) {
+      const hint = 'take a causal block instead, or train the model to fill in masked tokens';
+      return [{ path: `${path}.block`, message, hint }];
+    }
+    const hint = 'set causal to true, or train the model to fill in masked tokens';
+    return [{ path: `${path}.options.causal`, message, hint, fix: true }];
   });
 }
 

@@ -27,11 +27,13 @@ export const texts = ({ store, paths, tell, now }: Lab): Implementation['texts']
     const text = joined(files);
     const bytes = Buffer.byteLength(text);
     if (bytes === 0) {
-      const what = files.length > 1 ? `none of the ${files.length} files of ${name} has` : `${name} does not have`;
       throw new SpecError([
         {
           path: 'files',
-          message: `${what} a single byte`,
+          message:
+            files.length > 1
+              ? `none of the ${files.length} files of ${name} has a single byte`
+              : `${name} does not have a single byte`,
           hint: 'choose a file with text in it; a megabyte is a good start',
         },
       ]);

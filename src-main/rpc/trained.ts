@@ -81,7 +81,7 @@ export function refuseOthers(
       {
         path: 'run.objective.kind',
         message: 'the run learns to fill in hidden tokens, so it can not write on from a prompt',
-        hint: 'let it fill in gaps; to write on, take a run that predicts the next token',
+        hint: 'let it fill in gaps, or take a run that predicts the next token',
       },
     ]);
   if (!masked && wanted === 'masked')
@@ -89,7 +89,7 @@ export function refuseOthers(
       {
         path: 'run.objective.kind',
         message: 'the run learns to predict the next token, so it can not fill in gaps',
-        hint: 'let it write on from a prompt; to fill in gaps, take a run that learns masked tokens',
+        hint: 'let it write on from a prompt, or take a run that learns masked tokens',
       },
     ]);
 }

@@ -1,4 +1,6 @@
 // Sentences of main in Russian, by their English patterns. `$1` is a captured part as it came, `{1}` one that is itself put into Russian.
+import { russianOfTheLab } from './said.ru.lab';
+
 export const russian: readonly (readonly [RegExp, string])[] = [
   // What an option or a field of a spec admits.
   [/^(.+) does not fit: it wants (.+)$/, '$1 не подходит: нужно {2}'],
@@ -53,10 +55,10 @@ export const russian: readonly (readonly [RegExp, string])[] = [
   ],
   [/^(\d+) heads do not divide the width (\d+)$/, 'ширина $2 не делится на число голов $1'],
   [
-    /^(\d+) heads do not divide the width (\d+), and (\S+) 0 asks for width \/ heads$/,
-    'ширина $2 не делится на число голов $1, а $3 0 требует width / heads',
+    /^(\d+) heads do not divide the width (\d+), and (\S+) 0 asks for (.+)$/,
+    'ширина $2 не делится на число голов $1, а $3 0 требует $4',
   ],
-  [/^(\d+) (?:key|latent|KV) heads do not divide (\d+) query heads$/, 'число голов запросов $2 не делится на $1'],
+  [/^(\d+) .+ do not divide (\d+) query heads$/, 'число голов запросов $2 не делится на $1'],
   [/^(\d+) groups do not divide the (\d+) heads .*$/, 'число голов $2 не делится на число групп $1'],
   [
     /^heads of (\d+) channels do not divide the inner width (.+)$/,
@@ -81,7 +83,7 @@ export const russian: readonly (readonly [RegExp, string])[] = [
   ],
   [/^try (-?[\d.e-]+)$/, 'попробуйте $1'],
   [/^try (\d+), or (\w+) (\S+)$/, 'попробуйте $1 или $2 $3'],
-  [/^try (\d+) heads, or set headDim$/, 'попробуйте число голов $1 или задайте headDim'],
+  [/^try (\d+) heads, or set (\S+)$/, 'попробуйте число голов $1 или задайте $2'],
 
   // Runs and tasks.
   [/^(\d+) parts do not divide a batch of (\d+)$/, 'пакет из $2 не делится на $1 частей'],
@@ -134,11 +136,11 @@ export const russian: readonly (readonly [RegExp, string])[] = [
   [/^The worker crashed with (\w+)\.(.*)$/s, 'Процесс запуска упал с $1.$2'],
   [/^The worker was ended by (\w+) from outside\.(.*)$/s, 'Процесс запуска завершён извне сигналом $1.$2'],
   [
-    /^Training broke down at step (\d+): the (loss|gradient norm) is (\w+)\. Try (.+)\. The weights before it are in the newest checkpoint\.$/,
-    'Обучение сорвалось на шаге $1: {2} — $3. Попробуйте меньшую скорость обучения, более длинный разогрев или меньший предел градиента. Веса до этого шага лежат в последней контрольной точке.',
+    /^Training broke down at step (\d+): (.+?)\. Try (.+)\. The weights before it are in the newest checkpoint\.$/,
+    'Обучение сорвалось на шаге $1: {2}. Попробуйте меньшую скорость обучения, более длинный разогрев или меньший предел градиента. Веса до этого шага лежат в последней контрольной точке.',
   ],
-  [/^loss$/, 'потери'],
-  [/^gradient norm$/, 'норма градиента'],
+  [/^the loss is (\S+)$/, 'потери — $1'],
+  [/^the gradient norm is (\S+)$/, 'норма градиента — $1'],
   [
     /^(.+) stays paused: (\d+) runs? (?:is|are) at work already, the most at once\. .*$/,
     '$1 остаётся на паузе: работает уже столько запусков, сколько можно сразу ($2). Приостановите или дождитесь одного из них, или поднимите этот предел.',
@@ -155,11 +157,9 @@ export const russian: readonly (readonly [RegExp, string])[] = [
   ],
   [/^The device did not finish a case within (\S+) s\.$/, 'Устройство не закончило случай за $1 с.'],
   [/^There was no answer within (\S+) s; try a smaller model\.$/, 'Ответа не было $1 с; попробуйте модель поменьше.'],
-  // A problem whole: where, what, what to try.
-  [/^((?:runs?|model)[\w.[\]]*): (.+); (.+)$/, '$1: {2}; {3}'],
-  [/^((?:runs?|model)[\w.[\]]*): (.+)$/, '$1: {2}'],
   [
     /^a comparison is at work already; wait for its end, or cancel it$/,
     'сравнение уже идёт; дождитесь его конца или отмените его',
   ],
+  ...russianOfTheLab,
 ];

@@ -83,6 +83,20 @@ describe('sentences of main in Russian', () => {
     expectRussian(`${path}: ${message}; ${hint}`);
   });
 
+  it('are whole where a problem comes as one line, or several do, with semicolons of their own', () => {
+    const gaps =
+      'run.objective.kind: the run learns to fill in hidden tokens, so it can not write on from a prompt; let it fill in gaps, or take a run that predicts the next token';
+    const moved =
+      'run.task.options.source: the text has changed since the run was trained, so its characters have other ids now; put the text back as it was; a run with the vocabulary bytes does not depend on it';
+    const bare =
+      'run: quiet-heron has no checkpoint yet, so there is no trained model to write with; passed over: a; b; wait for the first checkpoint, or stop the run, which writes one';
+    for (const one of [gaps, moved, bare, `${gaps}\n${moved}`]) expectRussian(one);
+    expect(ru(gaps)).toMatch(/^run\.objective\.kind: запуск .*; дайте ему /);
+    expect(
+      ru('CPU: a 256×256 product is right to 1e-5, at 200 GFLOP/s of 250 between registers; it copies 20 GB/s.'),
+    ).toBe('CPU: произведение 256×256 верно до 1e-5, скорость 200 GFLOP/s из 250 в регистрах; копирует 20 ГБ/с.');
+  });
+
   it('keep numbers and names, and what is not known', () => {
     expect(ru('All 300 steps are done.')).toBe('Все шаги (300) сделаны.');
     expect(ru('0 does not fit: it wants a whole number from 1 to 65536')).toBe(

@@ -13,12 +13,12 @@ function rules(o: MlstmOptions, width: number, path: string): Problem[] {
   const named = o.inner ? `${E}` : `2 × ${width} = ${E}`;
   const problems: Problem[] = [];
   for (const [name, size, what] of [
-    ['heads', H, `${H} heads do`],
-    ['blockSize', S, `projection blocks of ${S} channels do`],
+    ['heads', H, `${H} heads`],
+    ['blockSize', S, `projection blocks of ${S} channels`],
   ] as const) {
     if (E % size === 0) continue;
     const fix = divisorNear(E, size);
-    const message = `${what} not divide the inner width ${named}`;
+    const message = `${what} do not divide the inner width ${named}`;
     problems.push({ path: `${path}.${name}`, message, hint: `try ${fix}`, fix });
   }
   return problems;
