@@ -8,6 +8,8 @@
 #ifndef LAB_SSD_BACKWARD_H
 #define LAB_SSD_BACKWARD_H
 
+#include <utility>
+
 #include "scan.h"
 
 namespace lab {
@@ -174,28 +176,27 @@ struct Backward {
     Multiply(at.tokens, s.N, at.tokens, {room.dGram, 1, kChunk}, at.C, toB, true, [&](int64_t s0, int64_t) { return Span{s0, at.tokens, 0, s.N}; });
   }
 
-  // Where a chunk's share of dB or dC goes: into `whole`, or with slices, which add to the same, into its part of `own` [slices, B, tokens of
-  // `chunks` chunks from `from` on, G, N], to be summed.
-  Out MapsOf(const Chunk& at, const Task& on, float* whole, float* own, int64_t from, int64_t chunks) const {
+  // Where a chunk's share of dB or dC goes: into `whole`, or with slices, which add to the same, into its part of `own` [slices, B, T, G, N], to be
+  // summed.
+  Out MapsOf(const Chunk& at, const Task& on, float* whole, float* own) const {
     if (s.slices == 1) return {whole + at.Map(s, on), s.sign * s.mapStep};
-    const int64_t row = (on.slice * s.B + on.b) * chunks * kChunk + (at.index - from) * kChunk;
-    return {own + row * s.G * s.N + on.g * s.N, s.G * s.N};
+    return {own + ((on.slice * s.B * s.T + at.first) * s.G + on.g) * s.N, s.sign * s.G * s.N};
   }
+  // Floats of such an `own`.
+  int64_t OwnMaps() const { return s.slices > 1 ? s.slices * s.B * s.T * s.G * s.N : 1; }
 
-  // dB and dC of the tokens of some chunks = Σ over slices.
-  void SumSlices(const float* ownB, const float* ownC, int64_t from, int64_t chunks) const {
+  // dB and dC = Σ over slices.
+  void SumSlices(const float* ownB, const float* ownC) const {
     if (s.slices == 1) return;
-    const int64_t width = s.G * s.N, stride = chunks * kChunk, tokens = std::min(s.T - from * kChunk, stride);
-    ParallelFor(s.B * tokens, Grain(2 * s.slices * width), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int64_t b = r / tokens, t = r % tokens, at = from * kChunk + t, row = b * s.T + (s.backwards ? s.T - 1 - at : at);
+    const int64_t rows = s.B * s.T, width = s.G * s.N;
+    ParallelFor(rows, Grain(2 * s.slices * width), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
         for (const auto& [own, to] : {std::pair{ownB, dB}, std::pair{ownC, dC}})
           for (int64_t j = 0; j < width; j += W) {
             F sum(0.0f);
-            for (int64_t slice = 0; slice < s.slices; ++slice) sum += LoadUpTo(own + ((slice * s.B + b) * stride + t) * width + j, width - j);
-            StoreUpTo(to + row * s.mapStep + j, sum, width - j);
+            for (int64_t slice = 0; slice < s.slices; ++slice) sum += LoadUpTo(own + (slice * rows + r) * width + j, width - j);
+            StoreUpTo(to + r * s.mapStep + j, sum, width - j);
           }
-      }
     });
   }
 
@@ -214,19 +215,16 @@ struct Backward {
     const auto of = [&](int64_t h) { return dST + (h - on.h0) * size; };
     for (int64_t chunk = s.chunks - 1; chunk >= 0; --chunk) {
       const Chunk at(s, in, on, chunk);
-      Heads(at, on, MapsOf(at, on, dB, ownB, 0, s.chunks), MapsOf(at, on, dC, ownC, 0, s.chunks), room, of, [&](int64_t h, const Decay& decay) {
+      Heads(at, on, MapsOf(at, on, dB, ownB), MapsOf(at, on, dC, ownC), room, of, [&](int64_t h, const Decay& decay) {
         ScaleRows(1, size, &decay.tot, {of(h), 0}, {of(h), 0});
         Entering(at, decay, room, true, of(h));
       });
     }
   }
 
-  int64_t OwnMaps(int64_t chunks) const { return s.slices > 1 ? s.slices * s.B * chunks * kChunk * s.G * s.N : 1; }
-
   // All chunks of all tasks, a segment at a time from the last.
   void SideBySide(const float* dFinal, float* dInitial) const {
     const int64_t size = s.State(), most = s.Segment();
-    Scratch ownB(OwnMaps(most)), ownC(OwnMaps(most));
     // Slopes of the states that leave each chunk of a segment; the one before them stands first.
     Scratch slopes(s.B * s.H * (most + 1) * size);
     int64_t from = s.chunks;
@@ -269,11 +267,10 @@ struct Backward {
         for (int64_t i = begin; i < end; ++i) {
           const Task on(s, i / count);
           const Chunk at(s, in, on, from + i % count);
-          Heads(at, on, MapsOf(at, on, dB, ownB, from, most), MapsOf(at, on, dC, ownC, from, most), room,
+          Heads(at, on, MapsOf(at, on, dB, nullptr), MapsOf(at, on, dC, nullptr), room,
                 [&](int64_t h) { return of(on.b * s.H + h, at.index); }, [](int64_t, const Decay&) {});
         }
       });
-      SumSlices(ownB, ownC, from, most);
     }
   }
 
@@ -281,7 +278,7 @@ struct Backward {
   void Run(const float* dFinal, float* dInitial) const {
     const int64_t size = s.State();
     if (s.SideBySide()) return SideBySide(dFinal, dInitial);
-    Scratch ownB(OwnMaps(s.chunks)), ownC(OwnMaps(s.chunks));
+    Scratch ownB(OwnMaps()), ownC(OwnMaps());
     ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
       Scratch dST((s.perGroup / s.slices + 1) * size);
       BackwardRoom room(s);
@@ -292,7 +289,7 @@ struct Backward {
         for (int64_t h = on.h0; dInitial && h < on.h1; ++h) Turn(s.N, s.P, {dST + (h - on.h0) * size, s.P}, {dInitial + (on.b * s.H + h) * size, s.N});
       }
     });
-    SumSlices(ownB, ownC, 0, s.chunks);
+    SumSlices(ownB, ownC);
   }
 };
 

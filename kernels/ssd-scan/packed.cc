@@ -111,7 +111,7 @@ void QuasiseparableGrad(const Call& c) {
     ahead.Run(nullptr, nullptr);
     back.Run(nullptr, nullptr);
   } else {
-    const int64_t size = ahead.OwnMaps(s.chunks);
+    const int64_t size = ahead.OwnMaps();
     Scratch slices(4 * size);  // of B and C ahead, then back
     ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
       Scratch dST((s.perGroup / s.slices + 1) * s.State());
@@ -127,8 +127,8 @@ void QuasiseparableGrad(const Call& c) {
         }
       }
     });
-    ahead.SumSlices(slices, slices + size, 0, s.chunks);
-    back.SumSlices(slices + 2 * size, slices + 3 * size, 0, s.chunks);
+    ahead.SumSlices(slices, slices + size);
+    back.SumSlices(slices + 2 * size, slices + 3 * size);
   }
   for (size_t i = 0; i < q.ahead.Parts(); ++i) dA[i] += dABack[i];
   ssd::SumOfHeads(s, dA.data(), c.Out<float>(3));

@@ -48,6 +48,17 @@ describe.each(natives({ emulated: true }))('packed scans on $isa', (native) => {
         expectAgreement(native, { ...make(b, T, H, P, G, N), floor: floored(T) }, tolerance);
   });
 
+  it('agree where heads of a group are shared out, and over more chunks than run at a time', () => {
+    for (const make of [one, two])
+      for (const [b, T, H, P, G, N] of [
+        [4, 130, 5, 3, 1, 4], // two slices of a group
+        [1, 40, 9, 3, 1, 4], // a single chunk
+        [1, 64 * 18 + 3, 3, 2, 1, 3],
+        [3, 64 * 7, 2, 2, 1, 3],
+      ])
+        expectAgreement(native, make(b, T, H, P, G, N), tolerance);
+  });
+
   it('gives the same bits on one thread and on two', () => {
     for (const b of [1, 5]) {
       const { shapes, inputs, attrs } = two(b, 200, 4, 8, 1, 8);
