@@ -52,7 +52,12 @@ export default defineConfig({
   },
   renderer: {
     root: 'src-renderer',
-    build: { rollupOptions: { input: resolve('src-renderer/index.html') }, chunkSizeWarningLimit: 3000 },
+    build: {
+      rollupOptions: { input: resolve('src-renderer/index.html') },
+      chunkSizeWarningLimit: 3000,
+      // The window's policy takes fonts from its own files alone.
+      assetsInlineLimit: (file) => (file.endsWith('.woff2') ? false : undefined),
+    },
     plugins: [oneFormat, vue()],
   },
 });
