@@ -1,6 +1,7 @@
 // The options of differential attention, the sizes that follow from them, and the constant that λ starts near.
-import { bool, float, int, type ValuesOf } from '../../spec/options';
+import { float, int, type ValuesOf } from '../../spec/options';
 import type { Place } from '../define';
+import { positionOptions } from '../parts/position_options';
 
 export const options = {
   heads: int(2, {
@@ -32,21 +33,7 @@ export const options = {
     help: 'A constant λ_init for every depth; 0 takes the schedule. The paper tried 0.5 and 0.8.',
     paper: 'https://arxiv.org/abs/2410.05258',
   }),
-  causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, {
-    title: 'RoPE base',
-    min: 1,
-    max: 1e9,
-    log: true,
-    help: 'Base of the rotary frequencies.',
-  }),
-  ropeFraction: float(1, {
-    title: 'RoPE share',
-    min: 0,
-    max: 1,
-    help: 'Share of channel pairs that turn with position, fastest first; 0 leaves positions out (NoPE).',
-    paper: 'https://arxiv.org/abs/2410.06205',
-  }),
+  ...positionOptions,
   normEps: float(1e-5, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the norm of each head.' }),
 };
 export type DifferentialOptions = ValuesOf<typeof options>;

@@ -1,5 +1,6 @@
 // The options of grouped-tied attention and the sizes that follow from them.
-import { bool, float, int, type ValuesOf } from '../../spec/options';
+import { bool, int, type ValuesOf } from '../../spec/options';
+import { positionOptions } from '../parts/position_options';
 import { roundUp } from '../parts/sizes';
 
 export const options = {
@@ -22,21 +23,7 @@ export const options = {
     title: 'RoPE key bias',
     help: 'Adds a bias to the rotary key, as the published code does.',
   }),
-  causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, {
-    title: 'RoPE base',
-    min: 1,
-    max: 1e9,
-    log: true,
-    help: 'Base of the rotary frequencies.',
-  }),
-  ropeFraction: float(1, {
-    title: 'RoPE share',
-    min: 0,
-    max: 1,
-    help: 'Share of the rotary pairs that turn, fastest first; 0 leaves positions out.',
-    paper: 'https://arxiv.org/abs/2410.06205',
-  }),
+  ...positionOptions,
 };
 export type GtaOptions = ValuesOf<typeof options>;
 

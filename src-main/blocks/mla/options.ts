@@ -1,6 +1,7 @@
 // The options of multi-head latent attention and the sizes that follow from them.
-import { bool, float, int, type ValuesOf } from '../../spec/options';
+import { float, int, type ValuesOf } from '../../spec/options';
 import type { Latent } from '../parts/latent';
+import { positionOptions } from '../parts/position_options';
 import { roundUp } from '../parts/sizes';
 
 export const options = {
@@ -30,21 +31,7 @@ export const options = {
     help: 'Channels of the rotary key that all heads share, an even number; 0 means half of nopeDim.',
   }),
   valueDim: int(0, { min: 0, max: 4096, help: 'Channels of a value head; 0 means as many as nopeDim.' }),
-  causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, {
-    title: 'RoPE base',
-    min: 1,
-    max: 1e9,
-    log: true,
-    help: 'Base of the rotary frequencies.',
-  }),
-  ropeFraction: float(1, {
-    title: 'RoPE share',
-    min: 0,
-    max: 1,
-    help: 'Share of the rotary pairs that turn, fastest first; 0 leaves positions out.',
-    paper: 'https://arxiv.org/abs/2410.06205',
-  }),
+  ...positionOptions,
   normEps: float(1e-6, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the norms of the latents.' }),
 };
 export type MlaOptions = ValuesOf<typeof options>;

@@ -1,5 +1,6 @@
 // The options of softmax attention and the sizes that follow from them.
 import { bool, float, int, type ValuesOf } from '../../spec/options';
+import { positionOptions } from '../parts/position_options';
 
 export const options = {
   heads: int(4, { min: 1, max: 256, help: 'Query heads H.' }),
@@ -11,21 +12,7 @@ export const options = {
     paper: 'https://arxiv.org/abs/2305.13245',
   }),
   headDim: int(0, { min: 0, max: 4096, help: 'Channels of a head; 0 means width / heads.' }),
-  causal: bool(true, { help: 'Each token sees itself and earlier ones only; language models need this.' }),
-  ropeTheta: float(10_000, {
-    title: 'RoPE base',
-    min: 1,
-    max: 1e9,
-    log: true,
-    help: 'Base of the rotary frequencies.',
-  }),
-  ropeFraction: float(1, {
-    title: 'RoPE share',
-    min: 0,
-    max: 1,
-    help: 'Share of channel pairs that turn with position, fastest first; 0 leaves positions out (NoPE).',
-    paper: 'https://arxiv.org/abs/2410.06205',
-  }),
+  ...positionOptions,
   alibi: bool(false, {
     title: 'ALiBi',
     help: 'Scores fall with distance, each head at its own pace; in place of RoPE.',

@@ -94,33 +94,31 @@ function commands(ended: (code: ExitCode) => void): Command {
     .option('--format <kind>', "csv (all points) or json (spec and events); default: by the file's ending")
     .option(...folder)
     .action(async (run, options) => ended(await exportRun(run, options)));
-  program
-    .command('generate')
-    .description('let a trained model write on, streaming to stdout')
-    .argument('<run>', 'id or name of the run, or its folder')
+  /** A command that a trained run answers, with what all of those ask. */
+  const ofTrained = (name: string, description: string) =>
+    program
+      .command(name)
+      .description(description)
+      .argument('<run>', 'id or name of the run, or its folder')
+      .option(
+        '--temperature <x>',
+        '0 takes the likeliest token, 1 the shares of the model, more is bolder',
+        number,
+        0.8,
+      )
+      .option('--top-k <n>', 'choose among the n likeliest tokens (0: all)', number, 0)
+      .option('--top-p <x>', 'choose among the likeliest tokens that together hold this share', number, 1)
+      .option('--seed <n>', 'the same seed gives the same text', number, 1)
+      .option('--device <id>', 'default: the one that the run was trained on')
+      .option(...folder)
+      .option(...json);
+  ofTrained('generate', 'let a trained model write on, streaming to stdout')
     .option('--prompt <text>', 'text to go on from (default: a new line)', '')
     .option('--length <n>', 'tokens to add', number, 300)
-    .option('--temperature <x>', '0 takes the likeliest token, 1 the shares of the model, more is bolder', number, 0.8)
-    .option('--top-k <n>', 'choose among the n likeliest tokens (0: all)', number, 0)
-    .option('--top-p <x>', 'choose among the likeliest tokens that together hold this share', number, 1)
-    .option('--seed <n>', 'the same seed gives the same text', number, 1)
-    .option('--device <id>', 'default: the one that the run was trained on')
-    .option(...folder)
-    .option(...json)
     .action(async (run, options) => ended(await generate(run, options)));
-  program
-    .command('fill')
-    .description('let a model that learned masked tokens fill in the gaps of a text')
-    .argument('<run>', 'id or name of the run, or its folder')
+  ofTrained('fill', 'let a model that learned masked tokens fill in the gaps of a text')
     .requiredOption('--prompt <text>', 'text with gaps: each _ is one token to fill in, \\_ an underscore')
     .option('--passes <n>', 'passes over the text, the surest gaps first (1: all at once)', number, 16)
-    .option('--temperature <x>', '0 takes the likeliest token, 1 the shares of the model, more is bolder', number, 0.8)
-    .option('--top-k <n>', 'choose among the n likeliest tokens (0: all)', number, 0)
-    .option('--top-p <x>', 'choose among the likeliest tokens that together hold this share', number, 1)
-    .option('--seed <n>', 'the same seed gives the same text', number, 1)
-    .option('--device <id>', 'default: the one that the run was trained on')
-    .option(...folder)
-    .option(...json)
     .action(async (run, options) => ended(await fill(run, options)));
   program
     .command('parity')
