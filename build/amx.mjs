@@ -1,5 +1,5 @@
 // Proves the products on tiles (AMX) without such a processor: boots Linux in Bochs, on test/amx/products.cc as its only program, and tells what that says.
-// Takes about five minutes on an idle core. docs/architecture.md, "AMX without the processor", tells how to get what it needs.
+// Takes about two minutes on an idle core. docs/architecture.md, "AMX without the processor", tells how to get what it needs.
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
