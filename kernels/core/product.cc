@@ -10,7 +10,7 @@
 namespace lab {
 namespace {
 
-constexpr int64_t kTasks = 4;             // tasks for each thread, so that all end together
+constexpr int64_t kTasks = 8;             // tasks for each thread, so that all end together
 constexpr int64_t kNarrow = 4;            // panels of B that a task should have
 
 const float* AAt(const Product& x, int t, int64_t i, int64_t p) {
@@ -115,11 +115,16 @@ void InTiles(const Product& x) {
   // Sums run along k, so blocks and groups may depend on the threads without changing a bit.
   const int64_t threads = Threads(), most = threads == 1 ? 1 : kTasks * threads;
   const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, 4), x.m / most));
-  const int64_t mc = Even(x.m, height, RowStep()), down = (x.m + mc - 1) / mc;
   From fromA = LeftFrom(x.transA, x.a[0].ld);
   for (int t = 1; t < x.terms; ++t) fromA = LeftFrom(x.transA, x.a[t].ld) == fromA && fromA == From::kRows ? fromA : From::kPanel;
   // What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
   const From fromB = x.terms == 1 && (most == 1 || fromA != From::kPanel) ? RightFrom(x.transB) : From::kPanel;
+  const int64_t first = fromB == From::kCopied ? 1 : 0;  // blocks that the first round does
+  // Blocks as even as whole panels allow, and as many after the first round as end together.
+  const int64_t panelsA = (x.m + RowStep() - 1) / RowStep(), fewest = (x.m + height - 1) / height;
+  const int64_t down = std::min(panelsA, first + (fewest - first + threads - 1) / threads * threads);
+  const auto rowOf = [&](int64_t block) { return std::min(x.m, block * panelsA / down * RowStep()); };
+  const int64_t mc = (panelsA + down - 1) / down * RowStep();
   const int64_t across = std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
   const std::vector<Group> groups = GroupsOf(x, (panels + across - 1) / across);
   const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
@@ -130,9 +135,9 @@ void InTiles(const Product& x) {
   bool begun = false;
   for (const Chunk& chunk : chunks) {
     const auto packA = [&](int64_t block, float* to) {
-      const int64_t i = block * mc;
+      const int64_t i = rowOf(block);
       for (const Piece& piece : chunk.pieces)
-        PackA(x.transA, AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, std::min(mc, x.m - i), piece.deep, to, chunk.slots, piece.slot);
+        PackA(x.transA, AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, rowOf(block + 1) - i, piece.deep, to, chunk.slots, piece.slot);
     };
     const auto packB = [&](const Group& group) {
       for (int64_t panel = 0; panel < group.panels; ++panel) {
@@ -145,7 +150,7 @@ void InTiles(const Product& x) {
     /// A block of rows times a group of columns; `own` holds or gets the block of A in panels.
     const auto multiply = [&](int64_t block, const Group& group, float* own, From left, From right, int64_t then) {
       const Product::Result& result = x.c[group.column];
-      const int64_t i = block * mc, high = std::min(mc, x.m - i), j = group.first * kColumns, columns = std::min(result.n - j, group.panels * kColumns);
+      const int64_t i = rowOf(block), high = rowOf(block + 1) - i, j = group.first * kColumns, columns = std::min(result.n - j, group.panels * kColumns);
       float* to = CAt(result, i, j);
       LeftBlock blockA{left, own, {}, 0};
       int64_t depth = 0;
@@ -156,7 +161,7 @@ void InTiles(const Product& x) {
       const Piece& piece = chunk.pieces[0];
       NextBlock next{{}, 0, x.a[piece.term].ld, mc, piece.deep, x.transA};
       if (then < down && !shared)
-        for (const Piece& more : chunk.pieces) next.p[next.count++] = AAt(x, more.term, then * mc, more.p);
+        for (const Piece& more : chunk.pieces) next.p[next.count++] = AAt(x, more.term, rowOf(then), more.p);
       const RightBlock blockB{right, b + group.packed * kColumns * chunk.slots, BAt(x, piece.term, group.column, piece.p, j), x.b[piece.term][group.column].ld};
       MultiplyBlocks(high, columns, depth, chunk.slots, 1.0f, blockA, blockB, begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld, next);
     };
@@ -173,7 +178,6 @@ void InTiles(const Product& x) {
     };
     if (shared) ParallelFor(down, 1, [&](int64_t block, int64_t) { packA(block, a + block * sizeA); });
     const int64_t many = static_cast<int64_t>(beginners.size()), several = static_cast<int64_t>(groups.size());
-    const int64_t first = fromB == From::kCopied ? 1 : 0;  // blocks that the first round does
     if (first == 0) ParallelFor(many, 1, [&](int64_t i, int64_t) { packB(beginners[i]); });
     else if (most == 1) whole(0, fromB);
     else ParallelFor(many, 1, [&](int64_t i, int64_t) { part(0, beginners[i], fromB); });
