@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "doubles.h"
+#include "../core/doubles.h"
 
 namespace lab::atlas {
 

@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-#include "../atlas-memory/doubles.h"
+#include "../core/doubles.h"
 #include "cell.h"
 
 namespace lab {

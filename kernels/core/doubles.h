@@ -2,8 +2,8 @@
 #ifndef LAB_DOUBLES_H
 #define LAB_DOUBLES_H
 
-#include "../core/lab.h"
-#include "../core/tile.h"
+#include "lab.h"
+#include "tile.h"
 
 namespace lab {
 
