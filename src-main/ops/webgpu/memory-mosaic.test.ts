@@ -30,6 +30,7 @@ describe.runIf(testable)('shaders of Memory Mosaics', () => {
       [130, 50],
     ]) {
       const check = keys(1, T, 2, 3);
+      // Sums over up to 193 tokens that hardly decay, in another order than the plain loops: twice their rounding.
       await agree({ ...check, inputs: { ...check.inputs, leak: Float64Array.of(leak, -leak) } }, 2 * tolerance);
     }
   });
