@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "../core/simd-math.h"
 #include "../core/sums.h"
 
@@ -43,7 +44,7 @@ LAB_INLINE void AddProducts(const float* const* q, const float* rows, int64_t st
     LAB_UNROLL
     for (int i = 0; i < keys; ++i) {
       const float* at = rows + i * stride + c;
-      if (W >= kLine || c % kLine == 0) FetchLine(at + ahead);
+      if (W >= kLine || c % kLine == 0) SoonLine(at, ahead);
       const F row = LoadUpTo(at, left);
       LAB_UNROLL
       for (int n = 0; n < N; ++n) sum[n * keys + i] = Fma(x[n], row, sum[n * keys + i]);
@@ -92,7 +93,7 @@ void WeightedLines(const float* const* p, const float* v, int64_t e, int64_t cou
     const float* row = v + s * e;
     LAB_UNROLL
     for (int j = 0; j < L; ++j) {
-      if (W >= kLine || j * W % kLine == 0) FetchLine(row + j * W + kAhead);
+      if (W >= kLine || j * W % kLine == 0) SoonLine(row + j * W, kAhead);
       const F value = j + 1 < L ? Load(row + j * W) : LoadUpTo(row + j * W, lanes);
       LAB_UNROLL
       for (int n = 0; n < N; ++n) to[n][j] = Fma(F(p[n][s]), value, to[n][j]);

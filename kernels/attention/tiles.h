@@ -14,6 +14,7 @@
 #include "../core/gemm.h"
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "../core/tile.h"
 
 namespace lab {
@@ -90,16 +91,7 @@ struct Sizes {
 
 // ---------------------------------------------------------------- rows
 
-/// Asks for a row that will be read soon; past the end it does nothing. Heads of a token lie together, so the next row of one head is far away, and
-/// the processor does not guess it.
-LAB_INLINE void Soon(const float* p, int64_t width) {
-#if defined(__GNUC__)
-  const uintptr_t at = reinterpret_cast<uintptr_t>(p);
-  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j));
-#else
-  (void)p, (void)width;
-#endif
-}
+// Heads of a token lie together, so the next row of one head is far away: it is asked for.
 constexpr int64_t kSoon = 12;  // rows ahead
 
 /// Rows of the next tile, `ld` apart: asked for bit by bit between products. Without rows nothing is asked for.

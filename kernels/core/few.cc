@@ -4,6 +4,7 @@
 
 #include "product.h"
 #include "rows.h"
+#include "soon.h"
 
 namespace lab {
 namespace {
@@ -61,7 +62,7 @@ void AddRows(const Few& x, int64_t p, bool first, bool more, float* sums, int64_
     LAB_UNROLL
     for (int d = 0; d < D; ++d) {
       const float* at = b + d * x.ldb + j;
-      if (W >= kLine || j % kLine == 0) FetchLine(at + ahead);
+      if (W >= kLine || j % kLine == 0) SoonLine(at, ahead);
       row[d] = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
     }
     LAB_UNROLL
@@ -104,7 +105,7 @@ void Dots(const Few& x, int64_t first, int64_t j) {
     LAB_UNROLL
     for (int c = 0; c < N; ++c) {
       const float* at = b + c * x.ldb + p;
-      if (W >= kLine || p % kLine == 0) FetchLine(at + ahead);
+      if (W >= kLine || p % kLine == 0) SoonLine(at, ahead);
       const F column = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
       LAB_UNROLL
       for (int r = 0; r < R; ++r) sum[r][c] = Fma(row[r], column, sum[r][c]);

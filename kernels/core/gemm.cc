@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rows.h"
+#include "soon.h"
 
 namespace lab {
 namespace {
@@ -17,15 +18,6 @@ std::atomic<bool> bfloat16{false};
 /// Rows that are packed at a time into all panels of a block, so that few pages are at work at once. Even.
 constexpr int64_t kStretch = 32;
 
-/// Asks for `Lines` cache lines that will be read soon, `ahead` floats on; past the end it does nothing.
-template <int Lines = 2>
-LAB_INLINE void Prefetch(const float* p, int64_t ahead) {
-#if defined(__GNUC__)
-  const char* at = reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(float));
-  for (int i = 0; i < Lines; ++i) __builtin_prefetch(at + 64 * i);
-#endif
-}
-
 /// to[p * stride + r] = from[r * ld + p], r < rows, p < depth; rows up to `padded` are zero.
 void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
   for (int64_t i = 0; i < rows;) {
@@ -35,7 +27,7 @@ void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, 
       for (; p + W <= depth; p += W) {
         const float* at = from + r * ld + p;
         const auto row = [&](int q) {
-          Prefetch<1>(at + q * ld, rows * ld);  // the next panel's
+          SoonLine(at + q * ld, rows * ld);  // the next panel's
           return Load(at + q * ld);
         };
         Transpose16(some, row, to + p * stride + r, stride);
@@ -60,13 +52,13 @@ void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, 
 void PackStraight(const float* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
   if (columns == kColumns) {
     for (int64_t p = 0; p < depth; ++p) {
-      Prefetch(from + p * ld, kStretch * ld);
+      Soon(from + p * ld, 2 * kLine, kStretch * ld);
       for (int v = 0; v < kVectors; ++v) Store(to + p * stride + v * W, Load(from + p * ld + v * W));
     }
     return;
   }
   for (int64_t p = 0; p < depth; ++p) {
-    Prefetch(from + p * ld, kStretch * ld);
+    Soon(from + p * ld, 2 * kLine, kStretch * ld);
     for (int64_t j = 0; j < columns; j += W) StoreUpTo(to + p * stride + j, LoadUpTo(from + p * ld + j, columns - j), columns - j);
     for (int64_t j = columns; j < padded; ++j) to[p * stride + j] = 0.0f;
   }
@@ -77,8 +69,8 @@ void PairStraight(const float* from, int64_t ld, int64_t depth, int64_t columns,
   for (int64_t p = 0; p < depth; p += 2, to += stride) {
     const float *low = from + p * ld, *high = low + ld;
     const bool two = p + 1 < depth;
-    Prefetch(low, kStretch * ld);
-    Prefetch(high, kStretch * ld);
+    Soon(low, 2 * kLine, kStretch * ld);
+    Soon(high, 2 * kLine, kStretch * ld);
     int64_t j = 0;
     for (; j + W <= columns; j += W) Store(to + j, PairLanes(Load(low + j), two ? Load(high + j) : F(0.0f)));
     if (j < columns) {
@@ -96,7 +88,7 @@ void PairTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, 
     for (int64_t r = 0; r < rows; r += 16) {
       const float* at = from + r * ld + p;
       const auto row = [&](int q) {
-        Prefetch(at + q * ld, rows * ld);
+        Soon(at + q * ld, 2 * kLine, rows * ld);
         return PairNeighbours(Load(at + q * ld), Load(at + q * ld + W));
       };
       Transpose16(std::min<int64_t>(16, rows - r), row, to + p / 2 * stride + r, stride);

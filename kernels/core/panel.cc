@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "rows.h"
+#include "soon.h"
 #include "tile.h"
 
 namespace lab {
@@ -13,14 +14,6 @@ namespace {
 constexpr int64_t kAhead = 32;
 /// Slots between packing a pair of A and using it: by then it has left the store buffer.
 constexpr int64_t kLead = 8;
-
-LAB_INLINE void Want(const float* p) {
-#if defined(__GNUC__)
-  __builtin_prefetch(p);
-#else
-  static_cast<void>(p);
-#endif
-}
 
 /// to[0:R] = what of A stands at one k, as floats or as pairs.
 template <int R, bool Pairs>
@@ -57,8 +50,8 @@ struct Sums {
         row[v] = Load(from + v * W);
         if constexpr (Pairs) row[v] = PairLanes(row[v], high ? Load(from + ld + v * W) : F(0.0f));
         Store(panel + v * W, row[v]);
-        Want(from + soon + v * W);
-        if constexpr (Pairs) Want(from + soon + ld + v * W);
+        SoonLine(from + soon + v * W);
+        if constexpr (Pairs) SoonLine(from + soon + ld + v * W);
       }
       from += (Pairs ? 2 : 1) * ld;
       panel += V * W;
@@ -97,7 +90,7 @@ void Tile(const TileCall& call) {
   Sums<R, V, Pairs, A, B> sums(call);
   const int64_t slots = call.slots, step = Pairs ? 2 : 1;
   LAB_UNROLL for (int i = 0; i < R; ++i)
-    LAB_UNROLL for (int v = 0; v < V; ++v) Want(call.C + i * call.ldc + v * W);
+    LAB_UNROLL for (int v = 0; v < V; ++v) SoonLine(call.C + i * call.ldc + v * W);
   // Near the end of B's columns those of the next panel are wanted.
   const auto soon = [&](int64_t p) {
     if constexpr (B != From::kCopied) return int64_t{0};
@@ -107,7 +100,7 @@ void Tile(const TileCall& call) {
     const float *a = call.a, *want = call.want;
     for (int64_t p = 0; p < slots; ++p) {
       if constexpr (B == From::kPanel) {
-        Want(want);
+        SoonLine(want);
         want += call.wantStep;
       }
       sums.Add([&](int i) { return a[i]; }, !Pairs || !call.odd || p + 1 < slots, soon(p));
@@ -120,7 +113,7 @@ void Tile(const TileCall& call) {
       const float* row = call.strips[s].p;
       for (int64_t left = call.strips[s].slots; left > 0; left -= 16) {
         if (call.next)
-          LAB_UNROLL for (int i = 0; i < R; ++i) Want(row + (R + i) * lda);
+          LAB_UNROLL for (int i = 0; i < R; ++i) SoonLine(row + (R + i) * lda);
         for (const float* end = row + (left < 16 ? left : 16); row < end; ++row) {
           sums.Add([&](int i) { return row[i * lda]; }, true, soon(p));
           ++p;
@@ -133,11 +126,11 @@ void Tile(const TileCall& call) {
     float* a = call.a;
     const auto copy = [&](int64_t p) {
       CopySlot<R, Pairs>(from, call.odd && p + 1 == slots ? nullptr : from + lda, a + p * call.aStride);
-      Want(from + kAhead * step * lda);
-      Want(from + kAhead * step * lda + R - 1);
+      SoonLine(from + kAhead * step * lda);
+      SoonLine(from + kAhead * step * lda + R - 1);
       if constexpr (Pairs) {
-        Want(from + (kAhead * step + 1) * lda);
-        Want(from + (kAhead * step + 1) * lda + R - 1);
+        SoonLine(from + (kAhead * step + 1) * lda);
+        SoonLine(from + (kAhead * step + 1) * lda + R - 1);
       }
       from += step * lda;
     };

@@ -15,20 +15,6 @@ LAB_INLINE void StoreUpTo(float* p, F a, int64_t k) {
     StorePart(p, a, k);
 }
 
-constexpr int64_t kLine = 16;  // floats of a line of the caches
-/// Asks for the line at p, which will be read soon; p may lie anywhere.
-LAB_INLINE void FetchLine(const float* p) {
-#if defined(__GNUC__)
-  __builtin_prefetch(p);
-#else
-  static_cast<void>(p);
-#endif
-}
-/// Asks for n numbers that are wanted soon, where they lie too far from each other for the processor to foresee it.
-LAB_INLINE void Prefetch(int64_t n, const float* from) {
-  for (int64_t j = 0; j < n; j += kLine) FetchLine(from + j);
-}
-
 /// Sum of at(j, left) for j = 0, W, 2W .. below n, where left = n - j is the number of valid lanes (W or more: all). Four chains hide the latency.
 template <class At>
 LAB_INLINE float SumOver(int64_t n, At&& at) {

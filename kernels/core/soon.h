@@ -1,4 +1,4 @@
-// Asking for memory before it is read or written: rows of one head lie far apart, so the processor does not guess the next.
+// Asking for memory before it is read or written, where it lies too far from what is at work for the processor to guess it.
 #ifndef LAB_SOON_H
 #define LAB_SOON_H
 
@@ -6,16 +6,21 @@
 
 namespace lab {
 
-/// Asks for `width` floats that will be read soon; past the end of an array it does nothing.
-LAB_INLINE void Soon(const float* p, int64_t width) {
+constexpr int64_t kLine = 16;  // floats of a line of the caches
+
+/// Asks for the line that lies `ahead` floats on from p and will be read soon. Addresses are reckoned as numbers, so that they may lie past the end of
+/// an array: there it does nothing.
+LAB_INLINE void SoonLine(const float* p, int64_t ahead = 0) {
 #if defined(__GNUC__)
-  const uintptr_t at = reinterpret_cast<uintptr_t>(p);
-  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 0, 3);
+  __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(float)));
 #else
-  (void)p, (void)width;
+  (void)p, (void)ahead;
 #endif
 }
-
+/// The same for all lines of `width` floats.
+LAB_INLINE void Soon(const float* p, int64_t width, int64_t ahead = 0) {
+  for (int64_t j = 0; j < width; j += kLine) SoonLine(p, ahead + j);
+}
 /// The same for floats that will be written.
 LAB_INLINE void SoonWritten(const float* p, int64_t width) {
 #if defined(__GNUC__)

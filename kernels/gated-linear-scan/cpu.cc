@@ -7,6 +7,7 @@
 
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "../core/tile.h"
 
 namespace {
@@ -39,15 +40,15 @@ void Forward(const Sizes& s, const float* q, const float* k, const float* v, con
     if (t % kSegment == 0) Transpose(s.d, width, {state, ld}, {kept, s.d});
     if (t + kAhead < s.T) {
       const int64_t at = s.Key(row, t + kAhead), heads = s.Query(row, t + kAhead);
-      Prefetch(s.d, k + at * s.d);
-      Prefetch(s.d, g + at * s.d);
-      Prefetch(width, v + at * s.e + i0);
+      Soon(k + at * s.d, s.d);
+      Soon(g + at * s.d, s.d);
+      Soon(v + at * s.e + i0, width);
       for (int64_t h = 0; h < s.share; ++h) {
-        Prefetch(s.d, q + (heads + h) * s.d);
-        Prefetch(width, o + (heads + h) * s.e + i0);
+        Soon(q + (heads + h) * s.d, s.d);
+        Soon(o + (heads + h) * s.e + i0, width);
       }
       // A share of where the next state will lie.
-      if (t / kSegment + 1 < s.segments) Prefetch((width * s.d + kSegment - 1) / kSegment, kept + s.e * s.d + t % kSegment * width * s.d / kSegment);
+      if (t / kSegment + 1 < s.segments) Soon(kept + s.e * s.d + t % kSegment * width * s.d / kSegment, (width * s.d + kSegment - 1) / kSegment);
     }
     for (int64_t c = 0; c < s.d; c += W) StoreUpTo(decay + c, Exp(LoadUpTo(g + key * s.d + c, s.d - c)), s.d - c);
     F value[V], read[V];
@@ -148,12 +149,12 @@ class Backward {
   }
   void Ask(int64_t token) const {
     const int64_t key = s_.Key(row_, token), query = s_.Query(row_, token);
-    Prefetch(width_, g_ + key * s_.d + c_);
-    Prefetch(width_, k_ + key * s_.d + c_);
-    Prefetch(s_.e, v_ + key * s_.e);
+    Soon(g_ + key * s_.d + c_, width_);
+    Soon(k_ + key * s_.d + c_, width_);
+    Soon(v_ + key * s_.e, s_.e);
     for (int64_t h = 0; h < s_.share; ++h) {
-      Prefetch(width_, q_ + (query + h) * s_.d + c_);
-      Prefetch(s_.e, dy_ + (query + h) * s_.e);
+      Soon(q_ + (query + h) * s_.d + c_, width_);
+      Soon(dy_ + (query + h) * s_.e, s_.e);
     }
   }
 
@@ -163,7 +164,7 @@ class Backward {
     for (int64_t n = 0; n < R; ++n)
       for (int64_t x = 0; x < ld; x += W)
         Store(held_ + n * ld + x, x < width_ ? LoadUpTo(start + (i + n) * s_.d + c_ + x, width_ - x) : F(0.0f));
-    if (i + R < s_.e) Prefetch(std::min<int64_t>(R, s_.e - i - R) * s_.d, start + (i + R) * s_.d);
+    if (i + R < s_.e) Soon(start + (i + R) * s_.d, std::min<int64_t>(R, s_.e - i - R) * s_.d);
     for (int64_t t = 0; t < tokens; ++t) Again<R>(first + t, t, i);
     for (int64_t t = tokens - 1; t >= 0; --t) Back<R>(first + t, t, i);
   }

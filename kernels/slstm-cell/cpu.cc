@@ -12,6 +12,7 @@
 
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "../core/tile.h"
 
 namespace {
@@ -72,8 +73,8 @@ void SlstmCell(const Call& c) {
           float* keep = kept + token * kKept * s.D + at.h * s.d;
           const float* before = keep - kKept * s.D;
           if (t + 1 < s.T) {
-            for (const float* gate : gates) Prefetch(s.d, gate + offset + s.D);
-            for (int64_t which = 0; which < kKept; ++which) Prefetch(s.d, keep + (kKept + which) * s.D);
+            for (const float* gate : gates) Soon(gate + offset + s.D, s.d);
+            for (int64_t which = 0; which < kKept; ++which) Soon(keep + (kKept + which) * s.D, s.d);
           }
           EachVector(s.d, [&](auto full, int64_t j) {
             const int64_t left = decltype(full)::value ? W : s.d - j;
@@ -139,8 +140,8 @@ void SlstmCellGrad(const Call& c) {
           const int64_t token = (at.b0 + row) * s.T + t, offset = token * s.D + at.h * s.d;
           const float *keep = kept + token * kKept * s.D + at.h * s.d, *before = keep - kKept * s.D;
           if (t > 1) {
-            Prefetch(s.d, dy + offset - s.D);
-            for (int64_t which = 0; which < kKept; ++which) Prefetch(s.d, before + (which - kKept) * s.D);
+            Soon(dy + offset - s.D, s.d);
+            for (int64_t which = 0; which < kKept; ++which) Soon(before + (which - kKept) * s.D, s.d);
           }
           EachVector(s.d, [&](auto full, int64_t j) {
             const int64_t left = decltype(full)::value ? W : s.d - j;

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "../core/simd-math.h"
 #include "../core/sums.h"
 
@@ -39,7 +40,7 @@ void OuterColumns(const Outer& x, const float* q, const float* v, int64_t j, int
     LAB_UNROLL
     for (int l = 0; l < L; ++l) {
       const int64_t count = l + 1 < L ? W : lanes;
-      if (W >= kLine || l * W % kLine == 0) FetchLine(from + l * W + kAhead);
+      if (W >= kLine || l * W % kLine == 0) SoonLine(from + l * W, kAhead);
       const F next = Fma(keep, LoadUpTo(from + l * W, count), key * value[l]);
       StoreUpTo(to + l * W, next, count);
       sum[l] = Fma(query, next, sum[l]);
@@ -105,7 +106,7 @@ LAB_INLINE void SpaceRows(const Space& x, const float* s, const float* scaled, f
     LAB_UNROLL
     for (int r = 0; r < R; ++r) {
       const int64_t at = r * x.N + n;
-      if (W >= kLine || n % kLine == 0) FetchLine(s + at + kAhead);
+      if (W >= kLine || n % kLine == 0) SoonLine(s + at, kAhead);
       const F next = Fma(F(x.keep), LoadUpTo(s + at, lanes), F(scaled[r]) * b);
       StoreUpTo(to + at, next, lanes);
       sum[r] = Fma(next, c, sum[r]);

@@ -16,7 +16,7 @@ Segment Read(const Sizes& s, const Call& c, int64_t row, int64_t segment, int64_
   const int64_t first = row * s.T + segment * kSegment, tokens = std::min(kSegment, s.T - segment * kSegment);
   const float *r = c.In<float>(0), *w = c.In<float>(1), *k = c.In<float>(2), *a = c.In<float>(4), *b = c.In<float>(5);
   if (next >= 0 && next < s.segments)
-    for (const float* u : {r, w, k, c.In<float>(3), a, b}) Prefetch(std::min(kSegment, s.T - next * kSegment) * s.N, u + (row * s.T + next * kSegment) * s.N);
+    for (const float* u : {r, w, k, c.In<float>(3), a, b}) Soon(u + (row * s.T + next * kSegment) * s.N, std::min(kSegment, s.T - next * kSegment) * s.N);
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t j = 0; j < s.P; j += W) {
       const int64_t from = (first + t) * s.N + j, at = t * s.P + j, left = s.N - j;

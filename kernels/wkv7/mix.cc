@@ -39,8 +39,8 @@ struct Head {
     const int64_t end = std::min(s.T, (segment + 1) * kSegment);
     for (int64_t t = segment * kSegment; t < end; ++t) {
       for (const float* from : map)
-        if (from) Prefetch(s.N, from + At(t));
-      for (const float* from : more) Prefetch(s.N, from + At(t));
+        if (from) Soon(from + At(t), s.N);
+      for (const float* from : more) Soon(from + At(t), s.N);
     }
   }
   LAB_INLINE F Of(Map which, int64_t at, int64_t j) const { return LoadUpTo(map[which] + at + j, s.N - j); }

@@ -9,6 +9,7 @@
 
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "../core/tile.h"
 
 namespace lab::wkv7 {
@@ -148,7 +149,7 @@ class Backward {
   void Through(const Segment& x, int64_t i, const float* start, Rows values, Rows dy, Rows out, const Slopes& to) {
     for (int64_t n = 0; n < R; ++n)
       for (int64_t j = 0; j < P_; j += W) Store(held_ + n * P_ + j, LoadUpTo(start + (i + n) * N_ + j, N_ - j));
-    Prefetch(std::min<int64_t>(R, N_ - i - R) * N_, start + (i + R) * N_);
+    Soon(start + (i + R) * N_, std::min<int64_t>(R, N_ - i - R) * N_);
     for (int64_t t = 0; t < x.tokens; ++t)
       Again<R>(x, t, values.p + t * values.ld + i, dy.p + t * dy.ld + i, out.p ? out.p + t * out.ld + i : nullptr);
     for (int64_t t = x.tokens - 1; t >= 0; --t)
