@@ -82,10 +82,11 @@ struct Target {
 struct GradScratch {
   Held keys, values;
   Queries queries, slopes;
-  Scratch P, dZ, gain, pairs, dq, lse, delta;
+  Scratch P, dZ, gain, pairs, dq, lse, delta, rest;
   explicit GradScratch(const Sizes& s)
       : keys(s.form, s.S, s.d, true, true), values(s.form, s.S, s.e, true, false), queries(s.form, s.d), slopes(s.form, s.e), P(kTile * kTile),
-        dZ(kTile * kTile), gain(s.cap > 0.0f ? kTile * kTile : 0), pairs(kTile * kTile / 2), dq(kTile * s.d), lse(kTile), delta(kTile) {}
+        dZ(kTile * kTile), gain(s.cap > 0.0f ? kTile * kTile : 0), pairs(kTile * kTile / 2), dq(kTile * s.d), lse(kTile), delta(kTile),
+        rest(kTile) {}
 };
 
 /// Rows that the next tile of queries will read.
@@ -93,13 +94,14 @@ struct NextTile {
   Upcoming q, o, dO;
 };
 
-/// One tile of queries against keys k0 ...: adds to dKeys [S, d] and dValues [S, e], and to x.dq (or starts it).
-void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool start, const NextTile& next, GradScratch& x, float* dKeys, float* dValues) {
+/// One tile of queries against keys k0 ...: adds to dKeys [S, d] and dValues [S, e], and to x.dq (or starts it). `whole`: these are all the keys.
+void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool start, bool whole, const NextTile& next, GradScratch& x, float* dKeys,
+                  float* dValues) {
   Scores(s.form, t, s.d, x.keys.Left(k0), x.queries.Across(), x.P, next.q);
   Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ, next.dO);
   float* gain = s.cap > 0.0f ? x.gain.data() : nullptr;
   if (s.Bent()) Bend(s, t, slope, x.P, gain);
-  Slopes(t, x.lse, x.delta, x.P, x.dZ, gain);
+  Slopes(t, {x.lse.data(), x.delta.data(), x.rest.data(), whole}, x.P, x.dZ, gain);
   Multiply(s.form, t.keys, s.e, OverQueries(s.form, t, x.P, x.pairs), x.slopes.ForSums(), {dValues + k0 * s.e, s.e}, true, [&](int64_t s0, int64_t s1) {
     next.o.Ask(s0, s1 < t.keys ? s1 : kTile);
     return t.OverQueries(s.form, s0, s1, s.e);
@@ -136,9 +138,12 @@ void StoreKeys(const Sizes& s, const Target& to, int64_t b, int64_t g, int64_t f
   }
 }
 
-/// Adds one tile of queries of head h to dk and dv of its key head, and writes its dq. `deltas`, where not null, keeps Σ do · o of each query.
-void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float* q, const float* o, const float* lse, const float* dO, float* dq,
-                  GradScratch& x, float* dKeys, float* dValues, float* deltas) {
+/// The share of a sink in rows of the log-sum-exp `lse`.
+F SinkShare(float sink, F lse) { return Exp2(Min(F(0.0f), F(sink * kLog2e) - lse)); }
+
+/// Adds one tile of queries of head h to dk and dv of its key head, and writes its dq. `deltas`, where there are sinks, keeps Σ do · o of each query.
+void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float* q, const float* sinks, const float* o, const float* lse, const float* dO,
+                  float* dq, GradScratch& x, float* dKeys, float* dValues, float* deltas) {
   const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h, line = (b * s.H + h) * s.T + q0, place = q0 + s.Shift();
   LoadQueries(s, rows, q0, q + at * s.d, s.H * s.d, true, x.queries);
   for (int64_t i = 0; i < rows; ++i) {
@@ -150,7 +155,8 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
     x.lse[i] = i < rows ? lse[line + i] : 0.0f;
     x.delta[i] = i < rows ? SumOver(s.e, [&](int64_t j, int64_t left) { return LoadUpTo(os + j, left) * LoadUpTo(gs + j, left); }) : 0.0f;
   }
-  if (deltas) std::copy_n(x.delta.data(), rows, deltas + line);
+  if (sinks) std::copy_n(x.delta.data(), rows, deltas + line);
+  for (int64_t i = 0; i < kTile; i += W) Store(x.rest + i, sinks ? SinkShare(sinks[h], Load(x.lse + i)) : F(0.0f));
   x.slopes.Finish(rows, true);
   const int64_t lo = s.FirstKey(place), hi = s.PastKey(place + rows - 1);
   if (hi <= lo) std::fill_n(x.dq.data(), rows * s.d, 0.0f);
@@ -158,7 +164,7 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
   const int64_t more = std::max<int64_t>(0, std::min(kTile, s.T - q0 - kTile)), then = at + kTile * s.H;
   const NextTile next{{q + then * s.d, s.H * s.d, s.d, more}, {o + then * s.e, s.H * s.e, s.e, more}, {dO + then * s.e, s.H * s.e, s.e, more}};
   for (int64_t k0 = lo; k0 < hi; k0 += kTile)
-    PairBackward(s, Pair(s, rows, place, k0, hi), k0, s.Slope(h), k0 == lo, k0 == lo ? next : NextTile{}, x, dKeys, dValues);
+    PairBackward(s, Pair(s, rows, place, k0, hi), k0, s.Slope(h), k0 == lo, hi - lo <= kTile, k0 == lo ? next : NextTile{}, x, dKeys, dValues);
   for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq + i * s.d, dq + (at + i * s.H) * s.d);
 }
 
@@ -169,8 +175,7 @@ void SinksBackward(const Sizes& s, const float* sinks, const float* lse, const f
     for (int64_t b = 0; sinks && b < s.B; ++b) {
       const int64_t line = (b * s.H + h) * s.T;
       dSinks[h] -= SumOver(s.T, [&](int64_t j, int64_t left) {
-        const F share = Exp2(Min(F(0.0f), F(sinks[h] * kLog2e) - LoadUpTo(lse + line + j, left)));
-        return share * LoadUpTo(deltas + line + j, left);
+        return SinkShare(sinks[h], LoadUpTo(lse + line + j, left)) * LoadUpTo(deltas + line + j, left);
       });
     }
   }
@@ -195,7 +200,7 @@ void Backward(const Sizes& s, const float* q, const float* sinks, const float* o
       std::fill_n(ownKeys, s.S * s.d, 0.0f);
       std::fill_n(ownValues, s.S * s.e, 0.0f);
       deal.Each(task % deal.parts, [&](int64_t item) {
-        TileBackward(s, b, g * perKey + item / tiles, item % tiles * kTile, q, o, lse, dO, to.dq, x, ownKeys, ownValues, sinks ? deltas.data() : nullptr);
+        TileBackward(s, b, g * perKey + item / tiles, item % tiles * kTile, q, sinks, o, lse, dO, to.dq, x, ownKeys, ownValues, deltas.data());
       });
       if (!kept) StoreKeys(s, to, b, g, 0, s.S, 1, ownKeys, ownValues, sharedOf(head));
     }

@@ -119,8 +119,9 @@ float LoadSlopes(const Differential& s, int64_t rows, int64_t b, int64_t t0, int
   return drest;
 }
 
-/// One tile of queries against keys k0 ...: adds to dKeys of both components [2, S, d] and dValues [S, e], and to dq (or starts it).
-void PairBackward(const Differential& s, const Pair& t, int64_t k0, bool start, GradScratch& x, float* dKeys, float* dValues) {
+/// One tile of queries against keys k0 ...: adds to dKeys of both components [2, S, d] and dValues [S, e], and to dq (or starts it). `whole`: these are
+/// all the keys.
+void PairBackward(const Differential& s, const Pair& t, int64_t k0, bool start, bool whole, GradScratch& x, float* dKeys, float* dValues) {
   Scores(s.form, t, s.d, x.keys0.Left(k0), x.queries0.Across(), x.P0, {});
   Scores(s.form, t, s.d, x.keys1.Left(k0), x.queries1.Across(), x.P1, {});
   Scores(s.form, t, s.e, x.values.Left(k0), x.slopes.Across(), x.dZ0, {});
@@ -129,8 +130,8 @@ void PairBackward(const Differential& s, const Pair& t, int64_t k0, bool start, 
     Bend(s, t, 0.0f, x.P0, nullptr);
     Bend(s, t, 0.0f, x.P1, nullptr);
   }
-  Slopes(t, x.lse0, x.delta0, x.P0, x.dZ0, nullptr);
-  Slopes(t, x.lse1, x.delta1, x.P1, x.dZ1, nullptr);
+  Slopes(t, {x.lse0.data(), x.delta0.data(), nullptr, whole}, x.P0, x.dZ0, nullptr);
+  Slopes(t, {x.lse1.data(), x.delta1.data(), nullptr, whole}, x.P1, x.dZ1, nullptr);
   // The values were read by P0 - λ P1, and the second map's exponents count -λ times.
   const F minus(s.rest - 1.0f);
   for (int64_t i = 0; i < t.keys * kTile; i += W) {
@@ -188,7 +189,7 @@ void DifferentialAttentionGrad(const Call& c) {
         LoadQueries(s, rows, t0, q + at + s.d, apart, true, x.queries1);
         rests[task] += LoadSlopes(s, rows, b, t0, h, first, second, lse, dy, x, weights + task * s.e);
         const int64_t hi = s.PastKey(place + rows - 1);
-        for (int64_t k0 = 0; k0 < hi; k0 += kTile) PairBackward(s, Pair(s, rows, place, k0, hi), k0, k0 == 0, x, ownKeys, ownValues);
+        for (int64_t k0 = 0; k0 < hi; k0 += kTile) PairBackward(s, Pair(s, rows, place, k0, hi), k0, k0 == 0, hi <= kTile, x, ownKeys, ownValues);
         for (int64_t i = 0; i < rows; ++i) {
           TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq0 + i * s.d, dq + at + i * apart);
           TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq1 + i * s.d, dq + at + i * apart + s.d);

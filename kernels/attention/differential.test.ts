@@ -29,6 +29,17 @@ describe.each(natives({ emulated: true }))('DifferentialAttention on $isa', (nat
     expectAgreement(native, setting({ B: 0, T: 3, H: 2, Hk: 1, d: 4, e: 4 }), tolerance);
   });
 
+  it('leaves no slope of queries and keys, not even by rounding, where there is one key', () => {
+    const { shapes, inputs, attrs } = setting({ B: 1, T: 1, H: 4, Hk: 2, d: 8, e: 20 });
+    const feed = { k: draw(4 * 8, 2), v: draw(2 * 20, 3), weight: draw(20, 4), ...inputs };
+    const { first, second, lse } = native.run(differentialAttention, feed, shapes, attrs);
+    const read = [1, 1, 4, 20];
+    const like = { ...shapes, first: read, second: read, lse: [1, 8, 1], dy: read };
+    const given = { ...feed, first, second, lse, dy: draw(4 * 20, 5) };
+    const slopes = native.run(differentialAttentionGrad, given, like, attrs);
+    for (const name of ['dq', 'dk']) expect(slopes[name].every((u) => u === 0)).toBe(true);
+  });
+
   it('rounds what it multiplies under bfloat16', () => {
     native.bfloat16(true);
     try {

@@ -415,31 +415,55 @@ inline void LogSums(int64_t rows, const float* most, const float* sum, float* ls
 
 // ---------------------------------------------------------------- gradient
 
+/// What a row's slopes are taken from: its log-sum-exp and delta = Σ do · o. `whole`: the tile holds all keys that its queries see, and delta is made of
+/// its shares anew, so that slopes cancel in a row as they should; `rest`, or null, is the share of a row's sink.
+struct RowSums {
+  const float *lse, *delta, *rest;
+  bool whole;
+};
+
 /// Makes powers from the scores in P with the saved sums, and from the slopes of the shares in dZ those of the exponents:
 /// p = 2^(score - lse), dz = p (dZ - delta). `gain` holds the slopes of bent scores, or null.
 template <int N>
-void SlopeColumns(int64_t from, int64_t past, const float* lse, const float* delta, float* P, float* dZ, const float* gain) {
+void SlopeColumns(int64_t from, int64_t past, int64_t column, const RowSums& rows, float* P, float* dZ, const float* gain) {
   F l[N], d[N];
-  for (int a = 0; a < N; ++a) l[a] = Load(lse + a * W), d[a] = Load(delta + a * W);
+  for (int a = 0; a < N; ++a) l[a] = Load(rows.lse + column + a * W), d[a] = Load(rows.delta + column + a * W);
   for (int64_t s = from; s < past; ++s)
     for (int a = 0; a < N; ++a) {
-      float *p = P + s * kTile + a * W, *z = dZ + s * kTile + a * W;
+      float *p = P + s * kTile + column + a * W, *z = dZ + s * kTile + column + a * W;
       const F e = Exp2(Load(p) - l[a]);
       Store(p, e);
       const F slope = e * (Load(z) - d[a]);
-      Store(z, gain ? slope * Load(gain + s * kTile + a * W) : slope);
+      Store(z, gain ? slope * Load(gain + s * kTile + column + a * W) : slope);
     }
 }
 
-inline void Slopes(const Pair& t, const float* lse, const float* delta, float* P, float* dZ, const float* gain) {
-  if (!t.Masked() && t.Vectors() == kVectors) {
-    for (int v = 0; v < kVectors; v += kAtOnce)
-      SlopeColumns<kAtOnce>(0, t.keys, lse + v * W, delta + v * W, P + v * W, dZ + v * W, gain ? gain + v * W : nullptr);
+/// The same for one vector of queries whose rows are whole: delta = Σ p dZ / Σ p. From Σ do · o it differs by rounding, which would stay where slopes cancel.
+inline void WholeSlopes(int64_t from, int64_t past, int64_t column, const RowSums& rows, float* P, float* dZ, const float* gain) {
+  const F lse = Load(rows.lse + column);
+  F sum = rows.rest ? Load(rows.rest + column) : F(0.0f), dot(0.0f);
+  for (int64_t s = from * kTile + column; s < past * kTile + column; s += kTile) {
+    const F e = Exp2(Load(P + s) - lse);
+    Store(P + s, e);
+    sum += e;
+    dot = Fma(e, Load(dZ + s), dot);
+  }
+  const F delta = dot / Max(sum, F(std::numeric_limits<float>::min()));  // a row may see nothing
+  for (int64_t s = from * kTile + column; s < past * kTile + column; s += kTile) {
+    const F slope = Load(P + s) * (Load(dZ + s) - delta);
+    Store(dZ + s, gain ? slope * Load(gain + s) : slope);
+  }
+}
+
+inline void Slopes(const Pair& t, const RowSums& rows, float* P, float* dZ, const float* gain) {
+  if (!t.Masked() && t.Vectors() == kVectors && !rows.whole) {
+    for (int v = 0; v < kVectors; v += kAtOnce) SlopeColumns<kAtOnce>(0, t.keys, v * W, rows, P, dZ, gain);
     return;
   }
   for (int64_t v = 0; v < t.Vectors(); ++v) {
     MaskOut(t, v, P);
-    SlopeColumns<1>(t.From(v), t.Past(v), lse + v * W, delta + v * W, P + v * W, dZ + v * W, gain ? gain + v * W : nullptr);
+    if (rows.whole) WholeSlopes(t.From(v), t.Past(v), v * W, rows, P, dZ, gain);
+    else SlopeColumns<1>(t.From(v), t.Past(v), v * W, rows, P, dZ, gain);
     ZeroMargin(t, v, P);
     ZeroMargin(t, v, dZ);
   }

@@ -79,6 +79,17 @@ it('leaves out gradients that the case says are not stored', async () => {
   expect(passed(await run())).toBe(true);
 });
 
+it('takes a cache that holds no token yet for the empty one of the case, and misses one that should hold some', async () => {
+  place('empty', undefined, (tensors) => {
+    tensors.set('state/values', { shape: [2, 4, 0, 8], data: new Float32Array(0) });
+  });
+  expect(passed(await run())).toBe(true);
+  place('full', undefined, (tensors) => {
+    tensors.set('state/values', { shape: [1], data: Float32Array.of(1) });
+  });
+  expect(formatParity(await run())).toContain('softmax_attention/full state/values: the lab does not compute it');
+});
+
 it('names unknown blocks without failing, and fails broken cases of known ones', async () => {
   place('strange', (json) => {
     json.block = 'tea_leaves';

@@ -177,7 +177,9 @@ export async function runCase(
       if (!name.startsWith(`${prefix}/`)) continue;
       const value = found[name.slice(prefix.length + 1)];
       const row = { block: golden.block, case: golden.name, phase, tensor: name, tolerance };
-      if (!value) rows.push({ ...row, error: null, ok: false, message: 'the lab does not compute it' });
+      // A cache that holds no token yet is left out of a block's state: nothing is the same as an empty tensor.
+      if (!value && data.length === 0) rows.push({ ...row, error: 0, ok: true });
+      else if (!value) rows.push({ ...row, error: null, ok: false, message: 'the lab does not compute it' });
       else if (String(value.shape) !== String(shape))
         rows.push({ ...row, error: null, ok: false, message: `shape [${value.shape}] came, [${shape}] was due` });
       else {
