@@ -68,6 +68,26 @@ describeBlock(block, ({ golden, it }) => {
     });
   });
 
+  it('keeps the sums of decoding true while their exponents lose digits', () => {
+    tf.tidy(() => {
+      const given = mean([1, 100, 8], { spread: 50, decay: 0.02 });
+      const { aa, bb } = recurrent(given).past;
+      const [k, v, w] = (['k', 'v', 'w'] as const).map((name) => given[name].dataSync());
+      const [numerators, denominators] = [new Float64Array(8), new Float64Array(8)];
+      for (let c = 0; c < 8; c++) {
+        const logs = Array.from({ length: 100 }, (_, t) => k[t * 8 + c] + (99 - t) * w[c]);
+        const largest = Math.max(...logs);
+        for (const [t, log] of logs.entries()) {
+          denominators[c] += Math.exp(log - largest);
+          numerators[c] += Math.exp(log - largest) * v[t * 8 + c];
+        }
+      }
+      // 3e-5: exponents near 100 are good to 4e-6, and a new key is weighed by a difference of two.
+      expect(relativeError(aa.dataSync(), numerators)).toBeLessThan(3e-5);
+      expect(relativeError(bb.dataSync(), denominators)).toBeLessThan(3e-5);
+    });
+  });
+
   it('gives the first value first, and the mean of all where nothing fades', () => {
     tf.tidy(() => {
       const v = tf.tensor3d([3, 5, 10, -2], [1, 4, 1]);
