@@ -1,7 +1,9 @@
 // The state-space-dual scan, S[t] = exp(dt A) S[t-1] + dt x Bᵀ, y = S C + D x: the core of Mamba-2, computed in chunks.
 import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
 import { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad } from './packed';
+import { wholeKernels } from './whole';
 
+export { wholeIsLess, wholeQuasiseparable, wholeQuasiseparableGrad, wholeScan, wholeScanGrad } from './whole';
 export { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad };
 
 /** Tokens a chunk. */
@@ -62,4 +64,12 @@ export const ssdScanGrad = defineKernel({
   ints,
 });
 
-export const kernels: Kernel[] = [ssdScan, ssdScanGrad, packedScan, packedScanGrad, quasiseparable, quasiseparableGrad];
+export const kernels: Kernel[] = [
+  ssdScan,
+  ssdScanGrad,
+  packedScan,
+  packedScanGrad,
+  quasiseparable,
+  quasiseparableGrad,
+  ...wholeKernels,
+];

@@ -237,7 +237,23 @@ const bothGrad: Plain = ({ mixed, ahead, back, A, w_D, aheadStates, backStates, 
   };
 };
 
+/** The states that enter each chunk, of which the gradients above read those before the first token: nothing. */
+const noStates = (mixed: number[], T: number, attrs: Attrs) =>
+  new Float64Array(mixed[0] * Math.ceil(T / 64) * mixed[2] * Number(attrs.state));
+const without =
+  (from: Plain, ...names: string[]): Plain =>
+  (inputs, shapes, attrs) =>
+    Object.fromEntries(Object.entries(from(inputs, shapes, attrs)).filter(([name]) => !names.includes(name)));
+
 export const plain: Record<string, Plain> = {
+  WholeScan: without(packed, 'chunkStates'),
+  WholeScanGrad: (inputs, shapes, attrs) =>
+    packedGrad({ ...inputs, chunkStates: noStates([...shapes.mixed], shapes.mixed[1], attrs) }, shapes, attrs),
+  WholeQuasiseparable: without(both, 'aheadStates', 'backStates'),
+  WholeQuasiseparableGrad(inputs, shapes, attrs) {
+    const none = noStates([...shapes.mixed], shapes.mixed[1], attrs);
+    return bothGrad({ ...inputs, aheadStates: none, backStates: none }, shapes, attrs);
+  },
   SsdScan: forward,
   SsdScanGrad: gradient,
   PackedScan: packed,

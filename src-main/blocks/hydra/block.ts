@@ -1,4 +1,5 @@
 // What the palette, the checker and the engine know of Hydra.
+import { wholeIsLess } from '../../../kernels/ssd-scan/kernel';
 import type { Problem } from '../../spec/error';
 import { defineBlock, type Init, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
@@ -62,8 +63,8 @@ export default defineBlock({
     const matrices = T * 2 * (D * (columns + inner) + inner * H);
     const around = T * (2 * K * conv + 14 * inner);
     // Kept: the input, z, the channels before and after the convolution, the mixer's output and its norm; step sizes and own weights; and the
-    // states of both scans.
-    const states = 2 * Math.ceil(T / 64) * H * P * N;
+    // states of both scans where they keep them.
+    const states = wholeIsLess({ T, P, N, perGroup: H / o.groups }) ? 0 : 2 * Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + 2 * scan.forward,
       backwardFlops: 2 * matrices + 2 * around + 2 * scan.backward,

@@ -1,4 +1,5 @@
 // What the palette, the checker and the engine know of Mamba-2.
+import { wholeIsLess } from '../../../kernels/ssd-scan/kernel';
 import type { Problem } from '../../spec/error';
 import { defineBlock, type StateSpec, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
@@ -76,8 +77,9 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * D * (columns + inner);
     const around = T * (2 * K * conv + 12 * inner);
-    // Kept: the input, z, the channels before and after the convolution, dt, the scan's output, its norm, and a state a chunk.
-    const states = Math.ceil(T / 64) * H * P * N;
+    // Kept: the input, z, the channels before and after the convolution, dt, the scan's output, its norm, and a state a chunk
+    // where the scan keeps them.
+    const states = wholeIsLess({ T, P, N, perGroup: H / o.groups }) ? 0 : Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + scan.forward,
       backwardFlops: 2 * matrices + 2 * around + scan.backward,

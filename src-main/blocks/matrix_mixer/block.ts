@@ -1,4 +1,5 @@
 // What the palette, the checker and the engine know of the matrix mixer.
+import { wholeIsLess } from '../../../kernels/ssd-scan/kernel';
 import type { Problem } from '../../spec/error';
 import { defineBlock, type Init, type WeightSpec } from '../define';
 import { config } from '../parts/golden';
@@ -117,8 +118,10 @@ function mixingKeeps(o: MatrixMixerOptions, D: number, T: number): { each: numbe
     }
     case 'attention':
       return o.dataDependent ? { each: T * (2 * inner + 2 * H * d + H), once: 0 } : made(2);
-    case 'quasiseparable':
-      return { each: T * (inner + 4 * H * d + 5 * H) + 2 * Math.ceil(T / 64) * inner * H * d, once: 0 };
+    case 'quasiseparable': {
+      const states = wholeIsLess({ T, P, N: H * d, perGroup: H }) ? 0 : 2 * Math.ceil(T / 64) * inner * H * d;
+      return { each: T * (inner + 4 * H * d + 5 * H) + states, once: 0 };
+    }
   }
 }
 

@@ -1,7 +1,11 @@
 // The quasiseparable mixer of Hydra: a scan in each direction, both shifted by one token, and a diagonal of its own.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
-import { quasiseparable as kernel } from '../../../kernels/ssd-scan/kernel';
-import { bind, hasKernel, tf } from '../../ops';
+import {
+  quasiseparable as kernel,
+  wholeIsLess,
+  wholeQuasiseparable as wholeKernel,
+} from '../../../kernels/ssd-scan/kernel';
+import { bind, type Composition, hasKernel, tf } from '../../ops';
 import { ssdScan } from '../ssd_scan/fused';
 import { mixingMatrix } from '../ssd_scan/reference';
 import { linear } from './linear';
@@ -96,25 +100,33 @@ export function apart(
 
 const flatten = (y: Tensor4D): Tensor3D => tf.reshape(y, [y.shape[0], y.shape[1], -1]) as Tensor3D;
 
-const bound = bind(kernel, {
-  replaces(inputs, { groups, state }) {
-    const reading = { groups: Number(groups), state: Number(state), read: 'neighbour' } as const;
-    return { y: flatten(composed(apart(inputs as unknown as PackedQuasiseparable, reading))) };
-  },
-});
+const replaces: Composition = (inputs, { groups, state }) => {
+  const reading = { groups: Number(groups), state: Number(state), read: 'neighbour' } as const;
+  return { y: flatten(composed(apart(inputs as unknown as PackedQuasiseparable, reading))) };
+};
+const boundStates = bind(kernel, { replaces });
+const boundWhole = bind(wholeKernel, { replaces });
+
+/** The kernel that is less work for so many tokens. */
+function bound(given: PackedQuasiseparable, { groups: G, state: N }: { groups: number; state: number }) {
+  const [, T, width] = given.mixed.shape;
+  const H = given.ahead.shape[2]!;
+  const short = wholeIsLess({ T, P: (width - 4 * G * N) / H, N, perGroup: H / G });
+  return (short && hasKernel(wholeKernel.name) ? boundWhole : boundStates)({ ...given }, { groups: G, state: N });
+}
 
 /** y[t] = forward scan [t−1] + backward scan [t+1] + own weight[t] x[t], [b, T, H, P]. */
 export function mixQuasiseparable(given: Quasiseparable): Tensor4D {
   if (!hasKernel(kernel.name)) return composed(given);
   const [, , groups, state] = given.forward.B.shape;
-  return tf.reshape(bound({ ...packed(given) }, { groups, state }).y, given.x.shape);
+  return tf.reshape(bound(packed(given), { groups, state }).y, given.x.shape);
 }
 
 /** The same of values and maps that already lie side by side: [b, T, H·P]. */
 export function mixPacked(given: PackedQuasiseparable, reading: Reading): Tensor3D {
   const { groups, state, read } = reading;
   if (read === 'own' || !hasKernel(kernel.name)) return flatten(mixQuasiseparable(apart(given, reading)));
-  return bound({ ...given }, { groups, state }).y as Tensor3D;
+  return bound(given, { groups, state }).y as Tensor3D;
 }
 
 /** The same in scans of their own, the second over turned tokens. */

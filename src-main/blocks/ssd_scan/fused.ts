@@ -1,8 +1,14 @@
 // The kernels that may stand in for the chunked form: on tensors of their own, and on one that holds values and maps side by side.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
-import { chunk, ssdScan as kernel, packedScan as packedKernel } from '../../../kernels/ssd-scan/kernel';
+import {
+  chunk,
+  ssdScan as kernel,
+  packedScan as packedKernel,
+  wholeIsLess,
+  wholeScan as wholeKernel,
+} from '../../../kernels/ssd-scan/kernel';
 import { ssdStep } from '../../../kernels/state-step/kernel';
-import { bind, hasKernel, tf } from '../../ops';
+import { bind, type Composition, hasKernel, tf } from '../../ops';
 import type { StepContext } from '../define';
 import { changeState } from '../parts/state_step';
 import { chunked, type Scan, type Scanned, step } from './reference';
@@ -33,12 +39,17 @@ function apart({ mixed, dt, A, D }: PackedScan, G: number, N: number): { y: Tens
   return { y: tf.reshape(y, [b, T, inner]) };
 }
 
-const boundPacked = bind(packedKernel, {
-  replaces: (inputs, { groups, state }) => apart(inputs as unknown as PackedScan, Number(groups), Number(state)),
-});
+const replaces: Composition = (inputs, { groups, state }) =>
+  apart(inputs as unknown as PackedScan, Number(groups), Number(state));
+const boundPacked = bind(packedKernel, { replaces });
+const boundWhole = bind(wholeKernel, { replaces });
 
 /** The scan from an empty state over packed values and maps of G groups with states of N channels: y [b, T, H·P]. */
 export function packedScan(scan: PackedScan, { G, N }: { G: number; N: number }): Tensor3D {
+  const [, T, width] = scan.mixed.shape;
+  const H = scan.dt.shape[2]!;
+  const short = wholeIsLess({ T, P: (width - 2 * G * N) / H, N, perGroup: H / G });
+  if (short && hasKernel(wholeKernel.name)) return boundWhole({ ...scan }, { groups: G, state: N }).y as Tensor3D;
   // A device with the plain scan alone splits for it.
   if (!hasKernel(packedKernel.name)) return apart(scan, G, N).y;
   return boundPacked({ ...scan }, { groups: G, state: N }).y as Tensor3D;
