@@ -78,11 +78,57 @@ void AddRows(const Few& x, int64_t p, bool first, bool more, float* sums, int64_
 /// Floats of a row of sums, whole vectors.
 int64_t Padded(int64_t n) { return (n + W - 1) / W * W; }
 
+#if LAB_WIDE_REGISTERS
+constexpr int kSums = 16;  // vectors of sums in registers
+#else
+constexpr int kSums = 8;
+#endif
+
+/// sums [R][width] of V vectors of columns from j on, which stay in registers while B goes by: nothing but B is read, a line of it an instruction, so
+/// that the processor sees far ahead. Of the last vector `lanes` columns count.
+template <int R, int V, bool Round>
+LAB_INLINE void SumBlock(const Few& x, int64_t j, int64_t lanes, float* sums, int64_t width) {
+  F sum[R][V];
+  LAB_UNROLL
+  for (auto& row : sum)
+    LAB_UNROLL
+    for (F& one : row) one = F(0.0f);
+  const float* b = x.B + j;
+  for (int64_t p = 0; p < x.k; ++p, b += x.ldb) {
+    F factor[R];
+    LAB_UNROLL
+    for (int r = 0; r < R; ++r) factor[r] = F(x.X[r * x.ldx + p]);
+    LAB_UNROLL
+    for (int v = 0; v < V; ++v) {
+      const F column = v + 1 < V || lanes >= W ? Read<Round>(b + v * W) : ReadPart<Round>(b + v * W, lanes);
+      LAB_UNROLL
+      for (int r = 0; r < R; ++r) sum[r][v] = Fma(factor[r], column, sum[r][v]);
+    }
+  }
+  LAB_UNROLL
+  for (int r = 0; r < R; ++r)
+    LAB_UNROLL
+    for (int v = 0; v < V; ++v) Store(sums + r * width + j + v * W, sum[r][v]);
+}
+
+/// SumBlock of `vectors`, 1 to Most.
+template <int R, int Most, bool Round>
+void SumVectors(const Few& x, int64_t vectors, int64_t j, float* sums, int64_t width) {
+  if constexpr (Most > 1)
+    if (vectors < Most) return SumVectors<R, Most - 1, Round>(x, vectors, j, sums, width);
+  SumBlock<R, Most, Round>(x, j, x.n - j - (Most - 1) * W, sums, width);
+}
+
 /// sums [R][Padded(n)] = R rows times B [k, ldb], which is read from end to end.
 template <int R, bool Round>
 void SumRows(const Few& x, float* sums) {
-  constexpr int some = LAB_WIDE_REGISTERS ? (R <= 2 ? 8 : 4) : (R <= 2 ? 4 : 2);
   const int64_t width = Padded(x.n);
+  if constexpr (R <= 2) {
+    const int64_t vectors = width / W, each = Even(vectors, kSums / R);
+    for (int64_t v = 0; v < vectors; v += each) SumVectors<R, kSums / R, Round>(x, std::min(each, vectors - v), v * W, sums, width);
+    return;
+  }
+  constexpr int some = LAB_WIDE_REGISTERS ? 4 : 2;
   if (x.k == 0) std::fill_n(sums, R * width, 0.0f);
   int64_t p = 0;
   for (; p + some <= x.k; p += some) AddRows<R, some, Round>(x, p, p == 0, p + 2 * some <= x.k, sums, width);
