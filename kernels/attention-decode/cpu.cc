@@ -4,21 +4,18 @@
 #include <type_traits>
 
 #include "../core/rows.h"
-#include "../core/soon.h"
 #include "../core/simd-math.h"
 #include "../core/sums.h"
 
 namespace lab {
 namespace {
 
-constexpr int64_t kChunk = 256;  // tokens whose softmax is taken together: fixed, so that neither capacity nor threads change a bit
 #if LAB_AVX512 || LAB_NEON
 constexpr int kSums = 16;  // vectors of sums in registers, of 32
 #else
 constexpr int kSums = 8;
 #endif
-constexpr int kMostHeads = 4;     // that read a key or a value together
-constexpr int64_t kAhead = 1024;  // floats by which a cache is asked for before it is read, at least
+constexpr int kMostHeads = 4;  // that read a key or a value together
 
 struct Decode {
   int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r;
@@ -27,29 +24,44 @@ struct Decode {
   int64_t n;      // tokens in the cache
   int64_t units;  // groups of heads that a task takes: those of one key or value group, whichever holds more
   int64_t Heads() const { return H / units; }
-  int64_t Chunks() const { return (n + kChunk - 1) / kChunk; }
+  /// Tokens whose softmax is taken together, keys first and then values: long streams, and enough tasks. Neither capacity nor threads change it.
+  int64_t Chunk() const { return B * units < 4 ? 256 : 512; }
+  int64_t Chunks() const { return (n + Chunk() - 1) / Chunk(); }
   int64_t Partial() const { return e + 2; }  // greatest score, sum of exponentials, weighted sum of values
 };
 
-/// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart.
+/// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart. Rows are read from end to end, with
+/// nothing asked for ahead: the processor follows one stream by itself, and further than a request that waits in its first-level cache.
+template <int N, bool Whole>
+LAB_INLINE void AddRows(const float* const* q, const float* rows, int64_t stride, int64_t width, F* sum) {
+  constexpr int keys = kSums / N;
+  LAB_UNROLL
+  for (int i = 0; i < keys; ++i)
+    for (int64_t c = 0; c < width; c += W) {
+      const int64_t left = Whole ? W : width - c;
+      const F row = LoadUpTo(rows + i * stride + c, left);
+      LAB_UNROLL
+      for (int n = 0; n < N; ++n) sum[n * keys + i] = Fma(LoadUpTo(q[n] + c, left), row, sum[n * keys + i]);
+    }
+}
+/// The same for one query of four vectors, which stay in registers.
+LAB_INLINE void AddFour(const float* q, const float* rows, int64_t stride, F* sum) {
+  F x[4];
+  LAB_UNROLL
+  for (int c = 0; c < 4; ++c) x[c] = Load(q + c * W);
+  LAB_UNROLL
+  for (int i = 0; i < kSums; ++i)
+    LAB_UNROLL
+    for (int c = 0; c < 4; ++c) sum[i] = Fma(x[c], Load(rows + i * stride + c * W), sum[i]);
+}
 template <int N>
 LAB_INLINE void AddProducts(const float* const* q, const float* rows, int64_t stride, int64_t width, F* sum) {
-  constexpr int keys = kSums / N;
-  const int64_t ahead = std::max(keys * stride, kAhead);
-  for (int64_t c = 0; c < width; c += W) {
-    const int64_t left = width - c;
-    F x[N];
-    LAB_UNROLL
-    for (int n = 0; n < N; ++n) x[n] = LoadUpTo(q[n] + c, left);
-    LAB_UNROLL
-    for (int i = 0; i < keys; ++i) {
-      const float* at = rows + i * stride + c;
-      if (W >= kLine || c % kLine == 0) SoonLine(at, ahead);
-      const F row = LoadUpTo(at, left);
-      LAB_UNROLL
-      for (int n = 0; n < N; ++n) sum[n * keys + i] = Fma(x[n], row, sum[n * keys + i]);
-    }
-  }
+  if (N == 1 && width == 4 * W)
+    AddFour(q[0], rows, stride, sum);
+  else if (width % W == 0)
+    AddRows<N, true>(q, rows, stride, width, sum);
+  else
+    AddRows<N, false>(q, rows, stride, width, sum);
 }
 
 /// z[n][i] = q[n] · rows[i] + qs[n] · shared[i] for N queries and `count` rows, which lie `stride` and r floats apart.
@@ -93,7 +105,6 @@ void WeightedLines(const float* const* p, const float* v, int64_t e, int64_t cou
     const float* row = v + s * e;
     LAB_UNROLL
     for (int j = 0; j < L; ++j) {
-      if (W >= kLine || j * W % kLine == 0) SoonLine(row + j * W, kAhead);
       const F value = j + 1 < L ? Load(row + j * W) : LoadUpTo(row + j * W, lanes);
       LAB_UNROLL
       for (int n = 0; n < N; ++n) to[n][j] = Fma(F(p[n][s]), value, to[n][j]);
@@ -153,14 +164,14 @@ LAB_INLINE void Together(const Decode& x, int64_t unit, int64_t groups, Each&& e
 
 /// The share of one chunk for all heads of a unit, to partial [heads][Partial()].
 void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
-  const int64_t heads = x.Heads(), first = chunk * kChunk, count = std::min(kChunk, x.n - first);
-  Scratch scores(heads * kChunk);
+  const int64_t heads = x.Heads(), first = chunk * x.Chunk(), count = std::min(x.Chunk(), x.n - first);
+  Scratch scores(heads * x.Chunk());
   float* z[kMostHeads];
   const float *q[kMostHeads], *qs[kMostHeads];
   Together(x, unit, x.G, [&](int64_t i, int64_t group, auto n) {
     for (int k = 0; k < n; ++k) {
       const int64_t row = b * x.H + unit * heads + i + k;
-      z[k] = scores + (i + k) * kChunk;
+      z[k] = scores + (i + k) * x.Chunk();
       q[k] = x.q + row * x.a;
       qs[k] = x.qs + row * x.r;
     }
@@ -168,7 +179,7 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
   });
   for (int64_t i = 0; i < heads; ++i) {
     const int64_t h = unit * heads + i;
-    float *z = scores + i * kChunk, *to = partial + i * x.Partial();
+    float *z = scores + i * x.Chunk(), *to = partial + i * x.Partial();
     const F scale(x.scale);
     F top(-std::numeric_limits<float>::infinity());
     for (int64_t s = 0; s < count; s += W) {
@@ -194,7 +205,7 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
   float* o[kMostHeads];
   Together(x, unit, x.Gv, [&](int64_t i, int64_t group, auto n) {
     for (int k = 0; k < n; ++k) {
-      z[k] = scores + (i + k) * kChunk;
+      z[k] = scores + (i + k) * x.Chunk();
       o[k] = partial + (i + k) * x.Partial() + 2;
     }
     Weighted<n>(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.e, x.e, count, o);
