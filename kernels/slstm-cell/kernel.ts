@@ -1,11 +1,9 @@
 // The scalar memory of xLSTM over all tokens: exponential gates, a stabiliser, and a recurrent matrix for each head.
 import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
+import { mappedSlstm, mappedSlstmGrad } from './mapped';
+import { KEPT } from './sizes';
 
-/**
- * Numbers a channel that each token keeps for the gradient: write, keep, arguments of cell input and output gate, 1 − forget gate, the mean
- * cell / normaliser, and the normaliser.
- */
-export const KEPT = 7;
+export { KEPT, mappedSlstm, mappedSlstmGrad };
 
 const ints = ({ i, r }: Shapes) => [i[0], i[1], r[1], r[2]]; // batch, T, H, d
 
@@ -44,4 +42,4 @@ export const slstmCellGrad = defineKernel({
   ints: ({ y, r }) => ints({ i: y, r }),
 });
 
-export const kernels: Kernel[] = [slstmCell, slstmCellGrad];
+export const kernels: Kernel[] = [slstmCell, slstmCellGrad, mappedSlstm, mappedSlstmGrad];

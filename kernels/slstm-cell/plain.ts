@@ -1,7 +1,7 @@
 // The scalar memory of xLSTM as float64 loops, token by token, and its adjoint.
 import type { Arrays, Plain, Shapes } from '../core/kernel';
+import { KEPT } from './sizes';
 
-const KEPT = 7;
 const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 const logSigmoid = (x: number) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x)));
 
@@ -96,4 +96,63 @@ const gradient: Plain = ({ r, y, kept, dy }, shapes) => {
   return { di, df, dz, do: dO, dr, db } as Arrays;
 };
 
-export const plain: Record<string, Plain> = { SlstmCell: forward, SlstmCellGrad: gradient };
+const MAPS = ['w_i', 'w_f', 'w_z', 'w_o'];
+/** The maps' input: gates i and f read c, z and o read x. */
+const from = (g: number): string => (g < 2 ? 'c' : 'x');
+
+/** Calls with(g, k, l, w) for channel k out and l in of each gate and token, and the place w of their weight. */
+function eachWeight({ r, c }: Shapes, visit: (g: number, k: number, l: number, w: number) => void): void {
+  const [, H, d] = r;
+  const D = H * d;
+  for (let token = 0; token < c[0] * c[1]; token++)
+    for (let g = 0; g < 4; g++)
+      for (let k = 0; k < D; k++)
+        for (let at = 0; at < d; at++) {
+          const l = Math.floor(k / d) * d + at;
+          visit(g, token * D + k, token * D + l, l * d + (k % d));
+        }
+}
+
+const cellShapes = (shapes: Shapes): Shapes => ({ ...shapes, i: shapes.c, y: shapes.c });
+
+/** Kept numbers [b, T, KEPT, H, d] to [b, T, H, KEPT, d], or back. */
+function byHead(kept: Float64Array, [, H, d]: readonly number[], back = false): Float64Array {
+  const turned = new Float64Array(kept.length);
+  for (let i = 0; i < kept.length; i++) {
+    const [token, which, rest] = [Math.floor(i / (KEPT * H * d)), Math.floor(i / (H * d)) % KEPT, i % (H * d)];
+    const other = ((token * H + Math.floor(rest / d)) * KEPT + which) * d + (rest % d);
+    if (back) turned[i] = kept[other];
+    else turned[other] = kept[i];
+  }
+  return turned;
+}
+
+const mapped: Plain = (inputs, shapes) => {
+  const gates = MAPS.map(() => new Float64Array(inputs.c.length));
+  eachWeight(shapes, (g, k, l, w) => {
+    gates[g][k] += inputs[from(g)][l] * inputs[MAPS[g]][w];
+  });
+  const [i, f, z, o] = gates;
+  const { y, kept } = forward({ ...inputs, i, f, z, o }, cellShapes(shapes), {});
+  return { y, kept: byHead(kept, shapes.r) };
+};
+
+const mappedGradient: Plain = (inputs, shapes) => {
+  const kept = byHead(inputs.kept, shapes.r, true);
+  const { dr, db, ...slopes } = gradient({ ...inputs, kept }, cellShapes(shapes), {});
+  const gates = [slopes.di, slopes.df, slopes.dz, slopes.do];
+  const result: Arrays = { dc: new Float64Array(inputs.c.length), dx: new Float64Array(inputs.x.length), dr, db };
+  for (const name of MAPS) result[`d${name}`] = new Float64Array(inputs[name].length);
+  eachWeight(shapes, (g, k, l, w) => {
+    result[`d${from(g)}`][l] += gates[g][k] * inputs[MAPS[g]][w];
+    result[`d${MAPS[g]}`][w] += gates[g][k] * inputs[from(g)][l];
+  });
+  return result;
+};
+
+export const plain: Record<string, Plain> = {
+  SlstmCell: forward,
+  SlstmCellGrad: gradient,
+  MappedSlstm: mapped,
+  MappedSlstmGrad: mappedGradient,
+};

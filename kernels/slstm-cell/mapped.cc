@@ -1,0 +1,80 @@
+// The scalar memory with the maps of its preactivations: channels to outputs, and back. What lies between is made and used a span of tokens at a time.
+#include "cell.h"
+
+namespace {
+
+using namespace lab;
+using slstm::kGates;
+using slstm::kKept;
+
+// c (into input and forget gate) and x (into cell input and output gate) [B, T, D], maps w [H, d, d] of each gate.
+struct Mapped {
+  slstm::Sizes s;
+  const float *from[2], *w[kGates], *r, *bias;
+  explicit Mapped(const Call& c)
+      : s(c), from{c.In<float>(0), c.In<float>(1)}, w{c.In<float>(2), c.In<float>(3), c.In<float>(4), c.In<float>(5)}, r(c.In<float>(6)), bias(c.In<float>(7)) {}
+  const float* Map(int64_t g, int64_t h) const { return w[g] + h * s.d * s.d; }
+  template <class T>
+  slstm::Keeping<T> Kept(T* p) const { return {p, kKept * s.D, kKept * s.d, s.d}; }
+};
+
+void MappedSlstm(const Call& c) {
+  const Mapped m(c);
+  const slstm::Sizes& s = m.s;
+  float* y = c.Out<float>(0);
+  const auto kept = m.Kept(c.Out<float>(1));
+  const int64_t wide = kGates * s.d;
+  ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const slstm::Task at(s, task);
+      slstm::Forward(s, at, m.r, m.bias, y, kept, [&](int64_t t0, int64_t t1, float* to) {
+        for (int64_t row = 0; row < at.rows; ++row)
+          for (int64_t g = 0; g < kGates; ++g)
+            Product(t1 - t0, s.d, s.d, {m.from[g / 2] + at.At(s, row, t0), s.D, 1}, {m.Map(g, at.h), s.d}, {to + row * wide + g * s.d, at.rows * wide}, false);
+      });
+    }
+  });
+}
+
+void MappedSlstmGrad(const Call& c) {
+  const Mapped m(c);
+  const slstm::Sizes& s = m.s;
+  const float *y = c.In<float>(8), *dy = c.In<float>(10);
+  const auto kept = m.Kept(c.In<float>(9));
+  float* slopes[2] = {c.Out<float>(0), c.Out<float>(1)};
+  // Of one tile: slopes of R [H, d, 4 d], of the biases [H, 4 d], and of the maps [H, d, 4 d].
+  const int64_t wide = kGates * s.d, maps = s.Weights() + kGates * s.D, partial = maps + s.Weights();
+  Scratch own(std::max<int64_t>(1, s.tiles * partial));
+  ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
+    // turned: the maps with channels in and out exchanged, [4 d, d]. held: channels of a span's tokens, [tokens, rows, d].
+    Scratch turned(wide * s.d), held(slstm::kTokens * slstm::kRows * s.d);
+    for (int64_t task = begin; task < end; ++task) {
+      const slstm::Task at(s, task);
+      float *tile = own + at.tile * partial, *dr = tile + at.h * s.d * wide, *db = tile + s.Weights() + at.h * wide, *dw = tile + maps + at.h * s.d * wide;
+      for (float* sums : {dr, dw}) std::fill_n(sums, s.d * wide, 0.0f);
+      std::fill_n(db, wide, 0.0f);
+      for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {m.Map(g, at.h), s.d}, {turned + g * s.d * s.d, s.d});
+      slstm::Backward(s, at, m.r, kept, dy, [&](int64_t t0, int64_t t1, const float* da) {
+        slstm::AddWeights(s, at, t0, t1, y, da, held, dr, db);
+        for (int64_t half = 0; half < 2; ++half) {  // of c, which feeds the first two gates, and of x
+          const int64_t first = half * 2 * s.d;
+          for (int64_t t = t0; t < t1; ++t)
+            for (int64_t row = 0; row < at.rows; ++row) std::copy_n(m.from[half] + at.At(s, row, t), s.d, held + ((t - t0) * at.rows + row) * s.d);
+          Product(s.d, 2 * s.d, (t1 - t0) * at.rows, {held, 1, s.d}, {da + first, wide}, {dw + first, wide}, true);
+          for (int64_t row = 0; row < at.rows; ++row)
+            Product(t1 - t0, s.d, 2 * s.d, {da + row * wide + first, at.rows * wide, 1}, {turned + first * s.d, s.d}, {slopes[half] + at.At(s, row, t0), s.D}, false);
+        }
+      });
+    }
+  });
+  slstm::SumWeights(s, own, partial, c.Out<float>(6), c.Out<float>(7));
+  Scratch sums(std::max<int64_t>(1, s.Weights()));
+  SumParts(own + maps, s.tiles, partial, s.Weights(), sums);
+  for (int64_t i = 0; i < s.D; ++i)  // row i % d of head i / d
+    for (int64_t g = 0; g < kGates; ++g) std::copy_n(sums + i * wide + g * s.d, s.d, c.Out<float>(2 + g) + i * s.d);
+}
+
+}  // namespace
+
+LAB_KERNEL("MappedSlstm", MappedSlstm);
+LAB_KERNEL("MappedSlstmGrad", MappedSlstmGrad);

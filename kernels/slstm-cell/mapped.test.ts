@@ -1,0 +1,87 @@
+// The scalar memory with the maps of its gates: native kernels against plain sums, forward and gradient.
+import { describe, expect, it } from 'vitest';
+import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
+import { mappedSlstm, mappedSlstmGrad } from './kernel';
+import { plain } from './plain';
+
+// As the cell by itself: float32 through up to 130 tokens, whose gates each read the rounded output of the one before.
+const tolerance = 1e-5;
+
+/** Maps and recurrent weights that neither die out nor explode; input and forget gates of the given spread. */
+function setting(b: number, T: number, H: number, d: number, spread = 1) {
+  const D = H * d;
+  const [wide, map] = [
+    [b, T, D],
+    [H, d, d],
+  ];
+  const even = (size: number, seed: number, by = 1) => draw(size, seed).map((u) => Math.fround((by * u) / Math.sqrt(d)));
+  return {
+    forward: mappedSlstm,
+    gradient: mappedSlstmGrad,
+    plain,
+    shapes: { c: wide, x: wide, w_i: map, w_f: map, w_z: map, w_o: map, r: [4, H, d, d], b: [4, D] },
+    inputs: {
+      w_i: even(H * d * d, 3, spread),
+      w_f: even(H * d * d, 4, spread),
+      w_z: even(H * d * d, 5),
+      w_o: even(H * d * d, 6),
+      r: even(4 * H * d * d, 8),
+    },
+  };
+}
+
+describe.each(natives())('MappedSlstm on $isa', (native) => {
+  it.each([1, 2, 31, 32, 33, 65, 130])('agrees with the plain sums for %i tokens', (T) => {
+    expectAgreement(native, setting(2, T, 2, 5), tolerance);
+  });
+
+  it.each([
+    [1, 1, 1],
+    [1, 3, 1],
+    [5, 2, 16],
+    [4, 1, 17],
+    [9, 3, 7],
+    [3, 2, 33],
+    [2, 2, 64],
+    [1, 1, 70],
+  ])('agrees for %i rows, %i heads of width %i', (b, H, d) => {
+    expectAgreement(native, setting(b, 35, H, d), tolerance);
+  });
+
+  it('survives preactivations of hundreds', () => {
+    // Exponents of hundreds have a last digit of 3e-5, and weights that are neither 0 nor 1 move by as much.
+    for (const spread of [10, 20]) expectAgreement(native, setting(1, 70, 2, 3, spread), tolerance);
+    expectAgreement(native, setting(1, 65, 2, 3, 150), 1e-4);
+  });
+
+  it('gives zero gradients of weights for an empty batch and for no tokens', () => {
+    expectAgreement(native, setting(0, 3, 2, 2), tolerance);
+    expectAgreement(native, setting(2, 0, 2, 2), tolerance);
+  });
+
+  it('gives the same bits on one thread and on two', () => {
+    const { shapes, inputs } = setting(6, 40, 3, 5);
+    const given = { ...inputs, c: draw(3600, 4), x: draw(3600, 5), b: draw(60, 2) };
+    const results = [1, 2].map((threads) => {
+      native.threads(threads);
+      const { y, kept } = native.run(mappedSlstm, given, shapes, {});
+      return { y, ...native.run(mappedSlstmGrad, { ...given, y, kept, dy: draw(y.length, 5) }, shapes, {}) };
+    });
+    expect(results[1]).toEqual(results[0]);
+  });
+});
+
+describe('plain MappedSlstm', () => {
+  it('has the slopes that it claims', () => {
+    expectSlopes(setting(2, 5, 2, 3));
+    expectSlopes(setting(1, 1, 2, 1));
+  });
+
+  it('refuses shapes that do not fit, in a sentence', () => {
+    const { shapes } = setting(1, 4, 3, 2);
+    expect(mappedSlstm.refuses?.({ ...shapes, x: [1, 4, 5] }, {})).toMatch(/x \[1,4,5\] must have the shape of c/);
+    expect(mappedSlstm.refuses?.({ ...shapes, w_z: [2, 2, 2] }, {})).toMatch(/w_z \[2,2,2\] must be \[3,2,2\]/);
+    expect(mappedSlstm.refuses?.({ ...shapes, r: [4, 2, 2, 2] }, {})).toMatch(/is for 4 channels, and c \[1,4,6\] has 6/);
+    expect(mappedSlstm.refuses?.({ ...shapes, b: [3] }, {})).toMatch(/must hold 4 biases/);
+  });
+});
