@@ -13,6 +13,7 @@
 #define LAB_SLSTM_CELL_H
 
 #include <algorithm>
+#include <initializer_list>
 #include <type_traits>
 
 #include "../core/lab.h"
@@ -69,12 +70,30 @@ struct Inverses {
   }
 };
 
-// Calls `body(full, j)` for j = 0, W .. below n; `full`, a constant, says that no lane is past the end.
+// e^x for x <= 0: Exp's polynomial with fewer steps that wait for one another, as a token waits for the one before.
+LAB_INLINE F ExpDown(F x) {
+  const F y = Max(F(-104.0f), x), n = Round(y * F(1.44269504088896341f));
+  const F r = Fma(n, F(2.12194440e-4f), Fma(n, F(-0.693359375f), y)), square = r * r;
+  const F high = Fma(F(1.9875691500e-4f), r, F(1.3981999507e-3f)), middle = Fma(F(8.3334519073e-3f), r, F(4.1665795894e-2f));
+  const F p = Fma(Fma(high, square, middle), square, Fma(F(1.6666665459e-1f), r, F(5.0000001201e-1f)));
+  return Scale2(Fma(p, square, r) + F(1.0f), n);
+}
+
+// ln(1 + u) for 0 <= u <= 1, within 1.6e-7 of itself: u + u² p(u), p by its largest error in the whole.
+LAB_INLINE F LogOnePlus(F u) {
+  const F square = u * u, fourth = square * square;
+  const F a = Fma(F(3.3321324e-1f), u, F(-4.99996483e-1f)), b = Fma(F(1.91536531e-1f), u, F(-2.48571634e-1f));
+  const F c = Fma(F(7.92044923e-2f), u, F(-1.37537986e-1f)), d = Fma(F(5.36481664e-3f), u, F(-3.00657637e-2f));
+  return Fma(Fma(Fma(d, square, c), fourth, Fma(b, square, a)), square, u);
+}
+
+// Calls `body(count, row)` for groups of 4, 2 or 1 rows below `rows`, the count a constant.
 template <class Body>
-LAB_INLINE void EachVector(int64_t n, Body&& body) {
-  int64_t j = 0;
-  for (; j + W <= n; j += W) body(std::true_type(), j);
-  if (j < n) body(std::false_type(), j);
+LAB_INLINE void EachRows(int64_t rows, Body&& body) {
+  int64_t row = 0;
+  for (; row + kTogether <= rows; row += kTogether) body(std::integral_constant<int, kTogether>(), row);
+  for (; row + 2 <= rows; row += 2) body(std::integral_constant<int, 2>(), row);
+  if (row < rows) body(std::integral_constant<int, 1>(), row);
 }
 
 // R of one head by vectors of channels out: side [padded / W, d, gate, W], and the biases [padded / W, gate, W]; 0 past the end.
@@ -108,64 +127,85 @@ struct Memory {
   float* H(int64_t t) { return t % 2 == 0 ? even.data() : odd.data(); }
 };
 
-// One token of R rows from `row` on; gates: the rows' preactivations, 4 d apart.
+// One token of R rows. gates: their preactivations [4 d], `apart` from row to row; the memory's parts [R, padded].
 template <int R>
-void Step(const Sizes& s, const Task& at, int64_t row, int64_t t, const float* side, const float* biases, const float* gates, Memory& memory, float* y,
-          const Keeping<float>& kept) {
-  const float* before = memory.H(t + 1) + row * s.padded;
-  float* now = memory.H(t) + row * s.padded;
-  EachVector(s.d, [&](auto full, int64_t j) {
-    const int64_t left = decltype(full)::value ? W : s.d - j;
+struct Token {
+  int64_t d, padded, apart, number;
+  bool first;
+  const float *side, *biases, *gates, *before;
+  float *m, *mean, *count, *next, *out[R], *keep[R];
+
+  // The vector of channels at j, all of its lanes or `d - j`.
+  template <bool Full>
+  LAB_INLINE void At(int64_t j) const {
+    const int64_t left = Full ? W : d - j;
     F sum[R][kGates];
     LAB_UNROLL for (int r = 0; r < R; ++r)
       LAB_UNROLL for (int g = 0; g < kGates; ++g) sum[r][g] = F(0.0f);
-    if (t > 0) Mix<R>(s.d, side + j * s.d * kGates, before, s.padded, sum);
-    LAB_UNROLL for (int r = 0; r < R; ++r) {
-      F a[kGates];
-      LAB_UNROLL for (int g = 0; g < kGates; ++g)
-        a[g] = LoadUpTo(gates + (r * kGates + g) * s.d + j, left) + Load(biases + j * kGates + g * W) + sum[r][g];
-      // exp(-|a|): what sigmoids and tanh are made of lies between 1 and 2, so one division does for the three.
-      const F fade = Exp(Neg(Abs(a[1]))), small = Exp(Abs(a[2]) * F(-2.0f)), tail = Exp(Neg(Abs(a[3])));
-      const F base = F(1.0f) + fade;
-      const Inverses one(base, F(1.0f) + small, F(1.0f) + tail);
-      const F open = Select(Lt(a[1], F(0.0f)), one.a, fade * one.a);  // 1 - sigmoid(a_f)
-      const int64_t place = (row + r) * s.padded + j;
-      F m = a[0], write(1.0f), forget(0.0f), mean(0.0f), count(0.0f);
-      if (t > 0) {
-        const F softly = Fma(fade - (base - F(1.0f)), one.a, Log(base));  // ln(1 + fade), what rounding took from the sum made up for
-        const Exponent remembered = Plus(Min(a[1], F(0.0f)) - softly, Load(memory.m + place));
-        // One of the two exponents is that of 0.
-        const F ahead = a[0] - remembered.sum, less = Exp(Neg(Abs(ahead)));
+    if (!first) Mix<R>(d, side + j * d * kGates, before, padded, sum);
+    // Each step for all rows before the next: what waits for one row's numbers lets the others' go on.
+    F a[R][kGates], fade[R], small[R], tail[R];
+    LAB_UNROLL for (int r = 0; r < R; ++r)
+      LAB_UNROLL for (int g = 0; g < kGates; ++g) a[r][g] = LoadUpTo(gates + r * apart + g * d + j, left) + Load(biases + j * kGates + g * W) + sum[r][g];
+    // exp(-|a|): what sigmoids and tanh are made of lies between 1 and 2, so one division does for the three.
+    LAB_UNROLL for (int r = 0; r < R; ++r) fade[r] = ExpDown(Neg(Abs(a[r][1])));
+    F to[R], write[R], forget[R], old[R], sums[R];
+    if (!first) {
+      Exponent remembered[R];
+      LAB_UNROLL for (int r = 0; r < R; ++r) remembered[r] = Plus(Min(a[r][1], F(0.0f)) - LogOnePlus(fade[r]), Load(m + r * padded + j));
+      LAB_UNROLL for (int r = 0; r < R; ++r) {  // one of the two exponents is that of 0
+        const F ahead = a[r][0] - remembered[r].sum, less = ExpDown(Neg(Abs(ahead)));
         const Mask behind = Lt(ahead, F(0.0f));
-        m = Max(a[0], remembered.sum);
-        write = Select(behind, less, write);
-        forget = Select(behind, F(1.0f), less) * remembered.rest;
-        mean = Load(memory.mean + place);
-        count = forget * Load(memory.count + place);
+        write[r] = Select(behind, less, F(1.0f));
+        forget[r] = Select(behind, F(1.0f), less) * remembered[r].rest;
+        to[r] = Max(a[r][0], remembered[r].sum);
+        old[r] = Load(mean + r * padded + j);
+        sums[r] = Fma(forget[r], Load(count + r * padded + j), write[r]);
       }
-      count = count + write;
-      mean = Fma(write / count, TanhOr(a[2], (F(1.0f) - small) * one.b) - mean, mean);
-      const F h = Select(Lt(a[3], F(0.0f)), tail * one.c, one.c) * mean;
-      Store(memory.m + place, m);
-      Store(memory.mean + place, mean);
-      Store(memory.count + place, count);
-      Store(now + r * s.padded + j, h);
-      StoreUpTo(y + at.At(s, row + r, t) + j, h, left);
-      float* keep = kept.At(s, at, row + r, t) + j;
-      StoreUpTo(keep + kWrite * kept.number, write, left);
-      StoreUpTo(keep + kKeep * kept.number, forget, left);
-      StoreUpTo(keep + kInput * kept.number, a[2], left);
-      StoreUpTo(keep + kOutput * kept.number, a[3], left);
-      StoreUpTo(keep + kOpen * kept.number, open, left);
-      StoreUpTo(keep + kMean * kept.number, mean, left);
-      StoreUpTo(keep + kCount * kept.number, count, left);
+    } else {
+      LAB_UNROLL for (int r = 0; r < R; ++r) to[r] = a[r][0], write[r] = sums[r] = F(1.0f), forget[r] = old[r] = F(0.0f);
     }
-  });
+    LAB_UNROLL for (int r = 0; r < R; ++r) small[r] = ExpDown(Abs(a[r][2]) * F(-2.0f)), tail[r] = ExpDown(Neg(Abs(a[r][3])));
+    LAB_UNROLL for (int r = 0; r < R; ++r) {
+      const Inverses one(F(1.0f) + fade[r], F(1.0f) + small[r], F(1.0f) + tail[r]);
+      const F open = Select(Lt(a[r][1], F(0.0f)), one.a, fade[r] * one.a);  // 1 - sigmoid(a_f)
+      const F now = Fma(write[r] / sums[r], TanhOr(a[r][2], (F(1.0f) - small[r]) * one.b) - old[r], old[r]);
+      const F h = Select(Lt(a[r][3], F(0.0f)), tail[r] * one.c, one.c) * now;
+      const int64_t place = r * padded + j;
+      Store(m + place, to[r]);
+      Store(mean + place, now);
+      Store(count + place, sums[r]);
+      Store(next + place, h);
+      StoreUpTo(out[r] + j, h, left);
+      float* k = keep[r] + j;
+      StoreUpTo(k + kWrite * number, write[r], left);
+      StoreUpTo(k + kKeep * number, forget[r], left);
+      StoreUpTo(k + kInput * number, a[r][2], left);
+      StoreUpTo(k + kOutput * number, a[r][3], left);
+      StoreUpTo(k + kOpen * number, open, left);
+      StoreUpTo(k + kMean * number, now, left);
+      StoreUpTo(k + kCount * number, sums[r], left);
+    }
+  }
+};
+
+template <int R>
+void Step(const Sizes& s, const Task& at, int64_t row, int64_t t, const float* side, const float* biases, const float* gates, int64_t apart, Memory& memory,
+          float* y, const Keeping<float>& kept) {
+  const int64_t first = row * s.padded;
+  Token<R> token{s.d, s.padded, apart, kept.number, t == 0, side, biases, gates, memory.H(t + 1) + first,
+                 memory.m + first, memory.mean + first, memory.count + first, memory.H(t) + first, {}, {}};
+  for (int r = 0; r < R; ++r) token.out[r] = y + at.At(s, row + r, t), token.keep[r] = kept.At(s, at, row + r, t);
+  int64_t j = 0;
+  for (; j + W <= s.d; j += W) token.template At<true>(j);
+  if (j < s.d) token.template At<false>(j);
 }
 
-// All tokens of one task. fill(t0, t1, gates) writes the preactivations [t1 - t0, rows, 4 d] of tokens t0 .. t1 - 1, without biases and h R.
+// All tokens of one task. fill(t0, t1, gates) writes the preactivations [rows, t1 - t0, 4 d] of tokens t0 .. t1 - 1, without biases and h R; soon:
+// tensors [B, T, D] that it will read.
 template <class Fill>
-void Forward(const Sizes& s, const Task& at, const float* r, const float* bias, float* y, const Keeping<float>& kept, Fill&& fill) {
+void Forward(const Sizes& s, const Task& at, const float* r, const float* bias, float* y, const Keeping<float>& kept, std::initializer_list<const float*> soon,
+             Fill&& fill) {
   Scratch side(kGates * s.d * s.padded), biases(kGates * s.padded), gates(s.Span());
   Memory memory(s);
   Spread(s, at.h, r, bias, side, biases);
@@ -174,23 +214,87 @@ void Forward(const Sizes& s, const Task& at, const float* r, const float* bias, 
     const int64_t t1 = std::min(s.T, t0 + kTokens);
     fill(t0, t1, gates.data());
     for (int64_t t = t0; t < t1; ++t) {
-      const float* of = gates + (t - t0) * at.rows * wide;
-      if (t + 1 < s.T)
-        for (int64_t row = 0; row < at.rows; ++row)
+      const int64_t apart = (t1 - t0) * wide;
+      for (int64_t row = 0; row < at.rows; ++row) {
+        if (t + 1 < s.T)
           for (int64_t which = 0; which < kKept; ++which) SoonWritten(kept.At(s, at, row, t + 1) + which * kept.number, s.d);
-      for (int64_t row = 0; row < at.rows;) {
-        const int64_t left = at.rows - row;
-        const auto step = left >= kTogether ? Step<kTogether> : left >= 2 ? Step<2> : Step<1>;
-        step(s, at, row, t, side, biases, of + row * wide, memory, y, kept);
-        row += left >= kTogether ? kTogether : left >= 2 ? 2 : 1;
+        if (t + kTokens < s.T)
+          for (const float* from : soon) Soon(from + at.At(s, row, t + kTokens), s.d);
       }
+      EachRows(at.rows, [&](auto together, int64_t row) {
+        Step<decltype(together)::value>(s, at, row, t, side, biases, gates + row * apart + (t - t0) * wide, apart, memory, y, kept);
+      });
     }
   }
 }
 
-// The slopes of one task from the last token back. take(t0, t1, da) gets those of the preactivations of tokens t0 .. t1 - 1, [t1 - t0, rows, 4 d].
+// What the slopes carry from a token to the one before, [rows, d] each.
+struct Carried {
+  float *dh, *dcell, *dscale;
+};
+
+// Slopes of one token of R rows: da [4 d], `apart` from row to row, of dy and what is carried, [R, d] each. before: what the token before kept, or nullptr.
+template <int R>
+struct Slopes {
+  int64_t d, apart, number;
+  const float *keep[R], *before[R], *dy[R];
+  float *dh, *dcell, *dscale, *da;
+
+  template <bool Full>
+  LAB_INLINE void At(int64_t j) const {
+    const int64_t left = Full ? W : d - j;
+    const auto read = [&](const float* from, Kept which) { return LoadUpTo(from + which * number + j, left); };
+    // Each step for all rows before the next: what waits for one row's numbers lets the others' go on.
+    F small[R], tail[R], bend[R], whole[R], share[R], mean[R], remembered[R];
+    // exp(-|a|) of tanh's and of the sigmoid's argument: 1 - tanh² and 1 - sigmoid are no differences by them.
+    LAB_UNROLL for (int r = 0; r < R; ++r) small[r] = ExpDown(Abs(read(keep[r], kInput)) * F(-2.0f));
+    LAB_UNROLL for (int r = 0; r < R; ++r) tail[r] = ExpDown(Neg(Abs(read(keep[r], kOutput))));
+    LAB_UNROLL for (int r = 0; r < R; ++r) {
+      // Lanes past the end must not divide by 0.
+      const F count = read(keep[r], kCount), some = left >= W ? count : Select(Lt(Iota(), F(static_cast<float>(left))), count, F(1.0f));
+      const Inverses one(F(1.0f) + small[r], F(1.0f) + tail[r], some);
+      bend[r] = one.a, whole[r] = one.b, share[r] = one.c;
+      mean[r] = before[r] ? read(before[r], kMean) : F(0.0f);  // r and F n, before the token
+      remembered[r] = before[r] ? read(keep[r], kKeep) * read(before[r], kCount) : F(0.0f);
+    }
+    LAB_UNROLL for (int r = 0; r < R; ++r) {
+      const F input = read(keep[r], kInput), write = read(keep[r], kWrite), forget = read(keep[r], kKeep);
+      float *ofH = dh + r * d + j, *ofCell = dcell + r * d + j, *ofScale = dscale + r * d + j, *slope = da + r * apart + j;
+      const F g = LoadUpTo(ofH, left) + LoadUpTo(dy[r] + j, left);
+      const F gate = Select(Lt(read(keep[r], kOutput), F(0.0f)), tail[r] * whole[r], whole[r]);
+      const F step = TanhOr(input, (F(1.0f) - small[r]) * bend[r]) - mean[r];
+      const F dc = LoadUpTo(ofCell, left) + g * gate * share[r], e = LoadUpTo(ofScale, left);
+      const F pull = dc * step * share[r], through = e - pull * write;
+      StoreUpTo(slope, Fma(pull, remembered[r], e) * write, left);
+      StoreUpTo(slope + d, through * remembered[r] * read(keep[r], kOpen), left);
+      StoreUpTo(slope + 2 * d, dc * write * F(4.0f) * small[r] * bend[r] * bend[r], left);
+      StoreUpTo(slope + 3 * d, g * read(keep[r], kMean) * tail[r] * whole[r] * whole[r], left);
+      StoreUpTo(ofCell, dc * forget, left);
+      StoreUpTo(ofScale, through * forget, left);
+    }
+  }
+};
+
+template <int R>
+void StepBack(const Sizes& s, const Task& at, int64_t row, int64_t t, const Keeping<const float>& kept, const float* dy, const Carried& carried, float* da,
+              int64_t apart) {
+  const int64_t first = row * s.d;
+  Slopes<R> slopes{s.d, apart, kept.number, {}, {}, {}, carried.dh + first, carried.dcell + first, carried.dscale + first, da};
+  for (int r = 0; r < R; ++r) {
+    slopes.keep[r] = kept.At(s, at, row + r, t);
+    slopes.before[r] = t > 0 ? slopes.keep[r] - kept.token : nullptr;
+    slopes.dy[r] = dy + at.At(s, row + r, t);
+  }
+  int64_t j = 0;
+  for (; j + W <= s.d; j += W) slopes.template At<true>(j);
+  if (j < s.d) slopes.template At<false>(j);
+}
+
+// The slopes of one task from the last token back. take(t0, t1, da) gets those of the preactivations of tokens t0 .. t1 - 1, [rows, t1 - t0, 4 d];
+// soon: tensors [B, T, D] that it will read.
 template <class Take>
-void Backward(const Sizes& s, const Task& at, const float* r, const Keeping<const float>& kept, const float* dy, Take&& take) {
+void Backward(const Sizes& s, const Task& at, const float* r, const Keeping<const float>& kept, const float* dy, std::initializer_list<const float*> soon,
+              Take&& take) {
   // turned: R with channels in and out exchanged, [4 d, d]. The others between tokens [rows, d].
   Scratch turned(kGates * s.d * s.d), slopes(s.Span()), dh(kRows * s.d), dcell(kRows * s.d), dscale(kRows * s.d);
   for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {r + (g * s.H + at.h) * s.d * s.d, s.d}, {turned + g * s.d * s.d, s.d});
@@ -199,57 +303,51 @@ void Backward(const Sizes& s, const Task& at, const float* r, const Keeping<cons
   for (int64_t t0 = (s.T - 1) / kTokens * kTokens; t0 >= 0; t0 -= kTokens) {
     const int64_t t1 = std::min(s.T, t0 + kTokens);
     for (int64_t t = t1 - 1; t >= t0; --t) {
-      float* da = slopes + (t - t0) * at.rows * wide;
+      float* da = slopes + (t - t0) * wide;
+      const int64_t apart = (t1 - t0) * wide;
       for (int64_t row = 0; row < at.rows; ++row) {
-        const int64_t offset = at.At(s, row, t);
-        const float *keep = kept.At(s, at, row, t), *before = keep - kept.token;
         if (t > 1) {
-          Soon(dy + offset - s.D, s.d);
-          for (int64_t which = 0; which < kKept; ++which) Soon(before - kept.token + which * kept.number, s.d);
+          Soon(dy + at.At(s, row, t - 1), s.d);
+          for (int64_t which = 0; which < kKept; ++which) Soon(kept.At(s, at, row, t - 2) + which * kept.number, s.d);
         }
-        EachVector(s.d, [&](auto full, int64_t j) {
-          const int64_t left = decltype(full)::value ? W : s.d - j;
-          const auto read = [&](Kept which) { return LoadUpTo(keep + which * kept.number + j, left); };
-          const F write = read(kWrite), forget = read(kKeep), input = read(kInput), output = read(kOutput);
-          F mean(0.0f), remembered(0.0f);  // r and F n, before the token
-          if (t > 0) mean = LoadUpTo(before + kMean * kept.number + j, left), remembered = forget * LoadUpTo(before + kCount * kept.number + j, left);
-          // exp(-|a|) of tanh's and of the sigmoid's argument: 1 - tanh² and 1 - sigmoid are no differences by them.
-          const F small = Exp(Abs(input) * F(-2.0f)), tail = Exp(Neg(Abs(output)));
-          // Lanes past the end must not divide by 0.
-          const Inverses one(F(1.0f) + small, F(1.0f) + tail, Select(Lt(Iota(), F(static_cast<float>(left))), read(kCount), F(1.0f)));
-          const F bend = one.a, whole = one.b, share = one.c;
-          const F g = LoadUpTo(dh + row * s.d + j, left) + LoadUpTo(dy + offset + j, left);
-          const F gate = Select(Lt(output, F(0.0f)), tail * whole, whole), step = TanhOr(input, (F(1.0f) - small) * bend) - mean;
-          const F dc = LoadUpTo(dcell + row * s.d + j, left) + g * gate * share, e = LoadUpTo(dscale + row * s.d + j, left);
-          const F pull = dc * step * share;
-          const F through = e - pull * write;
-          float* slope = da + row * wide + j;
-          StoreUpTo(slope, Fma(pull, remembered, e) * write, left);
-          StoreUpTo(slope + s.d, through * remembered * read(kOpen), left);
-          StoreUpTo(slope + 2 * s.d, dc * write * F(4.0f) * small * bend * bend, left);
-          StoreUpTo(slope + 3 * s.d, g * read(kMean) * tail * whole * whole, left);
-          StoreUpTo(dcell + row * s.d + j, dc * forget, left);
-          StoreUpTo(dscale + row * s.d + j, through * forget, left);
-        });
+        for (const float* from : soon) Soon(from + at.At(s, row, t), s.d);
       }
-      if (t > 0) Product(at.rows, s.d, wide, {da, wide, 1}, {turned, s.d}, {dh, s.d}, false);
+      EachRows(at.rows, [&](auto together, int64_t row) { StepBack<decltype(together)::value>(s, at, row, t, kept, dy, {dh, dcell, dscale}, da + row * apart, apart); });
+      if (t > 0) Product(at.rows, s.d, wide, {da, apart, 1}, {turned, s.d}, {dh, s.d}, false);
     }
     take(t0, t1, slopes.data());
   }
 }
 
-// Adds a span's share of the slopes of R, dr [d, 4 d], and of the biases, db [4 d]; `held`: room for [kTokens, kRows, d].
+// held [rows, t1 - t0, d] = the head's channels of `from` [B, T, D], `back` tokens before each; those of tokens before the first are left out.
+inline void Hold(const Sizes& s, const Task& at, int64_t t0, int64_t t1, int64_t back, const float* from, float* held) {
+  for (int64_t row = 0; row < at.rows; ++row)
+    for (int64_t t = std::max(t0, back); t < t1; ++t) std::copy_n(from + at.At(s, row, t - back), s.d, held + (row * (t1 - t0) + t - t0) * s.d);
+}
+
+// to += the sum of `rows` rows of V vectors, `ld` apart; `last` lanes of the last vector count.
+template <int V>
+LAB_INLINE void AddRows(int64_t rows, const float* from, int64_t ld, int64_t last, float* to) {
+  F sum[V];
+  LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] = LoadUpTo(to + v * W, v == V - 1 ? last : W);
+  for (int64_t i = 0; i < rows; ++i, from += ld)
+    LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] += LoadUpTo(from + v * W, v == V - 1 ? last : W);
+  LAB_UNROLL for (int v = 0; v < V; ++v) StoreUpTo(to + v * W, sum[v], v == V - 1 ? last : W);
+}
+
+// Adds a span's share of the slopes of R, dr [d, 4 d], and of the biases, db [4 d]; `held`: room for [kRows, kTokens, d].
 inline void AddWeights(const Sizes& s, const Task& at, int64_t t0, int64_t t1, const float* y, const float* da, float* held, float* dr, float* db) {
-  const int64_t wide = kGates * s.d, first = std::max<int64_t>(t0, 1);  // the first token has none before it
-  for (int64_t t = first; t < t1; ++t)
-    for (int64_t row = 0; row < at.rows; ++row) std::copy_n(y + at.At(s, row, t - 1), s.d, held + ((t - t0) * at.rows + row) * s.d);
-  const int64_t skipped = (first - t0) * at.rows, pairs = std::max<int64_t>(0, t1 - first) * at.rows;
-  Product(s.d, wide, pairs, {held + skipped * s.d, 1, s.d}, {da + skipped * wide, wide}, {dr, wide}, true);
-  for (int64_t j = 0; j < wide; j += W) {
-    F sum = LoadUpTo(db + j, wide - j);
-    for (int64_t i = 0; i < (t1 - t0) * at.rows; ++i) sum += LoadUpTo(da + i * wide + j, wide - j);
-    StoreUpTo(db + j, sum, wide - j);
+  const int64_t wide = kGates * s.d, tokens = t1 - t0;
+  Hold(s, at, t0, t1, 1, y, held);
+  if (t0 > 0) {
+    Product(s.d, wide, at.rows * tokens, {held, 1, s.d}, {da, wide}, {dr, wide}, true);
+  } else if (tokens > 1) {  // the first token has none before it
+    for (int64_t row = 0; row < at.rows; ++row)
+      Product(s.d, wide, tokens - 1, {held + (row * tokens + 1) * s.d, 1, s.d}, {da + (row * tokens + 1) * wide, wide}, {dr, wide}, true);
   }
+  int64_t j = 0;
+  for (; j + 4 * W <= wide; j += 4 * W) AddRows<4>(at.rows * tokens, da + j, wide, W, db + j);
+  for (; j < wide; j += W) AddRows<1>(at.rows * tokens, da + j, wide, wide - j, db + j);
 }
 
 // From each tile's slopes of R and biases by head, [H, d, 4 d] then [H, 4 d], `stride` apart, to dr [4, H, d, d] and db [4, D].

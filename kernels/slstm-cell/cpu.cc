@@ -15,9 +15,9 @@ void SlstmCell(const Call& c) {
   ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const slstm::Task at(s, task);
-      slstm::Forward(s, at, r, bias, y, kept, [&](int64_t t0, int64_t t1, float* to) {
-        for (int64_t t = t0; t < t1; ++t)
-          for (int64_t row = 0; row < at.rows; ++row)
+      slstm::Forward(s, at, r, bias, y, kept, {gates[0], gates[1], gates[2], gates[3]}, [&](int64_t t0, int64_t t1, float* to) {
+        for (int64_t row = 0; row < at.rows; ++row)
+          for (int64_t t = t0; t < t1; ++t)
             for (const float* gate : gates) to = std::copy_n(gate + at.At(s, row, t), s.d, to);
       });
     }
@@ -38,10 +38,10 @@ void SlstmCellGrad(const Call& c) {
       float *dr = own + at.tile * partial + at.h * s.d * wide, *db = own + at.tile * partial + s.Weights() + at.h * wide;
       std::fill_n(dr, s.d * wide, 0.0f);
       std::fill_n(db, wide, 0.0f);
-      slstm::Backward(s, at, r, kept, dy, [&](int64_t t0, int64_t t1, const float* da) {
+      slstm::Backward(s, at, r, kept, dy, {y}, [&](int64_t t0, int64_t t1, const float* da) {
         slstm::AddWeights(s, at, t0, t1, y, da, held, dr, db);
-        for (int64_t t = t0; t < t1; ++t)
-          for (int64_t row = 0; row < at.rows; ++row)
+        for (int64_t row = 0; row < at.rows; ++row)
+          for (int64_t t = t0; t < t1; ++t)
             for (float* slope : slopes) std::copy_n(da, s.d, slope + at.At(s, row, t)), da += s.d;
       });
     }

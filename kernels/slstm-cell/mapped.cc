@@ -27,10 +27,10 @@ void MappedSlstm(const Call& c) {
   ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const slstm::Task at(s, task);
-      slstm::Forward(s, at, m.r, m.bias, y, kept, [&](int64_t t0, int64_t t1, float* to) {
+      slstm::Forward(s, at, m.r, m.bias, y, kept, {m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, float* to) {
         for (int64_t row = 0; row < at.rows; ++row)
           for (int64_t g = 0; g < kGates; ++g)
-            Product(t1 - t0, s.d, s.d, {m.from[g / 2] + at.At(s, row, t0), s.D, 1}, {m.Map(g, at.h), s.d}, {to + row * wide + g * s.d, at.rows * wide}, false);
+            Product(t1 - t0, s.d, s.d, {m.from[g / 2] + at.At(s, row, t0), s.D, 1}, {m.Map(g, at.h), s.d}, {to + row * (t1 - t0) * wide + g * s.d, wide}, false);
       });
     }
   });
@@ -46,7 +46,7 @@ void MappedSlstmGrad(const Call& c) {
   const int64_t wide = kGates * s.d, maps = s.Weights() + kGates * s.D, partial = maps + s.Weights();
   Scratch own(std::max<int64_t>(1, s.tiles * partial));
   ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
-    // turned: the maps with channels in and out exchanged, [4 d, d]. held: channels of a span's tokens, [tokens, rows, d].
+    // turned: the maps with channels in and out exchanged, [4 d, d]. held: channels of a span's tokens, [rows, tokens, d].
     Scratch turned(wide * s.d), held(slstm::kTokens * slstm::kRows * s.d);
     for (int64_t task = begin; task < end; ++task) {
       const slstm::Task at(s, task);
@@ -54,15 +54,14 @@ void MappedSlstmGrad(const Call& c) {
       for (float* sums : {dr, dw}) std::fill_n(sums, s.d * wide, 0.0f);
       std::fill_n(db, wide, 0.0f);
       for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {m.Map(g, at.h), s.d}, {turned + g * s.d * s.d, s.d});
-      slstm::Backward(s, at, m.r, kept, dy, [&](int64_t t0, int64_t t1, const float* da) {
+      slstm::Backward(s, at, m.r, kept, dy, {y, m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, const float* da) {
         slstm::AddWeights(s, at, t0, t1, y, da, held, dr, db);
         for (int64_t half = 0; half < 2; ++half) {  // of c, which feeds the first two gates, and of x
           const int64_t first = half * 2 * s.d;
-          for (int64_t t = t0; t < t1; ++t)
-            for (int64_t row = 0; row < at.rows; ++row) std::copy_n(m.from[half] + at.At(s, row, t), s.d, held + ((t - t0) * at.rows + row) * s.d);
-          Product(s.d, 2 * s.d, (t1 - t0) * at.rows, {held, 1, s.d}, {da + first, wide}, {dw + first, wide}, true);
+          slstm::Hold(s, at, t0, t1, 0, m.from[half], held);
+          Product(s.d, 2 * s.d, at.rows * (t1 - t0), {held, 1, s.d}, {da + first, wide}, {dw + first, wide}, true);
           for (int64_t row = 0; row < at.rows; ++row)
-            Product(t1 - t0, s.d, 2 * s.d, {da + row * wide + first, at.rows * wide, 1}, {turned + first * s.d, s.d}, {slopes[half] + at.At(s, row, t0), s.D}, false);
+            Product(t1 - t0, s.d, 2 * s.d, {da + row * (t1 - t0) * wide + first, wide, 1}, {turned + first * s.d, s.d}, {slopes[half] + at.At(s, row, t0), s.D}, false);
         }
       });
     }

@@ -14,7 +14,8 @@ function setting(b: number, T: number, H: number, d: number, spread = 1) {
     [b, T, D],
     [H, d, d],
   ];
-  const even = (size: number, seed: number, by = 1) => draw(size, seed).map((u) => Math.fround((by * u) / Math.sqrt(d)));
+  const even = (size: number, seed: number, by = 1) =>
+    draw(size, seed).map((u) => Math.fround((by * u) / Math.sqrt(d)));
   return {
     forward: mappedSlstm,
     gradient: mappedSlstmGrad,
@@ -81,7 +82,9 @@ describe('plain MappedSlstm', () => {
     const { shapes } = setting(1, 4, 3, 2);
     expect(mappedSlstm.refuses?.({ ...shapes, x: [1, 4, 5] }, {})).toMatch(/x \[1,4,5\] must have the shape of c/);
     expect(mappedSlstm.refuses?.({ ...shapes, w_z: [2, 2, 2] }, {})).toMatch(/w_z \[2,2,2\] must be \[3,2,2\]/);
-    expect(mappedSlstm.refuses?.({ ...shapes, r: [4, 2, 2, 2] }, {})).toMatch(/is for 4 channels, and c \[1,4,6\] has 6/);
+    expect(mappedSlstm.refuses?.({ ...shapes, r: [4, 2, 2, 2] }, {})).toMatch(
+      /is for 4 channels, and c \[1,4,6\] has 6/,
+    );
     expect(mappedSlstm.refuses?.({ ...shapes, b: [3] }, {})).toMatch(/must hold 4 biases/);
   });
 });

@@ -39,6 +39,7 @@ const FORWARD: Record<string, Flops> = {
   Wkv7: (rows, T, N) => 2 * scan(rows, T, N, N), // the state is also read and written along a and b
   Rwkv7Mix: (b, T, H, N) => 2 * scan(b * H, T, N, N),
   SlstmCell: (b, T, H, d) => 8 * b * T * H * d * d,
+  MappedSlstm: (b, T, H, d) => 16 * b * T * H * d * d,
   Lstm: (b, T, h) => 8 * b * T * h * h,
   Gru: (b, T, h) => 6 * b * T * h * h,
   CausalConv: (b, T, C, K) => 2 * b * T * C * K,

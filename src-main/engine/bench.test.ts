@@ -125,8 +125,8 @@ describe('a run', () => {
     for (const name of [
       'Rwkv7Mix',
       'Rwkv7MixGrad',
-      'SlstmCell',
-      'SlstmCellGrad',
+      'MappedSlstm',
+      'MappedSlstmGrad',
       'RmsNorm',
       'CrossEntropyGrad',
       'MatMul',

@@ -1,29 +1,18 @@
 // Around the scalar memory: a convolution into input and forget gates, projections by head, a norm of each head.
-import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
-import { blockDiagonal } from '../parts/block_diagonal';
 import { causalConvSilu } from '../parts/causal_conv';
 import { isFirst, once } from '../parts/decoding';
 import { headNorm } from '../parts/head_norm';
 import { convolveToken } from '../parts/tokens';
-import { slstmCell } from '../slstm_cell/fused';
-import { asMemory, asState, byHead, type Cell, type Memory, run } from '../slstm_cell/reference';
+import { gatesOf, mappedSlstm, type SlstmWeights } from '../slstm_cell/fused';
+import { asMemory, asState, byHead, type Memory, run } from '../slstm_cell/reference';
 import type { SlstmOptions } from './options';
-
-/** x and its convolution c [B, T, D] to the preactivations; input and forget gate read c. */
-const gates = (x: Tensor3D, c: Tensor3D, w: Weights): Cell => ({
-  i: blockDiagonal(c, w.w_i) as Tensor3D,
-  f: blockDiagonal(c, w.w_f) as Tensor3D,
-  z: blockDiagonal(x, w.w_z) as Tensor3D,
-  o: blockDiagonal(x, w.w_o) as Tensor3D,
-  r: w.r,
-  b: w.b,
-});
 
 export const layer: Layer<SlstmOptions> = {
   forward(x, w, { options }) {
-    const y = slstmCell(gates(x, causalConvSilu(x, w.conv_w, w.conv_b), w));
+    const y = mappedSlstm(causalConvSilu(x, w.conv_w, w.conv_b), x, w as Weights & SlstmWeights);
     return headNorm(y, options.heads, options.normEps, w.norm_w);
   },
 
@@ -42,7 +31,7 @@ export const layer: Layer<SlstmOptions> = {
       recurrent: once(context, 'recurrent', () => byHead({ r: w.r, b: w.b }).recurrent),
       biases: once(context, 'biases', () => byHead({ r: w.r, b: w.b }).biases),
     };
-    const { y, memory } = run(gates(x, c, w), before, weights);
+    const { y, memory } = run(gatesOf(c, x, w as Weights & SlstmWeights), before, weights);
     const next: State = rows ? { ...asState(memory), conv: rows } : asState(memory);
     return { y: headNorm(y, options.heads, options.normEps, w.norm_w), state: next };
   },
