@@ -311,6 +311,14 @@ describe('runs', () => {
     expect(specs[0].batch).toEqual(specs[1].batch);
     expect(specs[0].seed).toBe(specs[1].seed);
   });
+
+  it('of the example are of the same size', async () => {
+    const sizes = await Promise.all(
+      exampleRuns().map(({ model }) => call.models.inspect({ model, tokens: 128, vocabulary: 256 })),
+    );
+    const [attention, mamba] = sizes.map(({ total }) => total.parameters);
+    expect(Math.abs(attention / mamba - 1)).toBeLessThan(0.01);
+  });
 });
 
 describe('texts', () => {
