@@ -68,3 +68,5 @@ export type RunEvent = { seq: number; at: number } & RunEventBody;
  * `tokens_per_s`, `step_ms`, `loss/validation[kv=8]` for a slice.
  */
 export const metricTitle = (name: string): string => name.replace('/', ' ').replaceAll('_', ' ');
+/** What stands in the brackets of a metric's name: `kv=8`; null for one of all rows. */
+export const sliceOf = (name: string): string | null => /\[(.*)\]$/.exec(name)?.[1] ?? null;

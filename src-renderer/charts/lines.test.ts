@@ -69,5 +69,6 @@ it('leaves out runs without the metric, and keeps a schedule exact', () => {
   expect(linesOfMetric([entry(['a'])], 'lr', pointsOf, settings)).toEqual([]);
   expect(drawing('lr').exact).toBe(true);
   expect(drawing('accuracy/validation[kv=8]').markers).toBe(true);
+  expect(drawing('accuracy_sample/validation').markers).toBe(true);
   expect(drawing('tokens_per_s')).toEqual({ markers: false, exact: false });
 });

@@ -15,6 +15,8 @@ export interface Entry {
   runs: readonly string[];
   /** Draws mean and band over its runs; a single run in it is marked as one. */
   grouped: boolean;
+  /** Runs that repeat a seed of it, and are not drawn or counted again. */
+  repeats?: readonly string[];
 }
 
 export type PointsOf = (run: string, name: string) => Points | undefined;

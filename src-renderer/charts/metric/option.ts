@@ -4,7 +4,7 @@ import { type Entry, type LineSettings, metricLines, type PointsOf } from '../li
 
 /** How a metric is drawn: evaluations carry markers, a schedule is exact and never smoothed. */
 export function drawing(name: string): { markers: boolean; exact: boolean } {
-  return { markers: /^(accuracy|loss)\/validation/.test(name), exact: name === 'lr' };
+  return { markers: /^\w+\/validation/.test(name), exact: name === 'lr' };
 }
 
 export function linesOfMetric(

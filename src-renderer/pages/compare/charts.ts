@@ -1,5 +1,5 @@
 // Which charts stand on the page: the loss and the costs first, then whatever else the runs report.
-import { metricTitle } from '../../../src-main/spec/event';
+import { metricTitle, sliceOf } from '../../../src-main/spec/event';
 import { LOSS_NAMES } from '../../charts/loss/option';
 
 export interface ChartPlan {
@@ -8,6 +8,8 @@ export interface ChartPlan {
   title: string | null;
   name: string;
   names: readonly string[];
+  /** Of one part of the test rows alone, such as those with eight pairs. */
+  slice?: boolean;
 }
 
 const KNOWN: readonly ChartPlan[] = [
@@ -28,7 +30,23 @@ export function plan(reported: ReadonlySet<string>): ChartPlan[] {
   );
   const covered = new Set(KNOWN.flatMap(({ names }) => names));
   const others = [...reported].filter((name) => !covered.has(name)).sort();
-  return [...known, ...others.map((name) => ({ key: name, title: null, name, names: [name] }))];
+  return [
+    ...known,
+    ...others.map((name) => ({ key: name, title: null, name, names: [name], slice: sliceOf(name) !== null })),
+  ];
 }
-export const titleOf = ({ title, name }: ChartPlan, t: (key: string) => string): string =>
-  title ? t(`compare.charts.${title}`) : metricTitle(name);
+
+/** Words for metrics that only some tasks report. */
+const NAMED: Record<string, string> = {
+  'loss/validation': 'lossValidation',
+  'accuracy/validation': 'accuracy',
+  'accuracy_sample/validation': 'accuracySample',
+};
+/** A chart's heading: the metric in words, and the slice of the rows that it is of. */
+export function titleOf({ title, name }: ChartPlan, t: (key: string) => string): string {
+  if (title) return t(`compare.charts.${title}`);
+  const slice = sliceOf(name);
+  const whole = slice === null ? name : name.slice(0, name.indexOf('['));
+  const words = NAMED[whole] ? t(`compare.charts.${NAMED[whole]}`) : metricTitle(whole);
+  return slice === null ? words : `${words}: ${slice.replaceAll('=', ' = ')}`;
+}

@@ -1,6 +1,7 @@
 // Columns of the summary table: what each shows, what is the best of it, and which say the same of every row.
-import { spread } from '../../charts/format';
+import { measured as shown, spread } from '../../charts/format';
 import type { useFormat } from '../../ui/format';
+import { halfWidth95, welch } from './significance';
 import type { Stat, SummaryRow } from './summary';
 
 export interface Column {
@@ -11,6 +12,8 @@ export interface Column {
   text(row: SummaryRow): string;
   /** What the cell shows, where that is less than the whole: the measure, and its spread below. */
   lines?(row: SummaryRow): [string, string];
+  /** The 95 % confidence interval of the mean, where seeds give one. */
+  interval?(row: SummaryRow): [string, string] | null;
   value?(row: SummaryRow): number | null | undefined;
   better?: 'lower' | 'higher';
   /** Of the loss, which may still be that of training. */
@@ -35,14 +38,28 @@ export function summaryColumns(
       const [mean, ...deviation] = stat(of(row)).split(' ± ');
       return [mean, deviation.map((text) => `± ${text}`).join('')];
     },
+    interval: (row) => {
+      const value = of(row);
+      const half = value && halfWidth95(value);
+      return value && half ? [shown(value.mean - half, locale), shown(value.mean + half, locale)] : null;
+    },
     value: (row) => of(row)?.mean,
     better,
     loss,
   });
+  const tests = testsAgainstBest(rows);
   const stat = (value: Stat) => (value ? spread(value, locale) : NONE);
   const range = ({ low, high }: { low: number; high: number }) => `[${format.compact(low)}, ${format.compact(high)}]`;
   const all: (Column | false)[] = [
     measured('final', (row) => row.final, 'lower', true),
+    tests.size > 0 && {
+      key: 'p',
+      numeric: true,
+      text: (row) => {
+        const p = tests.get(row);
+        return p === undefined ? NONE : p < 0.001 ? `< ${precise(0.001, locale)}` : precise(p, locale);
+      },
+    },
     measured('best', (row) => row.best, 'lower', true),
     rows.some((row) => row.bestAccuracy) && measured('accuracy', (row) => row.bestAccuracy, 'higher'),
     {
@@ -85,6 +102,26 @@ export function summaryColumns(
     { key: 'n', numeric: true, shared: true, text: (row) => String(row.n) },
   ];
   return all.filter((column): column is Column => !!column);
+}
+
+const precise = (p: number, locale: string) => new Intl.NumberFormat(locale, { maximumSignificantDigits: 2 }).format(p);
+
+/** Welch's p of each row's final loss against that of the row with the lowest, where both have seeds enough. */
+export function testsAgainstBest(rows: readonly SummaryRow[]): Map<SummaryRow, number> {
+  const fair = rows.filter((row) => row.final && !row.fromTraining);
+  const best = fair.reduce<SummaryRow | null>((a, b) => (a && a.final!.mean <= b.final!.mean ? a : b), null);
+  return new Map(
+    fair.flatMap((row) => {
+      const p = row === best ? null : welch(row.final!, best!.final!);
+      return p === null ? [] : [[row, p] as const];
+    }),
+  );
+}
+
+/** By how much the largest number of parameters exceeds the smallest, as a share; null unless two rows have one. */
+export function parameterSpread(rows: readonly SummaryRow[]): number | null {
+  const counts = rows.flatMap(({ parameters }) => (parameters ? [parameters] : []));
+  return counts.length < 2 ? null : Math.max(...counts) / Math.min(...counts) - 1;
 }
 
 /** Columns to show, and those whose one value for all rows is said in a line instead: of several rows, as one has nothing to differ from. */

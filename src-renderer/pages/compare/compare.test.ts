@@ -4,7 +4,8 @@ import type { RunRow } from '../../../src-main/rpc/contract';
 import type { Node } from '../../../src-main/spec/model';
 import { type RunDraft, type RunSpec, runSchema } from '../../../src-main/spec/run';
 import { markOf } from '../../charts/colours';
-import { split, summaryColumns } from './columns';
+import { plan, titleOf } from './charts';
+import { parameterSpread, split, summaryColumns, testsAgainstBest } from './columns';
 import { align, diffSpecs, oneLine } from './diff';
 import { commonName, distinctName, groupBySeeds } from './groups';
 import { bestOf, type SummaryRow, summarise } from './summary';
@@ -30,10 +31,21 @@ describe('seeds', () => {
       c: spec({ seed: 1, budget: { steps: 200 } }),
     };
     expect(groupBySeeds(['a', 'b', 'c', 'd'], (id) => specs[id])).toEqual([
-      { key: 'a', runs: ['a', 'b'] },
-      { key: 'c', runs: ['c'] },
-      { key: 'd', runs: ['d'] },
+      { key: 'a', runs: ['a', 'b'], repeats: [] },
+      { key: 'c', runs: ['c'], repeats: [] },
+      { key: 'd', runs: ['d'], repeats: [] },
     ]);
+  });
+  it('count once, however often a run was repeated: the one that came furthest stands for its seed', () => {
+    const specs: Record<string, RunSpec> = { a: spec({ seed: 1 }), again: spec({ seed: 1 }), b: spec({ seed: 2 }) };
+    const steps: Record<string, number> = { a: 40, again: 100, b: 100 };
+    expect(
+      groupBySeeds(
+        ['a', 'again', 'b'],
+        (id) => specs[id],
+        (id) => steps[id]!,
+      ),
+    ).toEqual([{ key: 'a', runs: ['again', 'b'], repeats: ['a'] }]);
   });
   it('have a common name', () => {
     expect(commonName(['mamba2 · seed 1', 'mamba2 · seed 2'])).toBe('mamba2');
@@ -44,6 +56,29 @@ describe('seeds', () => {
     expect(commonName(['left', 'right'])).toBe('left');
     expect(commonName(['GPT 4'])).toBe('GPT 4');
   });
+});
+
+it('gives each metric a heading in words, and tells those of slices from those of all rows', () => {
+  const t = (key: string) => `<${key}>`;
+  const plans = plan(
+    new Set([
+      'loss/train',
+      'accuracy/validation',
+      'accuracy_sample/validation[kv=8]',
+      'loss/validation[len=64]',
+      'odd_one',
+    ]),
+  );
+  expect(plans.filter(({ slice }) => slice).map((one) => titleOf(one, t))).toEqual([
+    '<compare.charts.accuracySample>: kv = 8',
+    '<compare.charts.lossValidation>: len = 64',
+  ]);
+  expect(plans.filter(({ slice }) => !slice).map((one) => titleOf(one, t))).toEqual([
+    '<compare.charts.loss>',
+    '<compare.charts.throughput>',
+    '<compare.charts.accuracy>',
+    'odd one',
+  ]);
 });
 
 it('tells equal names apart', () => {
@@ -190,6 +225,7 @@ describe('summary columns', () => {
     step: 10,
     steps: 10,
     n: 1,
+    repeats: 0,
   };
   const keys = (columns: readonly { key: string }[]) => columns.map(({ key }) => key);
   const cut = (rows: SummaryRow[]) => split(summaryColumns(rows, format, 'en'), rows);
@@ -200,6 +236,30 @@ describe('summary columns', () => {
     expect(keys(same)).toEqual(['device', 'precision', 'steps', 'n']);
     expect(keys(cut([base, { ...base, step: 3 }]).shown)).toContain('steps');
     expect(keys(cut([]).same)).toEqual([]);
+  });
+
+  it('test each row against the one with the lowest loss, where seeds allow it', () => {
+    const best = { ...base, final: { mean: 2, std: 0.01, n: 3 } };
+    const near = { ...base, final: { mean: 2.005, std: 0.01, n: 3 } };
+    const far = { ...base, final: { mean: 2.2, std: 0.01, n: 3 } };
+    const alone = { ...base, final: { mean: 2.1, std: 0, n: 1 } };
+    const tests = testsAgainstBest([best, near, far, alone]);
+    expect([...tests.keys()]).toEqual([near, far]);
+    expect(tests.get(near)).toBeGreaterThan(0.3);
+    expect(tests.get(far)).toBeLessThan(0.001);
+    const { shown } = cut([best, near, far, alone]);
+    expect(keys(shown)).toContain('p');
+    const p = shown.find(({ key }) => key === 'p')!;
+    expect([best, near, far, alone].map(p.text)).toEqual(['–', '0.57', '< 0.001', '–']);
+    expect(shown[0]!.interval!(far)).toEqual([expect.stringMatching(/^2\.175/), expect.stringMatching(/^2\.224/)]);
+    // A training loss is no measurement of what was learnt.
+    expect(testsAgainstBest([best, { ...far, fromTraining: true }]).size).toBe(0);
+    expect(keys(cut([base, alone]).shown)).not.toContain('p');
+  });
+
+  it('tell how far the parameters lie apart', () => {
+    expect(parameterSpread([base, { ...base, parameters: 6 }, { ...base, parameters: null }])).toBeCloseTo(0.2);
+    expect(parameterSpread([base, { ...base, parameters: null }])).toBeNull();
   });
 
   it('have an accuracy where a task has one', () => {

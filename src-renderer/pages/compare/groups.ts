@@ -22,20 +22,34 @@ function configurationKey(spec: RunSpec): string {
 
 export interface SeedGroup {
   key: string;
+  /** One run a seed. */
   runs: string[];
+  /** Further runs with a seed that is there already: the same numbers again, which would only feign certainty. */
+  repeats: string[];
 }
 
-/** Runs by configuration, both in the order given. A run whose spec is not here yet stands alone. */
-export function groupBySeeds(runs: readonly string[], specOf: (run: string) => RunSpec | undefined): SeedGroup[] {
-  const groups = new Map<string, SeedGroup>();
+/**
+ * Runs by configuration, both in the order given. Of several runs with one seed the one that has come furthest stands for
+ * it. A run whose spec is not here yet stands alone.
+ */
+export function groupBySeeds(
+  runs: readonly string[],
+  specOf: (run: string) => RunSpec | undefined,
+  stepOf: (run: string) => number = () => 0,
+): SeedGroup[] {
+  const groups = new Map<string, { key: string; seeds: Map<number | string, string[]> }>();
   for (const run of runs) {
     const spec = specOf(run);
     const key = spec ? configurationKey(spec) : run;
-    const group = groups.get(key) ?? { key: run, runs: [] };
-    group.runs.push(run);
+    const group = groups.get(key) ?? { key: run, seeds: new Map() };
+    const seed = spec?.seed ?? run;
+    group.seeds.set(seed, [...(group.seeds.get(seed) ?? []), run]);
     groups.set(key, group);
   }
-  return [...groups.values()];
+  return [...groups.values()].map(({ key, seeds }) => {
+    const sorted = [...seeds.values()].map((same) => [...same].sort((a, b) => stepOf(b) - stepOf(a)));
+    return { key, runs: sorted.map(([first]) => first!), repeats: sorted.flatMap(([, ...rest]) => rest) };
+  });
 }
 
 /** What the names of the seeds have in common, without what the seed left at its end: `mamba2 · seed 1` gives `mamba2`. */

@@ -29,6 +29,8 @@ export interface SummaryRow {
   step: number;
   steps: number;
   n: number;
+  /** Runs that repeat a seed and are left out. */
+  repeats: number;
 }
 
 const median = (values: number[]): number => {
@@ -79,6 +81,7 @@ export function summarise(
         step: Math.max(...rows.map((row) => row.step)),
         steps: Math.max(...rows.map((row) => row.steps)),
         n: rows.length,
+        repeats: entry.repeats?.length ?? 0,
       },
     ];
   });
