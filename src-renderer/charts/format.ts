@@ -29,7 +29,7 @@ export function measured(value: number | null | undefined, locale: string): stri
 export const spread = ({ mean, std, n }: { mean: number; std: number; n: number }, locale: string): string =>
   n > 1 ? `${measured(mean, locale)} ± ${measured(std, locale)}` : measured(mean, locale);
 
-const SCALES = ['', 'k', 'M', 'G', 'T'];
+const SCALES = ['', 'k', 'M', 'G', 'T', 'P'];
 /** A tick of a count or a value, as short as it can be: 0.5, 12, 1.2 k, 3 M, 1E-5. */
 export function tick(value: number, locale: string): string {
   const size = Math.abs(value);

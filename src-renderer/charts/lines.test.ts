@@ -1,6 +1,6 @@
 // Lines from points: single runs, seeds joined, a lone seed marked.
 import { expect, it } from 'vitest';
-import type { Points } from '../stores/points';
+import { type Points, withFlops } from '../stores/points';
 import { markOf } from './colours';
 import { type Entry, metricLines } from './lines';
 import { lossLines } from './loss/option';
@@ -48,6 +48,18 @@ it('joins seeds into a mean with a band', () => {
   expect([...(line!.y as number[])]).toEqual([5, 3, 8]);
   expect(line!.band!.low[0]).toBeCloseTo(5 - Math.SQRT2, 12);
   expect(line!.label).toBe('a+b (n = 2)');
+});
+
+it('draws against FLOPs, seeds too, and leaves out runs whose cost is not known', () => {
+  const costed = (run: string, name: string) => {
+    const points = pointsOf(run, name);
+    return points && withFlops(points, run === 'c' ? null : 2);
+  };
+  const bare = { ...settings, axis: 'flops' as const };
+  expect(metricLines([entry(['a'])], 'loss/train', pointsOf, bare)).toEqual([]);
+  const [one, joined] = metricLines([entry(['a']), entry(['a', 'b'], true)], 'loss/train', costed, bare);
+  expect(one!.x).toEqual([0, 1280, 2560]);
+  expect(joined!.x).toEqual([0, 1280, 2560]);
 });
 
 it('marks a lone seed as one, and draws no band', () => {

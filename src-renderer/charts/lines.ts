@@ -69,7 +69,9 @@ export function metricLines(
   settings: LineSettings,
 ): Line[] {
   return entries.flatMap((entry) => {
-    const seeds = entry.runs.flatMap((run) => pointsOf(run, name) ?? []).filter((points) => points.step.length > 0);
+    const seeds = entry.runs
+      .flatMap((run) => pointsOf(run, name) ?? [])
+      .filter((points) => xOf(points, settings.axis).length > 0);
     if (seeds.length === 0) return [];
     const common = {
       id: `${entry.key}|${name}`,
@@ -99,7 +101,7 @@ export function metricLines(
     return {
       ...common,
       label: `${common.label} (n = ${seeds.length})`,
-      x: band[settings.axis],
+      x: settings.axis === 'flops' ? band.tokens.map((tokens) => tokens * seeds[0]!.tokenFlops!) : band[settings.axis],
       y,
       raw: bare ? undefined : band.mean,
       band: {

@@ -1,7 +1,7 @@
 // Finding, splicing and appending points.
 import { expect, it } from 'vitest';
 import { append } from './merge';
-import { lowerBound, nearestIndex, type Points, splice, stepsWithin } from './points';
+import { lowerBound, nearestIndex, type Points, splice, stepsWithin, withFlops, xOf } from './points';
 
 const points = (step: number[], value = step.map(Number), raw = step.length): Points => ({
   run: 'r',
@@ -32,6 +32,19 @@ it('asks for the steps of a range with one more on either side', () => {
   expect(stepsWithin(points([0, 10, 20, 30]), 'tokens', [120, 180])).toEqual([10, 20]);
   expect(stepsWithin(points([0, 10, 20, 30]), 'step', [-5, 500])).toEqual([0, 30]);
   expect(stepsWithin(points([]), 'step', [0, 1])).toBeNull();
+});
+
+it('lies on the axis of FLOPs once the cost of a token is known', () => {
+  const bare = points([0, 10, 20]);
+  expect(xOf(bare, 'flops')).toEqual([]);
+  expect(withFlops(bare, null)).toBe(bare);
+  const costed = withFlops(bare, 3);
+  expect(xOf(costed, 'flops')).toEqual([0, 300, 600]);
+  // The same objects again, so that what was computed from them is found.
+  expect(withFlops(bare, 3)).toBe(costed);
+  expect(xOf(costed, 'flops')).toBe(xOf(costed, 'flops'));
+  expect(stepsWithin(costed, 'flops', [310, 590])).toEqual([10, 20]);
+  expect(stepsWithin(bare, 'flops', [310, 590])).toBeNull();
 });
 
 it('appends in place and hands out a new object', () => {

@@ -14,12 +14,39 @@ export interface Points {
   value: readonly number[];
   /** How many raw points these stand for; more than there are means a min/max picture of them. */
   raw: number;
+  /** FLOPs of training the run by one token, forward and backward; absent until its model is built. */
+  tokenFlops?: number;
 }
 
-export const X_AXES = ['step', 'tokens', 'seconds'] as const;
+/** `flops`: of training so far. */
+export const X_AXES = ['step', 'tokens', 'seconds', 'flops'] as const;
 export type XAxis = (typeof X_AXES)[number];
 
-export const xOf = (points: Points, axis: XAxis): readonly number[] => points[axis];
+const priced = new WeakMap<Points, Points>();
+/** The points with the cost of their run's tokens; the same object for the same points. */
+export function withFlops(points: Points, tokenFlops: number | null | undefined): Points {
+  if (!tokenFlops) return points;
+  let kept = priced.get(points);
+  if (kept?.tokenFlops !== tokenFlops) {
+    kept = { ...points, tokenFlops };
+    priced.set(points, kept);
+  }
+  return kept;
+}
+
+const spent = new WeakMap<Points, readonly number[]>();
+/** Where the points lie on an axis; nowhere on that of FLOPs while what a token costs is not known. */
+export function xOf(points: Points, axis: XAxis): readonly number[] {
+  if (axis !== 'flops') return points[axis];
+  const { tokenFlops } = points;
+  if (tokenFlops === undefined) return [];
+  let kept = spent.get(points);
+  if (!kept) {
+    kept = points.tokens.map((tokens) => tokens * tokenFlops);
+    spent.set(points, kept);
+  }
+  return kept;
+}
 
 /** Index of the first entry that is at least `x`, by bisection; the length if there is none. `xs` must not fall. */
 export function lowerBound(xs: ArrayLike<number>, x: number): number {

@@ -9,7 +9,7 @@ export default {
   seeds: 'Group seeds',
   seedsHelp: 'Joins runs that differ only in their seed into a mean with a band of ± one standard deviation',
   axisLabel: 'X axis',
-  axis: { step: 'Steps', tokens: 'Tokens', seconds: 'Time' },
+  axis: { step: 'Steps', tokens: 'Tokens', seconds: 'Time', flops: 'FLOPs' },
   log: 'Log y',
   logHelp: 'Logarithmic y axis',
   outliers: 'Clip outliers',

@@ -9,7 +9,7 @@ export default {
   seeds: 'По зёрнам',
   seedsHelp: 'Объединяет запуски, которые отличаются только зерном: среднее и полоса ± одно стандартное отклонение',
   axisLabel: 'Ось x',
-  axis: { step: 'Шаги', tokens: 'Токены', seconds: 'Время' },
+  axis: { step: 'Шаги', tokens: 'Токены', seconds: 'Время', flops: 'FLOP' },
   log: 'Лог. y',
   logHelp: 'Логарифмическая ось y',
   outliers: 'Без выбросов',

@@ -2,7 +2,7 @@
 import { shallowReactive, watch } from 'vue';
 import type { ChartGroup } from '../../charts/line/crosshair';
 import { useMetrics } from '../../stores/metrics';
-import { type Points, type Range, splice, stepsWithin, type XAxis } from '../../stores/points';
+import { type Points, type Range, splice, stepsWithin, withFlops, type XAxis } from '../../stores/points';
 
 const PAUSE_MS = 200;
 
@@ -10,6 +10,8 @@ const PAUSE_MS = 200;
 export function useSharpened(
   group: ChartGroup,
   wanted: () => { runs: readonly string[]; names: readonly string[]; raw: boolean; axis: XAxis },
+  /** What a token of a run's training costs, for the axis of FLOPs. */
+  tokenFlopsOf: (run: string) => number | null | undefined,
   onError: (failure: unknown) => void,
 ) {
   const metrics = useMetrics();
@@ -34,7 +36,7 @@ export function useSharpened(
         const steps: Range | null =
           axis === 'step'
             ? [Math.max(0, Math.floor(range[0])), Math.max(0, Math.ceil(range[1]))]
-            : stepsWithin(points, axis, range);
+            : stepsWithin(withFlops(points, tokenFlopsOf(run)), axis, range);
         if (!steps) continue;
         wantedNames.add(name);
         const key = axis === 'step' ? '' : run;
@@ -66,13 +68,14 @@ export function useSharpened(
     const { raw } = wanted();
     const points = metrics.points(run, name, raw);
     const detail = raw ? undefined : details.get(`${run}|${name}`);
-    if (!points || !detail) return points;
+    if (!points) return points;
+    if (!detail) return withFlops(points, tokenFlopsOf(run));
     // The same object for the same parts, so that what was smoothed once is found again.
     let kept = joined.get(points);
     if (kept?.detail !== detail) {
       kept = { detail, points: splice(points, detail) };
       joined.set(points, kept);
     }
-    return kept.points;
+    return withFlops(kept.points, tokenFlopsOf(run));
   };
 }
