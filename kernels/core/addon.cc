@@ -17,7 +17,7 @@ std::vector<Entry>& Entries() {
   static std::vector<Entry>* entries = new std::vector<Entry>;
   return *entries;
 }
-Registration::Registration(const char* name, Kernel kernel) { Entries().push_back({name, kernel}); }
+Registration::Registration(const char* name, Kernel kernel, Able able) { Entries().push_back({name, kernel, able}); }
 
 namespace {
 
@@ -99,7 +99,7 @@ napi_value CallKernel(napi_env env, napi_callback_info info) {
   double f[kMaxNumbers];
   for (int i = 0; i < ints; ++i) n[i] = static_cast<int64_t>(state->numbers[i]);
   for (int i = 0; i < floats; ++i) f[i] = state->numbers[ints + i];
-  if (const char* error = RunKernel(index, Call{arrays, arrays + inputs, n, f, inputs, outputs, ints, floats, nullptr})) return Throw(env, error);
+  if (const char* error = RunKernel(index, Call{arrays, arrays + inputs, n, f, inputs, outputs, ints, floats, nullptr, 0})) return Throw(env, error);
   return Undefined(env);
 }
 
@@ -144,6 +144,26 @@ napi_value MakeProgram(napi_env env, napi_callback_info info) {
   napi_value v;
   napi_create_int32(env, static_cast<int32_t>(number), &v);
   return v;
+}
+
+/// halves(code: Float64Array): for each call of a program which arguments may hold bfloat16 now, as bits (Able in lab.h).
+napi_value Halves(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  const Program::Memory code = argc > 0 ? MemoryOf(env, argv[0]) : Program::Memory{nullptr, 0};
+  std::vector<double> able;
+  if (!Program::AbleHalves(reinterpret_cast<const double*>(code.data), code.bytes / sizeof(double), &able)) {
+    return Throw(env, "internal: the program's code is damaged");
+  }
+  napi_value list;
+  napi_create_array_with_length(env, able.size(), &list);
+  for (size_t i = 0; i < able.size(); ++i) {
+    napi_value bits;
+    napi_create_double(env, able[i], &bits);
+    napi_set_element(env, list, static_cast<uint32_t>(i), bits);
+  }
+  return list;
 }
 
 /// The program that the first argument names, or nullptr after throwing. `numbers`: the arguments behind it.
@@ -363,6 +383,7 @@ extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, n
   add("numbers", Numbers);
   add("call", CallKernel);
   add("program", MakeProgram);
+  add("halves", Halves);
   add("play", Play);
   add("playLater", PlayLater);
   add("stop", StopPlaying);

@@ -253,8 +253,8 @@ void MultiplyFew(const Product& x) {
   const int64_t m = x.m, k = x.a[0].k;
   const bool round = Bfloat16(), lies = Lies(x.transA, round, m, k, x.a[0].ld);
   Scratch room(lies ? 1 : m * k);
-  const float* rows = lies ? x.a[0].p : RowsOf(x.transA, round, m, k, x.a[0].p, x.a[0].ld, room);
-  const auto few = [&](int c) { return Few{x.c[c].n, k, 1.0f, rows, x.b[0][c].p, x.b[0][c].ld, x.c[c].add, x.c[c].p, x.c[c].ld}; };
+  const float* rows = lies ? x.a[0].p.Floats() : RowsOf(x.transA, round, m, k, x.a[0].p.Floats(), x.a[0].ld, room);
+  const auto few = [&](int c) { return Few{x.c[c].n, k, 1.0f, rows, x.b[0][c].p.Floats(), x.b[0][c].ld, x.c[c].add, x.c[c].p, x.c[c].ld}; };
   const auto cut = [&](int c) { return Cut(x.transB, m, x.c[c].n, k); };
   int64_t first[kMostTerms + 1] = {0}, begin[kMostTerms + 1] = {0}, work = 0;  // the first part of each column, and where its sums begin
   for (int c = 0; c < x.columns; ++c) {

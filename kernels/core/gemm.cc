@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <type_traits>
 #include <utility>
 
 #include "rows.h"
@@ -19,13 +20,14 @@ std::atomic<bool> bfloat16{false};
 constexpr int64_t kStretch = 32;
 
 /// to[p * stride + r] = from[r * ld + p], r < rows, p < depth; rows up to `padded` are zero.
-void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
+template <class T>
+void PackTransposed(const T* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
   for (int64_t i = 0; i < rows;) {
     int64_t r = i, some = std::min<int64_t>(16, rows - i), p = 0;
 #if LAB_AVX512
     if (some > 4)
       for (; p + W <= depth; p += W) {
-        const float* at = from + r * ld + p;
+        const T* at = from + r * ld + p;
         const auto row = [&](int q) {
           SoonLine(at + q * ld, rows * ld);  // the next panel's
           return Load(at + q * ld);
@@ -37,8 +39,8 @@ void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, 
     {
       some = std::min<int64_t>(4, rows);
       r = std::min(i, rows - some);  // the last group of four overlaps the one before it
-      if (some == 4)
-        for (; p + 4 <= depth; p += 4) Transpose4x4(from + r * ld + p, ld, to + p * stride + r, stride);
+      if constexpr (std::is_same_v<T, float>)
+        for (; some == 4 && p + 4 <= depth; p += 4) Transpose4x4(from + r * ld + p, ld, to + p * stride + r, stride);
     }
     for (; p < depth; ++p)
       for (int64_t q = r; q < r + some; ++q) to[p * stride + q] = from[q * ld + p];
@@ -49,7 +51,8 @@ void PackTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, 
 }
 
 /// to[p * stride + j] = from[p * ld + j], j < columns, p < depth; columns up to `padded` are zero.
-void PackStraight(const float* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
+template <class T>
+void PackStraight(const T* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
   if (columns == kColumns) {
     for (int64_t p = 0; p < depth; ++p) {
       Soon(from + p * ld, 2 * kLine, kStretch * ld);
@@ -65,31 +68,28 @@ void PackStraight(const float* from, int64_t ld, int64_t depth, int64_t columns,
 }
 
 /// As PackStraight, but to[s * stride + j] is the pair of from[2 s * ld + j] and the element below it.
-void PairStraight(const float* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
+template <class T>
+void PairStraight(const T* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
   for (int64_t p = 0; p < depth; p += 2, to += stride) {
-    const float *low = from + p * ld, *high = low + ld;
-    const bool two = p + 1 < depth;
+    const T *low = from + p * ld, *high = p + 1 < depth ? low + ld : nullptr;
     Soon(low, 2 * kLine, kStretch * ld);
-    Soon(high, 2 * kLine, kStretch * ld);
-    int64_t j = 0;
-    for (; j + W <= columns; j += W) Store(to + j, PairLanes(Load(low + j), two ? Load(high + j) : F(0.0f)));
-    if (j < columns) {
-      const int64_t left = columns - j;
-      StorePart(to + j, PairLanes(LoadPart(low + j, left), two ? LoadPart(high + j, left) : F(0.0f)), std::min<int64_t>(W, padded - j));
-    }
+    Soon(low + ld, 2 * kLine, kStretch * ld);
+    for (int64_t j = 0; j < columns; j += W)
+      StoreUpTo(to + j, PairsBelow(low + j, high ? high + j : nullptr, columns - j), padded - j);
   }
 }
 
 /// As PackTransposed, but to[s * stride + r] is the pair of from[r * ld + 2 s] and its neighbour.
-void PairTransposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
+template <class T>
+void PairTransposed(const T* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride, int64_t padded) {
   int64_t p = 0;
 #if LAB_AVX512
   for (; p + 2 * W <= depth; p += 2 * W)
     for (int64_t r = 0; r < rows; r += 16) {
-      const float* at = from + r * ld + p;
+      const T* at = from + r * ld + p;
       const auto row = [&](int q) {
         Soon(at + q * ld, 2 * kLine, rows * ld);
-        return PairNeighbours(Load(at + q * ld), Load(at + q * ld + W));
+        return PairsBeside(at + q * ld);
       };
       Transpose16(std::min<int64_t>(16, rows - r), row, to + p / 2 * stride + r, stride);
     }
@@ -110,6 +110,43 @@ void RoundAll(float* p, int64_t count) {
   if (i < count) StorePart(p + i, RoundBf16(LoadPart(p + i, count - i)), count - i);
 }
 
+template <class T>
+void PackLeft(bool trans, const T* A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at) {
+  const int64_t height = PanelRows(rows);
+  const bool paired = Paired(), tiles = OnTiles();
+  const int64_t deep = trans && !tiles ? kStretch : depth;
+  for (int64_t p = 0; p < depth; p += deep)
+    for (int64_t i = 0; i < rows; i += height) {
+      const int64_t h = std::min(height, rows - i), some = std::min(deep, depth - p);
+      const T* from = trans ? A + p * lda + i : A + i * lda;
+      float* panel = to + i * slots + (at + (paired ? p / 2 : p)) * height;
+      if (tiles) PackTiles(trans, from, lda, h, depth, to + i * slots + at * ((h + 15) / 16 * 16));
+      else if (paired && trans) PairStraight(from, lda, some, h, panel, height, h);
+      else if (paired) PairTransposed(from, lda, h, depth, panel, height, h);
+      else if (trans) PackStraight(from, lda, some, h, panel, height, h);
+      else PackTransposed(from, lda, h, depth, panel, height, h);
+      if (Bfloat16() && !paired) RoundAll(panel, some * height);
+    }
+}
+
+template <class T>
+void PackRight(bool trans, const T* B, int64_t ldb, int64_t depth, int64_t columns, float* to) {
+  const bool paired = Paired();
+  const int64_t slots = Slots(depth), used = paired ? (depth + 1) / 2 : depth, deep = trans ? depth : kStretch;
+  for (int64_t p = 0; p < depth; p += deep)
+    for (int64_t j = 0; j < columns; j += kColumns) {
+      const int64_t wide = std::min<int64_t>(kColumns, columns - j), stride = (wide + W - 1) / W * W, some = std::min(deep, depth - p);
+      const T* from = trans ? B + j * ldb : B + p * ldb + j;
+      float* panel = to + j * slots + (paired ? p / 2 : p) * stride;
+      if (paired && trans) PairTransposed(from, ldb, wide, depth, panel, stride, stride);
+      else if (paired) PairStraight(from, ldb, some, wide, panel, stride, stride);
+      else if (trans) PackTransposed(from, ldb, wide, depth, panel, stride, stride);
+      else PackStraight(from, ldb, some, wide, panel, stride, stride);
+      if (p + deep >= depth) std::fill(to + j * slots + used * stride, to + j * slots + slots * stride, 0.0f);
+    }
+  if (Bfloat16() && !paired) RoundAll(to, (columns + W - 1) / W * W * depth);
+}
+
 struct Wanted {
   const float* p;
   int64_t step;
@@ -125,51 +162,37 @@ void ScaleMatrix(int64_t m, int64_t n, Addend add, float* C, int64_t ldc) {
 void SetBfloat16(bool on) { bfloat16.store(on); }
 bool Bfloat16() { return bfloat16.load(std::memory_order_relaxed); }
 
-void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at) {
-  const int64_t height = PanelRows(rows);
-  const bool paired = Paired(), tiles = OnTiles();
-  const int64_t deep = trans && !tiles ? kStretch : depth;
-  for (int64_t p = 0; p < depth; p += deep)
-    for (int64_t i = 0; i < rows; i += height) {
-      const int64_t h = std::min(height, rows - i), some = std::min(deep, depth - p);
-      const float* from = trans ? A + p * lda + i : A + i * lda;
-      float* panel = to + i * slots + (at + (paired ? p / 2 : p)) * height;
-      if (tiles) PackTiles(trans, from, lda, h, depth, to + i * slots + at * ((h + 15) / 16 * 16));
-      else if (paired && trans) PairStraight(from, lda, some, h, panel, height, h);
-      else if (paired) PairTransposed(from, lda, h, depth, panel, height, h);
-      else if (trans) PackStraight(from, lda, some, h, panel, height, h);
-      else PackTransposed(from, lda, h, depth, panel, height, h);
-      if (Bfloat16() && !paired) RoundAll(panel, some * height);
-    }
+void PackA(bool trans, Stored A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at) {
+  if (A.half) return PackLeft(trans, A.Halves(), lda, rows, depth, to, slots, at);
+  PackLeft(trans, A.Floats(), lda, rows, depth, to, slots, at);
 }
 
-void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to) {
-  const bool paired = Paired();
-  const int64_t slots = Slots(depth), used = paired ? (depth + 1) / 2 : depth, deep = trans ? depth : kStretch;
-  for (int64_t p = 0; p < depth; p += deep)
-    for (int64_t j = 0; j < columns; j += kColumns) {
-      const int64_t wide = std::min<int64_t>(kColumns, columns - j), stride = (wide + W - 1) / W * W, some = std::min(deep, depth - p);
-      const float* from = trans ? B + j * ldb : B + p * ldb + j;
-      float* panel = to + j * slots + (paired ? p / 2 : p) * stride;
-      if (paired && trans) PairTransposed(from, ldb, wide, depth, panel, stride, stride);
-      else if (paired) PairStraight(from, ldb, some, wide, panel, stride, stride);
-      else if (trans) PackTransposed(from, ldb, wide, depth, panel, stride, stride);
-      else PackStraight(from, ldb, some, wide, panel, stride, stride);
-      if (p + deep >= depth) std::fill(to + j * slots + used * stride, to + j * slots + slots * stride, 0.0f);
-    }
-  if (Bfloat16() && !paired) RoundAll(to, (columns + W - 1) / W * W * depth);
+void PackB(bool trans, Stored B, int64_t ldb, int64_t depth, int64_t columns, float* to) {
+  if (B.half) return PackRight(trans, B.Halves(), ldb, depth, columns, to);
+  PackRight(trans, B.Floats(), ldb, depth, columns, to);
 }
 
 // Rows whose distance is a multiple of this many floats fall on the same lines of the first-level cache.
 constexpr int64_t kSameLines = 1024;
 
-From LeftFrom(bool transA, int64_t lda) {
+From LeftFrom(bool transA, Stored A, int64_t lda, int64_t k) {
   if (OnTiles() || (Bfloat16() && !Paired())) return From::kPanel;
-  if (transA) return From::kCopied;
-  return Paired() || (kRows > 8 && lda % kSameLines == 0) ? From::kPanel : From::kRows;
+  if (transA) return A.half ? From::kHalves : From::kCopied;
+  // Pairs lie ready where rows hold whole ones.
+  if (Paired()) return A.half && lda % 2 == 0 && k % 2 == 0 && lda / 2 % kSameLines != 0 ? From::kRows : From::kPanel;
+  return kRows > 8 && lda % kSameLines == 0 ? From::kPanel : From::kRows;
 }
 
-From RightFrom(bool transB) { return transB || OnTiles() || (Bfloat16() && !Paired()) ? From::kPanel : From::kCopied; }
+From RightFrom(bool transB, Stored B) {
+  if (transB || OnTiles() || (Bfloat16() && !Paired())) return From::kPanel;
+  return B.half ? From::kHalves : From::kCopied;
+}
+
+/// A piece of a block as tiles read it from row `i` on.
+Strip AsStrip(const Piece& piece, From from, int64_t i) {
+  const Stored at = piece.p.Past(from == From::kRows ? i * piece.ld : i);
+  return {static_cast<const float*>(at.p), from == From::kRows && at.half ? piece.ld / 2 : piece.ld, piece.slots};
+}
 
 /// What tile number `tile` of those that read packed panels asks for: a line of 16 floats a slot.
 Wanted WantedBy(const NextBlock& next, int64_t tile, int64_t panels, int64_t slots) {
@@ -191,41 +214,41 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
   const bool paired = Paired();
   for (int64_t j = 0; j < columns; j += kColumns) {
     const int64_t wide = std::min<int64_t>(kColumns, columns - j), vectors = (wide + W - 1) / W;
-    const bool copyA = a.from == From::kCopied && j == 0, copyB = b.from == From::kCopied;
+    const bool copyA = Copies(a.from) && j == 0, copyB = Copies(b.from);
     float* panel = b.packed + j * slots;
     // Tiles copy one factor at a time, and only whole panels.
     const bool ahead = copyB && (copyA || wide < kColumns);
-    if (ahead) PackB(false, b.p + j, b.ld, depth, wide, panel);
+    if (ahead) PackB(false, b.p.Past(j), b.ld, depth, wide, panel);
     for (int64_t i = 0; i < rows; i += height) {
       const int64_t h = std::min(height, rows - i);
       float* c = C + i * ldc + j;
       const Addend addend{add.beta, add.p + i * add.ld + j, add.ld};
       const From fromA = copyA || a.from == From::kRows ? a.from : From::kPanel;
-      const From fromB = copyB && !ahead && i == 0 ? From::kCopied : From::kPanel;
+      const From fromB = copyB && !ahead && i == 0 ? b.from : From::kPanel;
       Strip strips[kMostStrips];
       if (fromA != From::kPanel)
-        for (int s = 0; s < a.count; ++s) strips[s] = {a.strips[s].p + (fromA == From::kRows ? i * a.strips[s].ld : i), a.strips[s].ld, a.strips[s].slots};
+        for (int s = 0; s < a.count; ++s) strips[s] = AsStrip(a.pieces[s], fromA, i);
       const Wanted wanted = fromA == From::kPanel && fromB == From::kPanel ? WantedBy(next, tile++, panels, slots) : Wanted{panel, 0};
       TileOf(h, vectors, paired, fromA, fromB)({slots, paired && depth % 2 != 0, a.packed + i * slots, height, strips, a.count, j == 0 && i + 2 * height <= rows,
-                                                panel, b.p + j, b.ld, wanted.p, wanted.step, alpha, addend, c, ldc, wide});
+                                                panel, b.p.Past(j).p, b.ld, wanted.p, wanted.step, alpha, addend, c, ldc, wide});
     }
   }
 }
 
-void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
-                Addend add, float* C, int64_t ldc) {
+void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, Stored A, int64_t lda, Stored B, int64_t ldb, Addend add,
+                float* C, int64_t ldc) {
   const int64_t kc = Even(k, Depth(), DepthStep()), mc = Even(m, kHeight, RowStep()), nc = Even(n, 1024, kColumns);
-  const From fromA = LeftFrom(transA, lda), fromB = RightFrom(transB);
+  const From fromA = LeftFrom(transA, A, lda, k), fromB = RightFrom(transB, B);
   Scratch a(fromA == From::kRows ? 1 : PackedA(std::min(mc, m), kc)), b(PackedB(std::min(nc, n), kc));
   for (int64_t j = 0; j < n; j += nc) {
     const int64_t wide = std::min(nc, n - j);
     for (int64_t p = 0; p < k; p += kc) {
       const int64_t deep = std::min(kc, k - p);
-      const float* bAt = transB ? B + j * ldb + p : B + p * ldb + j;
+      const Stored bAt = B.Past(transB ? j * ldb + p : p * ldb + j);
       if (fromB == From::kPanel) PackB(transB, bAt, ldb, deep, wide, b);
       for (int64_t i = 0; i < m; i += mc) {
         const int64_t high = std::min(mc, m - i);
-        const float* aAt = transA ? A + p * lda + i : A + i * lda + p;
+        const Stored aAt = A.Past(transA ? p * lda + i : i * lda + p);
         if (fromA == From::kPanel) PackA(transA, aAt, lda, high, deep, a, Slots(deep), 0);
         float* c = C + i * ldc + j;
         MultiplyBlocks(high, wide, deep, Slots(deep), alpha, {fromA, a, {{aAt, lda, Slots(deep)}}, 1}, {i == 0 ? fromB : From::kPanel, b, bAt, ldb},

@@ -45,49 +45,54 @@ inline int64_t PackedB(int64_t columns, int64_t depth) { return (columns + W - 1
 
 /// Packs op(A)[0:rows, 0:depth] as panels [slots][PanelRows(rows)], into their slots from `at` on; `slots` all told, so that several depths can
 /// lie in one panel.
-void PackA(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at);
+void PackA(bool trans, Stored A, int64_t lda, int64_t rows, int64_t depth, float* to, int64_t slots, int64_t at);
 /// Packs op(B)[0:depth, 0:columns] as panels [Slots(depth)][kColumns]; the last one is as wide as whole vectors hold it. `columns` not above
 /// kColumns packs a single panel, so panel j of a larger block stands at `j * kColumns * Slots(depth)`.
-void PackB(bool trans, const float* B, int64_t ldb, int64_t depth, int64_t columns, float* to);
+void PackB(bool trans, Stored B, int64_t ldb, int64_t depth, int64_t columns, float* to);
 
 /// Most pieces of rows that a block of A in place may consist of.
 constexpr int kMostStrips = 4;
 
-/// A block of A, [rows, slots]. kPanel: packed by PackA. kRows: read where it lies. kCopied: read where it lies by the first panel of columns, which
-/// packs it for the others into `packed`.
+/// Some depths of A: where they begin, how far apart its rows lie, and the slots that they take.
+struct Piece {
+  Stored p;
+  int64_t ld, slots;
+};
+/// A block of A, [rows, slots]. kPanel: packed by PackA. kRows: read where it lies. kCopied, kHalves: read where it lies by the first panel of columns,
+/// which packs it for the others into `packed`.
 struct LeftBlock {
   From from;
   float* packed;
-  Strip strips[kMostStrips];
+  Piece pieces[kMostStrips];
   int count;
 };
 /// What of A is read after this block: the block that the same thread probably multiplies next, stored as this one is. Its tiles ask for it meanwhile.
 struct NextBlock {
   const float* p[kMostStrips];
   int count;
-  int64_t ld, rows, length;  // of each; length along k
+  int64_t ld, rows, length;  // of each, in floats of memory; length along k
   bool trans;
 };
-/// A block of B, [slots, columns]. kPanel: packed by PackB. kCopied: B(p, j) = p[p * ld + j], packed into `packed` on the way.
+/// A block of B, [slots, columns]. kPanel: packed by PackB. kCopied, kHalves: B(k, j) = p[k * ld + j], packed into `packed` on the way.
 struct RightBlock {
   From from;
   float* packed;
-  const float* p;
+  Stored p;
   int64_t ld;
 };
 
-/// Whether PackA can be left out: A read where it lies (kRows), or packed on the way (kCopied); else kPanel.
-From LeftFrom(bool transA, int64_t lda);
+/// Whether PackA can be left out for A of depth k: A read where it lies (kRows), or packed on the way (kCopied, kHalves); else kPanel.
+From LeftFrom(bool transA, Stored A, int64_t lda, int64_t k);
 /// The same for PackB.
-From RightFrom(bool transB);
+From RightFrom(bool transB, Stored B);
 
 /// C[0:rows, 0:columns] = alpha a b + addend, from blocks of `depth` along k, which take `slots`. The addend may be C itself.
 void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots, float alpha, const LeftBlock& a, const RightBlock& b, Addend add, float* C,
                     int64_t ldc, const NextBlock& next = {});
 
 /// Gemm by panels whatever the shape, so that cutting C anywhere gives the same bits.
-void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
-                Addend add, float* C, int64_t ldc);
+void GemmPacked(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, Stored A, int64_t lda, Stored B, int64_t ldb, Addend add,
+                float* C, int64_t ldc);
 
 /// Up to this many rows, B is read where it lies: packing it would cost more than the product.
 constexpr int64_t kFew = 8;

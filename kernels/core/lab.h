@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "halves.h"
 #include "simd.h"
 
 namespace lab {
@@ -25,25 +26,38 @@ struct Call {
   int ints;
   int floats;
   const char** error;      // set by Fail
+  /// Bit i: argument i (inputs, then outputs) holds bfloat16. Only a captured step has any, and only where the kernel's `able` allows it.
+  uint64_t halves = 0;
 
   template <class T>
   const T* In(int i) const { return static_cast<const T*>(in[i]); }
   template <class T>
   T* Out(int i) const { return static_cast<T*>(out[i]); }
+  bool HalfIn(int i) const { return halves >> i & 1; }
+  bool HalfOut(int i) const { return halves >> (inputs + i) & 1; }
+  /// Output i from its `count`-th number on.
+  void* OutPast(int i, int64_t count) const { return static_cast<char*>(out[i]) + count * (HalfOut(i) ? sizeof(Half) : sizeof(float)); }
+  Stored Array(int i) const { return {in[i], HalfIn(i)}; }
+  /// The bits of HalfIn(i) and HalfOut(i).
+  static uint64_t InBit(int i) { return uint64_t{1} << i; }
+  uint64_t OutBit(int i) const { return uint64_t{1} << (inputs + i); }
   /// Makes the call throw in JavaScript, with `sentence` (a literal: it isn't copied). Return right after.
   void Fail(const char* sentence) const { *error = sentence; }
 };
 
 using Kernel = void (*)(const Call&);
+/// Which arguments may hold bfloat16 under SetBfloat16(true), as bits of `Call::halves`, each whatever the others hold: inputs that the kernel rounds
+/// before it does anything else with them, as products do, and any outputs. Of the call only numbers and counts are there. Arguments 0 to 29 only.
+using Able = uint64_t (*)(const Call&);
 
 /// Adds a kernel to the table that JavaScript sees; use LAB_KERNEL.
 struct Registration {
-  Registration(const char* name, Kernel kernel);
+  Registration(const char* name, Kernel kernel, Able able = nullptr);
 };
 
 #define LAB_JOIN_(a, b) a##b
 #define LAB_JOIN(a, b) LAB_JOIN_(a, b)
-/// At namespace scope, after the function. Names are global: one registration each.
+/// LAB_KERNEL(name, kernel) or LAB_KERNEL(name, kernel, able), at namespace scope, after the functions. Names are global: one registration each.
 #define LAB_KERNEL(name, ...) static const ::lab::Registration LAB_JOIN(labKernel, __COUNTER__)(name, __VA_ARGS__)
 
 // ---------------------------------------------------------------- parallel loops

@@ -14,10 +14,13 @@ constexpr bool kPairs = true;
 LAB_INLINE F DotPairs(F a, F b, F sum) {
   return _mm512_dpbf16_ps(sum.v, (__m512bh)_mm512_castps_si512(a.v), (__m512bh)_mm512_castps_si512(b.v));
 }
+/// Brings two vectors of bfloat16, one behind the other, to pairs.
+LAB_INLINE __m512i PairOrder() {
+  return _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+}
 /// Lane j: (low[j], high[j]).
 LAB_INLINE F PairLanes(F low, F high) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v)));
+  return _mm512_castsi512_ps(_mm512_permutexvar_epi16(PairOrder(), (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v)));
 }
 /// 2 W neighbours in a row become W pairs: (first[0], first[1]) ... (second[W - 2], second[W - 1]).
 LAB_INLINE F PairNeighbours(F first, F second) { return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(second.v, first.v)); }

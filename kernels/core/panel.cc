@@ -1,6 +1,7 @@
 // The register tiles, one function for each number of rows and each place of the factors.
 #include "panel.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "rows.h"
@@ -15,13 +16,16 @@ constexpr int64_t kAhead = 32;
 /// Slots between packing a pair of A and using it: by then it has left the store buffer.
 constexpr int64_t kLead = 8;
 
-/// to[0:R] = what of A stands at one k, as floats or as pairs.
-template <int R, bool Pairs>
-LAB_INLINE void CopySlot(const float* low, const float* high, float* to) {
+/// What a factor is copied from.
+template <From from>
+using Element = std::conditional_t<from == From::kHalves, Half, float>;
+
+/// to[0:R] = what of A stands at one k, as floats or as pairs; `high` may be null.
+template <int R, bool Pairs, class T>
+LAB_INLINE void CopySlot(const T* low, const T* high, float* to) {
   LAB_UNROLL for (int i = 0; i < R; i += W) {
     const int64_t left = R - i;
-    const F x = LoadUpTo(low + i, left);
-    StoreUpTo(to + i, Pairs ? PairLanes(x, high ? LoadUpTo(high + i, left) : F(0.0f)) : x, left);
+    StoreUpTo(to + i, Pairs ? PairsBelow(low + i, high ? high + i : nullptr, left) : LoadUpTo(low + i, left), left);
   }
 }
 
@@ -30,10 +34,10 @@ struct Sums {
   F sum[R][V];
   const float* b;
   float* panel;          // of B, where it is written
-  const float* from;
+  const Element<B>* from;
   int64_t ld;
 
-  LAB_INLINE explicit Sums(const TileCall& c) : b(c.b), panel(c.b), from(c.from), ld(c.ld) {
+  LAB_INLINE explicit Sums(const TileCall& c) : b(c.b), panel(c.b), from(static_cast<const Element<B>*>(c.from)), ld(c.ld) {
     LAB_UNROLL for (int i = 0; i < R; ++i)
       LAB_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = F(0.0f);
   }
@@ -47,9 +51,9 @@ struct Sums {
       b += V * W;
     } else {
       LAB_UNROLL for (int v = 0; v < V; ++v) {
-        row[v] = Load(from + v * W);
-        if constexpr (Pairs) row[v] = PairLanes(row[v], high ? Load(from + ld + v * W) : F(0.0f));
+        row[v] = Pairs ? PairsBelow(from + v * W, high ? from + ld + v * W : nullptr, W) : Load(from + v * W);
         Store(panel + v * W, row[v]);
+        if (B == From::kHalves && v * W % (2 * kLine) != 0) continue;  // a line holds twice as many
         SoonLine(from + soon + v * W);
         if constexpr (Pairs) SoonLine(from + soon + ld + v * W);
       }
@@ -93,7 +97,7 @@ void Tile(const TileCall& call) {
     LAB_UNROLL for (int v = 0; v < V; ++v) SoonLine(call.C + i * call.ldc + v * W);
   // Near the end of B's columns those of the next panel are wanted.
   const auto soon = [&](int64_t p) {
-    if constexpr (B != From::kCopied) return int64_t{0};
+    if constexpr (B == From::kPanel) return int64_t{0};
     return p + kAhead < slots ? kAhead * step * call.ld : (kAhead - slots) * step * call.ld + V * W;
   };
   if constexpr (A == From::kPanel) {
@@ -121,7 +125,7 @@ void Tile(const TileCall& call) {
       }
     }
   } else {
-    const float* from = call.strips[0].p;
+    const auto* from = reinterpret_cast<const Element<A>*>(call.strips[0].p);
     const int64_t lda = call.strips[0].ld;
     float* a = call.a;
     const auto copy = [&](int64_t p) {
@@ -168,19 +172,21 @@ TileFunction PickOf(int64_t rows, int64_t vectors) {
 }
 static_assert(kVectors == 2, "PickOf knows panels of one and of two vectors");
 
+/// A in kPanel or kRows, B copied.
+template <bool Pairs, From B>
+TileFunction PickCopying(int64_t rows, int64_t vectors, From a) {
+  return a == From::kRows ? PickOf<Pairs, From::kRows, B>(rows, vectors) : PickOf<Pairs, From::kPanel, B>(rows, vectors);
+}
+
 template <bool Pairs>
 TileFunction Pick(int64_t rows, int64_t vectors, From a, From b) {
-  if (b == From::kCopied) {
-    if constexpr (!Pairs) {
-      if (a == From::kRows) return PickOf<Pairs, From::kRows, From::kCopied>(rows, vectors);
-    }
-    return PickOf<Pairs, From::kPanel, From::kCopied>(rows, vectors);
+  if constexpr (Pairs) {
+    if (b == From::kHalves) return PickCopying<Pairs, From::kHalves>(rows, vectors, a);
+    if (a == From::kHalves) return PickOf<Pairs, From::kHalves, From::kPanel>(rows, vectors);
   }
+  if (b == From::kCopied) return PickCopying<Pairs, From::kCopied>(rows, vectors, a);
   if (a == From::kCopied) return PickOf<Pairs, From::kCopied, From::kPanel>(rows, vectors);
-  if constexpr (!Pairs) {
-    if (a == From::kRows) return PickOf<Pairs, From::kRows, From::kPanel>(rows, vectors);
-  }
-  return PickOf<Pairs, From::kPanel, From::kPanel>(rows, vectors);
+  return PickCopying<Pairs, From::kPanel>(rows, vectors, a);
 }
 
 }  // namespace

@@ -26,11 +26,14 @@ struct Addend {
   int64_t ld;
 };
 
-/// Where a tile finds a factor: in its packed panel; A where it lies row by row along k; or a factor whose numbers for one k lie side by side as in a
-/// panel, which is written on the way, so that the next tile finds it packed.
-enum class From { kPanel, kRows, kCopied };
+/// Where a tile finds a factor: in its packed panel; A where it lies row by row along k, as floats or, of bfloat16, as the pairs that its neighbours are;
+/// or a factor whose numbers for one k lie side by side as in a panel, which is written on the way, so that the next tile finds it packed: kCopied from
+/// floats, kHalves from bfloat16 to pairs.
+enum class From { kPanel, kRows, kCopied, kHalves };
+inline bool Copies(From from) { return from == From::kCopied || from == From::kHalves; }
 
-/// Some of the slots of A, for sums of several products: A(i, p) = p[i * ld + p] in kRows, p[p * ld + i] in kCopied (p counts k, not pairs).
+/// Some of the slots of A, for sums of several products: A(i, s) = p[i * ld + s] in kRows (of pairs ld counts pairs), p[k * ld + i] in kCopied and, of
+/// the halves at p, in kHalves (k counts numbers, not pairs).
 struct Strip {
   const float* p;
   int64_t ld, slots;
@@ -40,13 +43,13 @@ struct Strip {
 struct TileCall {
   int64_t slots;         // along k; pairs count as one
   bool odd;              // the last pair of what is copied has only its first half
-  float* a;              // panel [slots][aStride]; read, or written with kCopied
+  float* a;              // panel [slots][aStride]; read, or written where A is copied
   int64_t aStride;
   const Strip* strips;   // of A outside of panels: one, or with kRows several
   int count;
   bool next;             // with kRows: the rows below are wanted soon
-  float* b;              // panel [slots][V * W]; read, or written with kCopied
-  const float* from;     // with kCopied: B(p, j) = from[p * ld + j]
+  float* b;              // panel [slots][V * W]; read, or written where B is copied
+  const void* from;      // then: floats or halves B(k, j) = from[k * ld + j]
   int64_t ld;
   const float* want;     // memory that is to be read later, a line for each slot, `wantStep` floats apart; any address will do
   int64_t wantStep;
@@ -58,7 +61,7 @@ struct TileCall {
 using TileFunction = void (*)(const TileCall&);
 
 /// The tile of 1..kRows rows and 1..kVectors vectors; `paired`: slots are pairs of bfloat16. Tiles that copy B have kVectors full vectors and find A
-/// in kPanel or kRows; of pairs kRows is refused: they must lie packed or be copied.
+/// in kPanel or kRows.
 TileFunction TileOf(int64_t rows, int64_t vectors, bool paired, From a, From b);
 
 }  // namespace lab

@@ -13,13 +13,13 @@ namespace {
 constexpr int64_t kTasks = 8;             // tasks for each thread, so that all end together
 constexpr int64_t kNarrow = 4;            // panels of B that a task should have
 
-const float* AAt(const Product& x, int t, int64_t i, int64_t p) {
+Stored AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
-  return x.transA ? a.p + p * a.ld + i : a.p + i * a.ld + p;
+  return a.p.Past(x.transA ? p * a.ld + i : i * a.ld + p);
 }
-const float* BAt(const Product& x, int t, int c, int64_t p, int64_t j) {
+Stored BAt(const Product& x, int t, int c, int64_t p, int64_t j) {
   const Product::Right& b = x.b[t][c];
-  return x.transB ? b.p + j * b.ld + p : b.p + p * b.ld + j;
+  return b.p.Past(x.transB ? j * b.ld + p : p * b.ld + j);
 }
 float* CAt(const Product::Result& c, int64_t i, int64_t j) { return c.p + i * c.ld + j; }
 Addend AddAt(const Product::Result& c, int64_t i, int64_t j) { return {c.add.beta, c.add.p + i * c.add.ld + j, c.add.ld}; }
@@ -60,12 +60,12 @@ void InStrips(const Product& x) {
 }
 
 /// Depths of one or more terms that are packed together: `deep` elements from `p` on of term `term`, whose slots begin at `slot`.
-struct Piece {
+struct Depths {
   int term;
   int64_t p, deep, slot;
 };
 struct Chunk {
-  std::vector<Piece> pieces;
+  std::vector<Depths> pieces;
   int64_t slots = 0;
 };
 
@@ -115,11 +115,12 @@ void InTiles(const Product& x) {
   // Sums run along k, so blocks and groups may depend on the threads without changing a bit.
   const int64_t threads = Threads(), most = threads == 1 ? 1 : kTasks * threads;
   const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, 4), x.m / most));
-  From fromA = LeftFrom(x.transA, x.a[0].ld);
-  for (int t = 1; t < x.terms; ++t) fromA = LeftFrom(x.transA, x.a[t].ld) == fromA && fromA == From::kRows ? fromA : From::kPanel;
+  const auto leftFrom = [&](int t) { return LeftFrom(x.transA, x.a[t].p, x.a[t].ld, x.a[t].k); };
+  From fromA = leftFrom(0);
+  for (int t = 1; t < x.terms; ++t) fromA = leftFrom(t) == fromA && fromA == From::kRows ? fromA : From::kPanel;
   // What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
-  const From fromB = x.terms == 1 && (most == 1 || fromA != From::kPanel) ? RightFrom(x.transB) : From::kPanel;
-  const int64_t first = fromB == From::kCopied ? 1 : 0;  // blocks that the first round does
+  const From fromB = x.terms == 1 && (most == 1 || fromA != From::kPanel) ? RightFrom(x.transB, x.b[0][0].p) : From::kPanel;
+  const int64_t first = Copies(fromB) ? 1 : 0;  // blocks that the first round does
   // Blocks as even as whole panels allow, and as many after the first round as end together.
   const int64_t panelsA = (x.m + RowStep() - 1) / RowStep(), fewest = (x.m + height - 1) / height;
   const int64_t down = std::min(panelsA, first + (fewest - first + threads - 1) / threads * threads);
@@ -136,13 +137,13 @@ void InTiles(const Product& x) {
   for (const Chunk& chunk : chunks) {
     const auto packA = [&](int64_t block, float* to) {
       const int64_t i = rowOf(block);
-      for (const Piece& piece : chunk.pieces)
+      for (const Depths& piece : chunk.pieces)
         PackA(x.transA, AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, rowOf(block + 1) - i, piece.deep, to, chunk.slots, piece.slot);
     };
     const auto packB = [&](const Group& group) {
       for (int64_t panel = 0; panel < group.panels; ++panel) {
         const int64_t j = (group.first + panel) * kColumns, columns = std::min<int64_t>(kColumns, x.c[group.column].n - j), stride = (columns + W - 1) / W * W;
-        for (const Piece& piece : chunk.pieces)
+        for (const Depths& piece : chunk.pieces)
           PackB(x.transB, BAt(x, piece.term, group.column, piece.p, j), x.b[piece.term][group.column].ld, piece.deep, columns,
                 b + (group.packed + panel) * kColumns * chunk.slots + piece.slot * stride);
       }
@@ -154,15 +155,19 @@ void InTiles(const Product& x) {
       float* to = CAt(result, i, j);
       LeftBlock blockA{left, own, {}, 0};
       int64_t depth = 0;
-      for (const Piece& piece : chunk.pieces) {
-        blockA.strips[blockA.count++] = {AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, Slots(piece.deep)};
+      for (const Depths& piece : chunk.pieces) {
+        blockA.pieces[blockA.count++] = {AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, Slots(piece.deep)};
         depth += piece.deep;
       }
-      const Piece& piece = chunk.pieces[0];
-      NextBlock next{{}, 0, x.a[piece.term].ld, mc, piece.deep, x.transA};
+      const Depths& piece = chunk.pieces[0];
+      const Product::Left& firstA = x.a[piece.term];
+      const int64_t each = firstA.p.half ? 2 : 1;  // numbers in the room of a float
+      NextBlock next{{}, 0, firstA.ld / each, mc, x.transA ? piece.deep : piece.deep / each, x.transA};
       if (then < down && !shared)
-        for (const Piece& more : chunk.pieces) next.p[next.count++] = AAt(x, more.term, rowOf(then), more.p);
-      const RightBlock blockB{right, b + group.packed * kColumns * chunk.slots, BAt(x, piece.term, group.column, piece.p, j), x.b[piece.term][group.column].ld};
+        for (const Depths& more : chunk.pieces) next.p[next.count++] = static_cast<const float*>(AAt(x, more.term, rowOf(then), more.p).p);
+      const Stored from = BAt(x, piece.term, group.column, piece.p, j);
+      const RightBlock blockB{Copies(right) ? RightFrom(x.transB, from) : right, b + group.packed * kColumns * chunk.slots, from,
+                              x.b[piece.term][group.column].ld};
       MultiplyBlocks(high, columns, depth, chunk.slots, 1.0f, blockA, blockB, begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld, next);
     };
     /// A block of rows from column to column, by one thread.
@@ -170,10 +175,10 @@ void InTiles(const Product& x) {
       Scratch own(fromA == From::kRows ? 1 : sizeA);
       if (fromA == From::kPanel) packA(block, own);
       for (const Group& group : groups)
-        multiply(block, group, own, fromA == From::kCopied && &group != &groups[0] ? From::kPanel : fromA, right, &group == &groups[0] ? block + threads : down);
+        multiply(block, group, own, Copies(fromA) && &group != &groups[0] ? From::kPanel : fromA, right, &group == &groups[0] ? block + threads : down);
     };
     const auto part = [&](int64_t block, const Group& group, From right) {
-      Scratch own(fromA == From::kCopied ? sizeA : 1);
+      Scratch own(Copies(fromA) ? sizeA : 1);
       multiply(block, group, shared ? a + block * sizeA : own, fromA, right, &group == &groups[0] ? block + 1 : down);
     };
     if (shared) ParallelFor(down, 1, [&](int64_t block, int64_t) { packA(block, a + block * sizeA); });

@@ -10,14 +10,14 @@ namespace lab {
 constexpr int kMostTerms = 4;
 
 /// C_j = Σ_t op(A_t) op(B_tj) + addend_j for j < columns and t < terms: the products of one row of blocks. All A have m rows.
-/// A is stored [m, lda] or, transposed, [k, lda]; B [k, ldb] or [n, ldb].
+/// A is stored [m, lda] or, transposed, [k, lda]; B [k, ldb] or [n, ldb]. Factors may hold bfloat16 where TakesHalves.
 struct Product {
   struct Left {
-    const float* p;
+    Stored p;
     int64_t ld, k;
   };
   struct Right {
-    const float* p;
+    Stored p;
     int64_t ld;
   };
   struct Result {
@@ -39,6 +39,9 @@ void Multiply(const Product& x);
 
 /// The same for one term, at most kFew rows, and columns no fewer than rows: each B is read once.
 void MultiplyFew(const Product& x);
+
+/// Whether Multiply reads factors of bfloat16 where C_j has m rows and n columns: products of few rows or of one column don't.
+inline bool TakesHalves(int64_t m, int64_t n) { return m > kFew && n > 1; }
 
 /// Multiply-adds of a product, times two.
 double WorkOf(const Product& x);

@@ -34,6 +34,51 @@ const char* RunKernel(int32_t kernel, Call call) {
   return RunKernelFrom(&start, kernel, call);
 }
 
+bool Program::ReadCall(const double* code, size_t codeLength, size_t* at, std::vector<double>* places) {
+  constexpr size_t head = 6;
+  if (*at + head > codeLength) return false;
+  const double* own = code + *at;
+  Step step{};
+  step.kernel = static_cast<int32_t>(own[0]);
+  step.halves = own[1] >= 0 ? static_cast<uint64_t>(own[1]) : 0;
+  step.inputs = static_cast<int>(own[2]);
+  step.outputs = static_cast<int>(own[3]);
+  step.ints = static_cast<int>(own[4]);
+  step.floats = static_cast<int>(own[5]);
+  if (step.kernel < 0 || static_cast<size_t>(step.kernel) >= Entries().size()) return false;
+  if (step.inputs < 0 || step.outputs < 0 || step.ints < 0 || step.floats < 0) return false;
+  const size_t arrays = static_cast<size_t>(step.inputs) + static_cast<size_t>(step.outputs), ints = static_cast<size_t>(step.ints);
+  const size_t whole = head + arrays + ints + static_cast<size_t>(step.floats);
+  if (*at + whole > codeLength) return false;
+  *at += whole;
+  step.array = places->size();
+  step.n = n_.size();
+  step.f = f_.size();
+  places->insert(places->end(), own + head, own + head + arrays);
+  for (size_t i = head + arrays; i < head + arrays + ints; ++i) n_.push_back(static_cast<int64_t>(own[i]));
+  f_.insert(f_.end(), own + head + arrays + ints, own + whole);
+  calls_.push_back(step);
+  return true;
+}
+
+Call Program::CallOf(const Step& step) const {
+  void* const* arrays = arrays_.empty() ? nullptr : arrays_.data() + step.array;
+  void* const* outputs = arrays_.empty() ? nullptr : arrays + step.inputs;
+  return {arrays, outputs, n_.data() + step.n, f_.data() + step.f, step.inputs, step.outputs, step.ints, step.floats, nullptr, step.halves};
+}
+
+bool Program::AbleHalves(const double* code, size_t codeLength, std::vector<double>* able) {
+  Program program;
+  std::vector<double> places;
+  for (size_t at = 0; at < codeLength;)
+    if (!program.ReadCall(code, codeLength, &at, &places)) return false;
+  for (const Step& step : program.calls_) {
+    const Able ask = Entries()[step.kernel].able;
+    able->push_back(ask && Bfloat16() ? static_cast<double>(ask(program.CallOf(step))) : 0.0);
+  }
+  return true;
+}
+
 std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, const double* places, size_t placesLength,
                                        const std::vector<Memory>& memories, const char** problem) {
   if (!memories.empty()) AdviseLargePages(memories.back().data, memories.back().bytes);
@@ -49,31 +94,19 @@ std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, co
     addresses.push_back(data + offset);
   }
   auto program = std::unique_ptr<Program>(new Program);
-  for (size_t at = 0; at < codeLength;) {
-    *problem = "internal: the program's code is damaged";
-    if (at + 5 > codeLength) return nullptr;
-    Step step{};
-    step.kernel = static_cast<int32_t>(code[at]);
-    step.inputs = static_cast<int>(code[at + 1]);
-    step.outputs = static_cast<int>(code[at + 2]);
-    step.ints = static_cast<int>(code[at + 3]);
-    step.floats = static_cast<int>(code[at + 4]);
-    at += 5;
-    if (step.kernel < 0 || static_cast<size_t>(step.kernel) >= Entries().size()) return nullptr;
-    if (step.inputs < 0 || step.outputs < 0 || step.ints < 0 || step.floats < 0) return nullptr;
-    const size_t arrays = static_cast<size_t>(step.inputs) + static_cast<size_t>(step.outputs);
-    if (at + arrays + static_cast<size_t>(step.ints) + static_cast<size_t>(step.floats) > codeLength) return nullptr;
-    step.array = program->arrays_.size();
-    step.n = program->n_.size();
-    step.f = program->f_.size();
-    for (size_t i = 0; i < arrays; ++i) {
-      const double place = code[at++];
-      if (place >= static_cast<double>(addresses.size()) || (place < 0 && i >= static_cast<size_t>(step.inputs))) return nullptr;
-      program->arrays_.push_back(place < 0 ? nullptr : addresses[static_cast<size_t>(place)]);
-    }
-    for (int i = 0; i < step.ints; ++i) program->n_.push_back(static_cast<int64_t>(code[at++]));
-    for (int i = 0; i < step.floats; ++i) program->f_.push_back(code[at++]);
-    program->calls_.push_back(step);
+  *problem = "internal: the program's code is damaged";
+  std::vector<double> used;
+  for (size_t at = 0; at < codeLength;)
+    if (!program->ReadCall(code, codeLength, &at, &used)) return nullptr;
+  for (const double place : used) {
+    if (place >= static_cast<double>(addresses.size())) return nullptr;
+    program->arrays_.push_back(place < 0 ? nullptr : addresses[static_cast<size_t>(place)]);
+  }
+  for (const Step& step : program->calls_) {
+    for (int i = 0; i < step.outputs; ++i)
+      if (!program->arrays_[step.array + static_cast<size_t>(step.inputs + i)]) return nullptr;
+    const Able ask = Entries()[step.kernel].able;
+    if (step.halves & ~(ask ? ask(program->CallOf(step)) : 0)) return nullptr;
   }
   *problem = nullptr;
   return program;
@@ -83,9 +116,7 @@ const char* Program::Play(size_t from, size_t to, const char** name) const {
   Clock::time_point now = Clock::now();
   for (size_t i = from; i < to && !stop.load(std::memory_order_relaxed); ++i) {
     const Step& step = calls_[i];
-    void* const* arrays = arrays_.data() + step.array;
-    const Call call{arrays, arrays + step.inputs, n_.data() + step.n, f_.data() + step.f, step.inputs, step.outputs, step.ints, step.floats, nullptr};
-    if (const char* error = RunKernelFrom(&now, step.kernel, call)) {
+    if (const char* error = RunKernelFrom(&now, step.kernel, CallOf(step))) {
       *name = Entries()[step.kernel].name;
       return error;
     }

@@ -11,6 +11,7 @@ namespace lab {
 struct Entry {
   const char* name;
   Kernel kernel;
+  Able able;  // may be null: no argument
 };
 /// In the order of registration: the index is the number by which JavaScript calls.
 std::vector<Entry>& Entries();

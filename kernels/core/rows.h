@@ -6,9 +6,13 @@
 
 namespace lab {
 
-/// As Load and Store, but of the first `k` floats where fewer than W are left; the missing lanes are 0.
-LAB_INLINE F LoadUpTo(const float* p, int64_t k) { return k >= W ? Load(p) : LoadPart(p, k); }
-LAB_INLINE void StoreUpTo(float* p, F a, int64_t k) {
+/// As Load and Store, but of the first `k` floats (or halves) where fewer than W are left; the missing lanes are 0.
+template <class T>
+LAB_INLINE F LoadUpTo(const T* p, int64_t k) {
+  return k >= W ? Load(p) : LoadPart(p, k);
+}
+template <class T>
+LAB_INLINE void StoreUpTo(T* p, F a, int64_t k) {
   if (k >= W)
     Store(p, a);
   else

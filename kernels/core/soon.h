@@ -8,18 +8,20 @@ namespace lab {
 
 constexpr int64_t kLine = 16;  // floats of a line of the caches
 
-/// Asks for the line that lies `ahead` floats on from p and will be read soon. Addresses are reckoned as numbers, so that they may lie past the end of
+/// Asks for the line that lies `ahead` numbers on from p and will be read soon. Addresses are reckoned as numbers, so that they may lie past the end of
 /// an array: there it does nothing.
-LAB_INLINE void SoonLine(const float* p, int64_t ahead = 0) {
+template <class T>
+LAB_INLINE void SoonLine(const T* p, int64_t ahead = 0) {
 #if defined(__GNUC__)
-  __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(float)));
+  __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(T)));
 #else
   (void)p, (void)ahead;
 #endif
 }
-/// The same for all lines of `width` floats.
-LAB_INLINE void Soon(const float* p, int64_t width, int64_t ahead = 0) {
-  for (int64_t j = 0; j < width; j += kLine) SoonLine(p, ahead + j);
+/// The same for all lines of `width` numbers.
+template <class T>
+LAB_INLINE void Soon(const T* p, int64_t width, int64_t ahead = 0) {
+  for (int64_t j = 0; j < width; j += static_cast<int64_t>(64 / sizeof(T))) SoonLine(p, ahead + j);
 }
 /// The same for floats that will be written.
 LAB_INLINE void SoonWritten(const float* p, int64_t width) {

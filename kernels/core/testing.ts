@@ -13,6 +13,10 @@ interface Addon {
   kernels(): string[];
   numbers(shared: Float64Array): void;
   call(kernel: number, inputs: number, outputs: number, ints: number, floats: number, ...arrays: unknown[]): void;
+  program(code: Float64Array, places: Float64Array, memories: readonly unknown[]): number;
+  halves(code: Float64Array): number[];
+  play(program: number, from: number, to: number): void;
+  forget(program: number): void;
   threads(count?: number): number;
   poison(on: boolean): void;
   bfloat16(on: boolean): void;
@@ -30,6 +34,16 @@ export interface Native {
     kernel: string,
     inputs: readonly (NativeArray | undefined)[],
     outputs: readonly NativeArray[],
+    ints: readonly number[],
+    floats: readonly number[],
+  ): void;
+  /** Which arguments of such a call may hold bfloat16 as products are set now, as bits: inputs, then outputs. */
+  able(kernel: string, inputs: number, outputs: number, ints: readonly number[], floats: readonly number[]): number;
+  /** `raw` in a program of one call; arrays of 16 bits hold bfloat16. */
+  halved(
+    kernel: string,
+    inputs: readonly (NativeArray | Uint16Array | undefined)[],
+    outputs: readonly (NativeArray | Uint16Array)[],
     ints: readonly number[],
     floats: readonly number[],
   ): void;
@@ -61,6 +75,24 @@ function open(isa: string): Native | undefined {
       numbers.set(floats, ints.length);
       addon.tiles(TILES[isa] ?? 'pairs');
       addon.call(index, inputs.length, outputs.length, ints.length, floats.length, ...inputs, ...outputs);
+    },
+    able(kernel, inputs, outputs, ints, floats) {
+      const absent = new Array(inputs + outputs).fill(-1);
+      const head = [names.indexOf(kernel), 0, inputs, outputs, ints.length, floats.length];
+      return addon.halves(Float64Array.of(...head, ...absent, ...ints, ...floats))[0];
+    },
+    halved(kernel, inputs, outputs, ints, floats) {
+      const arrays = [...inputs, ...outputs];
+      const there = arrays.filter((array) => array !== undefined);
+      const bits = arrays.reduce((sum, array, i) => sum + (array instanceof Uint16Array ? 2 ** i : 0), 0);
+      const head = [names.indexOf(kernel), bits, inputs.length, outputs.length, ints.length, floats.length];
+      const used = arrays.map((array) => (array === undefined ? -1 : there.indexOf(array)));
+      const places = Float64Array.from(there.flatMap((_, i) => [i, 0]));
+      addon.tiles(TILES[isa] ?? 'pairs');
+      const code = Float64Array.of(...head, ...used, ...ints, ...floats);
+      const program = addon.program(code, places, [...there, new Float32Array(32)]); // the last one is the arena
+      addon.play(program, 0, 1);
+      addon.forget(program);
     },
     run(kernel, inputs, shapes, attrs) {
       const refusal = kernel.refuses?.(shapes, attrs);

@@ -163,28 +163,30 @@ constexpr int64_t kNear = 256;
 
 }  // namespace
 
-void PackTiles(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to) {
+template <class T>
+void PackTiles(bool trans, const T* A, int64_t lda, int64_t rows, int64_t depth, float* to) {
   const int64_t steps = (depth + 2 * kTile - 1) / (2 * kTile), down = (rows + kTile - 1) / kTile;
   for (int64_t t = 0; t < down; ++t)
     for (int64_t s = 0; s < steps; ++s) {
       const int64_t some = std::min(kTile, rows - t * kTile), k0 = 2 * kTile * s, left = depth - k0;
       float* tile = to + (s * down + t) * kSize;
       if (trans) {
-        const float* from = A + k0 * lda + t * kTile;
+        const T* from = A + k0 * lda + t * kTile;
         const auto slot = [&](int q) {
-          const float* low = from + 2 * q * lda;
-          const F zero(0.0f);
-          return PairLanes(2 * q < left ? LoadUpTo(low, some) : zero, 2 * q + 1 < left ? LoadUpTo(low + lda, some) : zero);
+          const T* low = from + 2 * q * lda;
+          return 2 * q < left ? PairsBelow(low, 2 * q + 1 < left ? low + lda : nullptr, some) : F(0.0f);
         };
         Transpose16(kTile, slot, tile, kTile);
         continue;
       }
-      const float* from = A + t * kTile * lda + k0;
+      const T* from = A + t * kTile * lda + k0;
       for (int64_t r = 0; r < some; ++r, from += lda)
         Store(tile + r * kTile, PairNeighbours(LoadUpTo(from, left), left > W ? LoadUpTo(from + W, left - W) : F(0.0f)));
       for (int64_t r = some; r < kTile; ++r) Store(tile + r * kTile, F(0.0f));
     }
 }
+template void PackTiles(bool, const float*, int64_t, int64_t, int64_t, float*);
+template void PackTiles(bool, const Half*, int64_t, int64_t, int64_t, float*);
 
 void MultiplyOnTiles(int64_t rows, int64_t columns, int64_t slots, int64_t height, float alpha, const float* a, const float* b, float beta,
                      const float* D, int64_t ldd, float* C, int64_t ldc) {
@@ -340,7 +342,10 @@ TileUnit CheckTiles(bool cpu) {
 TileUnit CheckTiles(bool) { return TileUnit::kUnknown; }
 void TilesBegin() {}
 void TilesEnd() {}
-void PackTiles(bool, const float*, int64_t, int64_t, int64_t, float*) {}
+template <class T>
+void PackTiles(bool, const T*, int64_t, int64_t, int64_t, float*) {}
+template void PackTiles(bool, const float*, int64_t, int64_t, int64_t, float*);
+template void PackTiles(bool, const Half*, int64_t, int64_t, int64_t, float*);
 void MultiplyOnTiles(int64_t, int64_t, int64_t, int64_t, float, const float*, const float*, float, const float*, int64_t, float*, int64_t) {}
 void MultiplyStrip(int64_t, int64_t, int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t, bool) {}
 

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "pairs.h"
+#include "halves.h"
 
 namespace lab {
 
@@ -29,8 +29,9 @@ inline void UseTiles(Tiles use) { tilesUsed.store(use); }
 inline bool OnTheUnit() { return kPairs && tilesUsed.load(std::memory_order_relaxed) != Tiles::kNone; }
 
 /// op(A)[0:rows, 0:depth] as a panel of tiles of pairs, [slots / 16][tiles down][16][16], rows and slots padded with zeros: each tile is one
-/// stretch of memory. A is stored [rows, lda] or, transposed, [depth, lda]; rows at most 32.
-void PackTiles(bool trans, const float* A, int64_t lda, int64_t rows, int64_t depth, float* to);
+/// stretch of memory. A, of float or Half, is stored [rows, lda] or, transposed, [depth, lda]; rows at most 32.
+template <class T>
+void PackTiles(bool trans, const T* A, int64_t lda, int64_t rows, int64_t depth, float* to);
 
 /// C[0:rows, 0:columns] = alpha a b + beta D. a: panels of `height` rows (16 or 32; the last one may hold fewer) by PackTiles, `height * slots`
 /// floats apart; b: panels [slots][32] of pairs, the last one [slots][16] where 16 columns or fewer are left. slots is a multiple of 16. D may be C.

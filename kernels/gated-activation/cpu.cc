@@ -54,17 +54,20 @@ struct TanhGate {
   }
 };
 
-// All arrays: n floats.
-template <class Act>
-void Forward(int64_t n, const float* gate, const float* up, float* y) {
+// All arrays: n numbers; outputs are of type Y (float or Half), or D and U.
+template <class Act, class Y>
+void Forward(int64_t n, const float* gate, const float* up, void* out) {
+  Y* y = static_cast<Y*>(out);
   for (int64_t j = 0; j < n; j += W) {
     F slope;
     StoreUpTo(y + j, Act::Both(LoadUpTo(gate + j, n - j), &slope) * LoadUpTo(up + j, n - j), n - j);
   }
 }
 
-template <class Act>
-void Backward(int64_t n, const float* gate, const float* up, const float* dy, float* dgate, float* dup) {
+template <class Act, class D, class U>
+void Backward(int64_t n, const float* gate, const float* up, const float* dy, void* gateOut, void* upOut) {
+  D* dgate = static_cast<D*>(gateOut);
+  U* dup = static_cast<U*>(upOut);
   for (int64_t j = 0; j < n; j += W) {
     F slope;
     const F g = LoadUpTo(dy + j, n - j), value = Act::Both(LoadUpTo(gate + j, n - j), &slope);
@@ -73,16 +76,18 @@ void Backward(int64_t n, const float* gate, const float* up, const float* dy, fl
   }
 }
 
-template <class Act>
-void Alone(int64_t n, const float* x, float* y) {
+template <class Act, class Y>
+void Alone(int64_t n, const float* x, void* out) {
+  Y* y = static_cast<Y*>(out);
   for (int64_t j = 0; j < n; j += W) {
     F slope;
     StoreUpTo(y + j, Act::Both(LoadUpTo(x + j, n - j), &slope), n - j);
   }
 }
 
-template <class Act>
-void AloneBackward(int64_t n, const float* x, const float* dy, float* dx) {
+template <class Act, class D>
+void AloneBackward(int64_t n, const float* x, const float* dy, void* out) {
+  D* dx = static_cast<D*>(out);
   for (int64_t j = 0; j < n; j += W) {
     F slope;
     Act::Both(LoadUpTo(x + j, n - j), &slope);
@@ -90,74 +95,80 @@ void AloneBackward(int64_t n, const float* x, const float* dy, float* dx) {
   }
 }
 
-struct Pair {
-  void (*forward)(int64_t, const float*, const float*, float*);
-  void (*backward)(int64_t, const float*, const float*, const float*, float*, float*);
-  void (*alone)(int64_t, const float*, float*);
-  void (*aloneBackward)(int64_t, const float*, const float*, float*);
+/// One activation's loops, by whether their outputs are halves.
+struct Loops {
+  void (*forward[2])(int64_t, const float*, const float*, void*);
+  void (*backward[2][2])(int64_t, const float*, const float*, const float*, void*, void*);
+  void (*alone[2])(int64_t, const float*, void*);
+  void (*aloneBackward[2])(int64_t, const float*, const float*, void*);
 };
 template <class Act>
-constexpr Pair Of() { return {Forward<Act>, Backward<Act>, Alone<Act>, AloneBackward<Act>}; }
+constexpr Loops Of() {
+  return {{Forward<Act, float>, Forward<Act, Half>},
+          {{Backward<Act, float, float>, Backward<Act, float, Half>}, {Backward<Act, Half, float>, Backward<Act, Half, Half>}},
+          {Alone<Act, float>, Alone<Act, Half>},
+          {AloneBackward<Act, float>, AloneBackward<Act, Half>}};
+}
 
 // In the order of `activations` in kernel.ts.
-constexpr Pair kTable[] = {Of<Identity>(), Of<SiluGate>(), Of<GeluGate>(), Of<ReluGate>(), Of<SquaredReluGate>(), Of<SigmoidGate>(), Of<TanhGate>()};
+constexpr Loops kTable[] = {Of<Identity>(), Of<SiluGate>(), Of<GeluGate>(), Of<ReluGate>(), Of<SquaredReluGate>(), Of<SigmoidGate>(), Of<TanhGate>()};
 constexpr int64_t kGrain = 8192;
 
 void GatedActivation(const Call& c) {
-  const Pair act = kTable[c.n[2]];
+  const auto forward = kTable[c.n[2]].forward[c.HalfOut(0)];
   const float *gate = c.In<float>(0), *up = c.In<float>(1);
-  float* y = c.Out<float>(0);
-  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { act.forward(e - b, gate + b, up + b, y + b); });
+  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { forward(e - b, gate + b, up + b, c.OutPast(0, b)); });
 }
 
 void GatedActivationGrad(const Call& c) {
-  const Pair act = kTable[c.n[2]];
+  const auto backward = kTable[c.n[2]].backward[c.HalfOut(0)][c.HalfOut(1)];
   const float *gate = c.In<float>(0), *up = c.In<float>(1), *dy = c.In<float>(2);
-  float *dgate = c.Out<float>(0), *dup = c.Out<float>(1);
-  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { act.backward(e - b, gate + b, up + b, dy + b, dgate + b, dup + b); });
+  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { backward(e - b, gate + b, up + b, dy + b, c.OutPast(0, b), c.OutPast(1, b)); });
 }
 
 void Activation(const Call& c) {
-  const Pair act = kTable[c.n[1]];
+  const auto alone = kTable[c.n[1]].alone[c.HalfOut(0)];
   const float* x = c.In<float>(0);
-  float* y = c.Out<float>(0);
-  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { act.alone(e - b, x + b, y + b); });
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { alone(e - b, x + b, c.OutPast(0, b)); });
 }
 
 void ActivationGrad(const Call& c) {
-  const Pair act = kTable[c.n[1]];
+  const auto backward = kTable[c.n[1]].aloneBackward[c.HalfOut(0)];
   const float *x = c.In<float>(0), *dy = c.In<float>(1);
-  float* dx = c.Out<float>(0);
-  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { act.aloneBackward(e - b, x + b, dy + b, dx + b); });
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { backward(e - b, x + b, dy + b, c.OutPast(0, b)); });
 }
 
 // x [rows, 2F], y [rows, F].
 void PackedGatedActivation(const Call& c) {
-  const Pair act = kTable[c.n[2]];
+  const auto forward = kTable[c.n[2]].forward[c.HalfOut(0)];
   const int64_t rows = c.n[0], n = c.n[1];
   const float* x = c.In<float>(0);
-  float* y = c.Out<float>(0);
   ParallelFor(rows, Grain(n, kGrain), [&](int64_t b, int64_t e) {
-    for (int64_t r = b; r < e; ++r) act.forward(n, x + r * 2 * n, x + r * 2 * n + n, y + r * n);
+    for (int64_t r = b; r < e; ++r) forward(n, x + r * 2 * n, x + r * 2 * n + n, c.OutPast(0, r * n));
   });
 }
 
 void PackedGatedActivationGrad(const Call& c) {
-  const Pair act = kTable[c.n[2]];
+  const auto backward = kTable[c.n[2]].backward[c.HalfOut(0)][c.HalfOut(0)];
   const int64_t rows = c.n[0], n = c.n[1];
   const float *x = c.In<float>(0), *dy = c.In<float>(1);
-  float* dx = c.Out<float>(0);
   ParallelFor(rows, Grain(n, kGrain), [&](int64_t b, int64_t e) {
-    for (int64_t r = b; r < e; ++r)
-      act.backward(n, x + r * 2 * n, x + r * 2 * n + n, dy + r * n, dx + r * 2 * n, dx + r * 2 * n + n);
+    for (int64_t r = b; r < e; ++r) backward(n, x + r * 2 * n, x + r * 2 * n + n, dy + r * n, c.OutPast(0, r * 2 * n), c.OutPast(0, r * 2 * n + n));
   });
+}
+
+/// Every output.
+uint64_t Outputs(const Call& c) {
+  uint64_t bits = 0;
+  for (int i = 0; i < c.outputs; ++i) bits |= c.OutBit(i);
+  return bits;
 }
 
 }  // namespace
 
-LAB_KERNEL("Activation", Activation);
-LAB_KERNEL("ActivationGrad", ActivationGrad);
-LAB_KERNEL("GatedActivation", GatedActivation);
-LAB_KERNEL("GatedActivationGrad", GatedActivationGrad);
-LAB_KERNEL("PackedGatedActivation", PackedGatedActivation);
-LAB_KERNEL("PackedGatedActivationGrad", PackedGatedActivationGrad);
+LAB_KERNEL("Activation", Activation, Outputs);
+LAB_KERNEL("ActivationGrad", ActivationGrad, Outputs);
+LAB_KERNEL("GatedActivation", GatedActivation, Outputs);
+LAB_KERNEL("GatedActivationGrad", GatedActivationGrad, Outputs);
+LAB_KERNEL("PackedGatedActivation", PackedGatedActivation, Outputs);
+LAB_KERNEL("PackedGatedActivationGrad", PackedGatedActivationGrad, Outputs);

@@ -17,7 +17,7 @@ struct Maps {
 
 /// w(i): the weight of map i; ld(i): its row length; y(i): where its result goes.
 template <class Weight, class Length, class Result>
-void Forward(const Maps& s, const float* x, Weight&& w, Length&& ld, Result&& y) {
+void Forward(const Maps& s, Stored x, Weight&& w, Length&& ld, Result&& y) {
   Product p{s.rows, false, false, 1, s.count, {}, {}, {}};
   p.a[0] = {x, s.width, s.width};
   for (int i = 0; i < s.count; ++i) {
@@ -29,7 +29,7 @@ void Forward(const Maps& s, const float* x, Weight&& w, Length&& ld, Result&& y)
 
 /// dx = Σ dy_i w_iᵀ, dw_i = xᵀ dy_i; dw lies as w does.
 template <class Weight, class Length, class Slope, class Result>
-void Backward(const Maps& s, const float* x, Weight&& w, Length&& ld, Slope&& dy, float* dx, Result&& dw) {
+void Backward(const Maps& s, Stored x, Weight&& w, Length&& ld, Slope&& dy, float* dx, Result&& dw) {
   Product sum{s.rows, false, true, s.count, 1, {}, {}, {}};
   Product each{s.width, true, false, 1, s.count, {}, {}, {}};
   sum.c[0] = {dx, s.width, s.width, {0.0f, dx, 0}};
@@ -47,14 +47,14 @@ void Backward(const Maps& s, const float* x, Weight&& w, Length&& ld, Slope&& dy
 // x [rows, D], w_i [D, N_i] to y_i [rows, N_i].
 void Linear(const Call& c) {
   const Maps s(c);
-  Forward(s, c.In<float>(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; }, [&](int i) { return c.Out<float>(i); });
+  Forward(s, c.Array(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; }, [&](int i) { return c.Out<float>(i); });
 }
 
 // x, w_i, dy_i to dx, dw_i.
 void LinearGrad(const Call& c) {
   const Maps s(c);
-  Backward(s, c.In<float>(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; },
-           [&](int i) { return c.In<float>(1 + s.count + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1 + i); });
+  Backward(s, c.Array(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; },
+           [&](int i) { return c.Array(1 + s.count + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1 + i); });
 }
 
 /// Where map i begins in a row of the weight that all share.
@@ -67,28 +67,47 @@ int64_t Start(const Maps& s, int i) {
 // x [rows, D], w [D, Σ N_i] to y_i [rows, N_i].
 void SplitLinear(const Call& c) {
   const Maps s(c);
-  Forward(s, c.In<float>(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; }, [&](int i) { return c.Out<float>(i); });
+  Forward(s, c.Array(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; }, [&](int i) { return c.Out<float>(i); });
 }
 
 // x, w, dy_i to dx, dw.
 void SplitLinearGrad(const Call& c) {
   const Maps s(c);
-  Backward(s, c.In<float>(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; },
-           [&](int i) { return c.In<float>(2 + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1) + Start(s, i); });
+  Backward(s, c.Array(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; },
+           [&](int i) { return c.Array(2 + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1) + Start(s, i); });
 }
 
-LAB_KERNEL("Linear2", Linear);
-LAB_KERNEL("Linear2Grad", LinearGrad);
-LAB_KERNEL("Linear3", Linear);
-LAB_KERNEL("Linear3Grad", LinearGrad);
-LAB_KERNEL("Linear4", Linear);
-LAB_KERNEL("Linear4Grad", LinearGrad);
-LAB_KERNEL("SplitLinear2", SplitLinear);
-LAB_KERNEL("SplitLinear2Grad", SplitLinearGrad);
-LAB_KERNEL("SplitLinear3", SplitLinear);
-LAB_KERNEL("SplitLinear3Grad", SplitLinearGrad);
-LAB_KERNEL("SplitLinear4", SplitLinear);
-LAB_KERNEL("SplitLinear4Grad", SplitLinearGrad);
+/// Whether all maps read halves, in products of `rows` rows.
+bool Takes(const Maps& s, int64_t rows) {
+  bool all = true;
+  for (int i = 0; i < s.count; ++i) all = all && TakesHalves(rows, s.columns[i]);
+  return all;
+}
+// x of the forward pass; x and dy_i of the gradient.
+uint64_t Input(const Call& c) {
+  const Maps s(c);
+  return Takes(s, s.rows) ? Call::InBit(0) : 0;
+}
+uint64_t InputAndSlopes(const Call& c) {
+  const Maps s(c);
+  if (!Takes(s, s.width) || !TakesHalves(s.rows, s.width)) return 0;
+  uint64_t bits = Call::InBit(0);
+  for (int i = 0; i < s.count; ++i) bits |= Call::InBit(c.inputs - 1 - i);
+  return bits;
+}
+
+LAB_KERNEL("Linear2", Linear, Input);
+LAB_KERNEL("Linear2Grad", LinearGrad, InputAndSlopes);
+LAB_KERNEL("Linear3", Linear, Input);
+LAB_KERNEL("Linear3Grad", LinearGrad, InputAndSlopes);
+LAB_KERNEL("Linear4", Linear, Input);
+LAB_KERNEL("Linear4Grad", LinearGrad, InputAndSlopes);
+LAB_KERNEL("SplitLinear2", SplitLinear, Input);
+LAB_KERNEL("SplitLinear2Grad", SplitLinearGrad, InputAndSlopes);
+LAB_KERNEL("SplitLinear3", SplitLinear, Input);
+LAB_KERNEL("SplitLinear3Grad", SplitLinearGrad, InputAndSlopes);
+LAB_KERNEL("SplitLinear4", SplitLinear, Input);
+LAB_KERNEL("SplitLinear4Grad", SplitLinearGrad, InputAndSlopes);
 
 }  // namespace
 }  // namespace lab

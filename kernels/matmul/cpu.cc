@@ -16,8 +16,8 @@ void MatMul(const Call& call) {
   const auto at = [&](int64_t i) {
     Product y = x;
     float* c = call.Out<float>(0) + i * m * n;
-    y.a[0] = {call.In<float>(0) + i * strideA, x.transA ? m : k, k};
-    y.b[0][0] = {call.In<float>(1) + i * strideB, x.transB ? k : n};
+    y.a[0] = {call.Array(0).Past(i * strideA), x.transA ? m : k, k};
+    y.b[0][0] = {call.Array(1).Past(i * strideB), x.transB ? k : n};
     y.c[0] = {c, n, n, {adds ? 1.0f : 0.0f, adds ? call.In<float>(2) + (whole ? i * m * n : 0) : c, whole ? n : 0}};
     return y;
   };
@@ -34,7 +34,8 @@ void MatMul(const Call& call) {
     for (int64_t i = begin; i < end; ++i) Multiply(at(i));  // a loop within this one stays on its thread
   });
 }
-LAB_KERNEL("MatMul", MatMul);
+uint64_t Factors(const Call& call) { return TakesHalves(call.n[1], call.n[2]) ? Call::InBit(0) | Call::InBit(1) : 0; }
+LAB_KERNEL("MatMul", MatMul, Factors);
 
 }  // namespace
 }  // namespace lab

@@ -41,6 +41,8 @@ export interface TrainStep {
   run(parts: readonly Part[], lr: number, options: RunOptions): Promise<StepResult | undefined>;
   /** How many steps were played back. */
   readonly played: number;
+  /** Buffers that the step last played kept in 16 bits. */
+  readonly halves: number;
   /** Bytes that the captured steps work in, beside weights and the optimiser's state. */
   readonly arenaBytes: number;
   dispose(): void;
@@ -58,6 +60,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
   const shares: number[] = [];
   let now = 0;
   let played = 0;
+  let halves = 0;
 
   /** Step by step as written here. Where it can be captured, it is recorded meanwhile. */
   async function compute(key: string, lr: number, signal: AbortSignal | undefined): Promise<StepResult> {
@@ -142,6 +145,7 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
     if (!step) return compute(key, lr, signal);
     if (signal) await step.playFirstUnless(signal);
     else step.playFirst();
+    halves = step.halves;
     const result = resultOf(step.result);
     if (isSound(result)) {
       optimiser.advance(lr);
@@ -155,6 +159,9 @@ export function makeStep({ model, optimiser, clip, labelSmoothing, captured }: S
     run: run as TrainStep['run'],
     get played() {
       return played;
+    },
+    get halves() {
+      return halves;
     },
     get arenaBytes() {
       return capture.arenaBytes;

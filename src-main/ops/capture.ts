@@ -42,14 +42,20 @@ export interface Session {
 }
 
 /** A captured step. */
-export type CapturedStep = Pick<Program, 'playFirst' | 'playFirstUnless' | 'playSecond' | 'result'>;
+export type CapturedStep = Pick<Program, 'playFirst' | 'playFirstUnless' | 'playSecond' | 'result' | 'halves'>;
+
+/** A key beside the precision of now. */
+const ownKey = (key: string): string => `${key}${nativeBackend()?.rounding ? ' bfloat16' : ''}`;
 
 interface Attempt {
   tries: number;
   before: Recording | undefined;
 }
 
-/** The captured steps of one model, each under a key that tells all on which its calls depend: shapes, and what is there or not. */
+/**
+ * The captured steps of one model, each under a key that tells all on which its calls depend: shapes, and what is there or not. Those of bfloat16 are
+ * captured apart, since what they keep in 16 bits is right for it alone.
+ */
 export class StepCapture {
   private readonly steps = new Map<string, Program | Attempt>();
   private readonly arena = new Arena();
@@ -85,11 +91,12 @@ export class StepCapture {
 
   /** The captured step, if there is one that still fits the tensors it works on. */
   find(key: string): CapturedStep | undefined {
-    const step = this.steps.get(key);
+    const own = ownKey(key);
+    const step = this.steps.get(own);
     if (!(step instanceof Program)) return undefined;
     if (step.valid) return step;
     step.dispose();
-    this.steps.delete(key);
+    this.steps.delete(own);
     return undefined;
   }
 
@@ -97,17 +104,18 @@ export class StepCapture {
   record(key: string): Session | undefined {
     const backend = tf.getBackend() === 'native' ? nativeBackend() : undefined;
     if (!backend || !this.on || backend.recording) return undefined;
-    let attempt = this.steps.get(key);
+    const own = ownKey(key);
+    let attempt = this.steps.get(own);
     if (!attempt) {
       if (this.steps.size >= SHAPES) {
         note('capture shapes', `Steps of more than ${SHAPES} shapes come up: those of further ones are not captured.`);
         return undefined;
       }
       attempt = { tries: 0, before: undefined };
-      this.steps.set(key, attempt);
+      this.steps.set(own, attempt);
     }
     if (attempt instanceof Program || attempt.tries >= TRIES) return undefined;
-    return this.session(backend, key, attempt);
+    return this.session(backend, own, attempt);
   }
 
   dispose(): void {

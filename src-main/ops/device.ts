@@ -62,7 +62,8 @@ export async function useDevice(id: DeviceId, options: DeviceOptions = {}): Prom
     );
   await tf.setBackend(opened.backend);
   if (opened.backend === 'webgpu') (tf.backend() as FusedBackend).rounding = rounding;
-  nativeBackend()?.addon.bfloat16(rounding);
+  const native = nativeBackend();
+  if (native) native.rounding = rounding;
   const { detail, threads, version } = opened;
   return { id, detail, threads, kernelVersion: version };
 }

@@ -20,6 +20,8 @@ export interface Addon {
   ): void;
   /** Keeps a list of calls with its memories, see kernels/core/program.h; gives its number. */
   program(code: Float64Array, places: Float64Array, memories: ArrayBufferView[]): number;
+  /** For each call of such a list which arguments may hold bfloat16 as products are set now: bit i of the result for argument i. */
+  halves(code: Float64Array): number[];
   /** Makes calls `from` to `to - 1` of a program. */
   play(program: number, from: number, to: number): void;
   /** The same on a thread beside JavaScript; false if `stop` ended it early. The program is left alone until then. */

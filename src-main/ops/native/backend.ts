@@ -31,6 +31,8 @@ export class NativeBackend extends MathBackendCPU {
   peakBytes = 0;
   /** Hears of each call of a native kernel once it is done. */
   watcher: ((call: WatchedCall) => void) | undefined;
+  /** Products round their inputs to bfloat16. */
+  private roundingNow = false;
   /** Takes down what is done from here on. */
   recording: Recording | undefined;
   private readonly numbers = new Float64Array(MAX_NUMBERS);
@@ -41,6 +43,14 @@ export class NativeBackend extends MathBackendCPU {
     (this as unknown as { firstUse: boolean }).firstUse = false; // no advertisement on the console
     addon.numbers(this.numbers);
     this.index = new Map(addon.kernels().map((name, i) => [name, i]));
+  }
+
+  get rounding(): boolean {
+    return this.roundingNow;
+  }
+  set rounding(on: boolean) {
+    this.roundingNow = on;
+    this.addon.bfloat16(on);
   }
 
   has(kernel: string): boolean {

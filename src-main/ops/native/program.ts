@@ -1,5 +1,6 @@
 // Recorded steps as programs of the addon: one call plays all kernels of a step, over memory laid out for it.
 import type { NativeBackend } from './backend';
+import { findHalves, markHalves } from './halves';
 import { planMemory } from './plan';
 import type { Place, Recording } from './recording';
 
@@ -51,6 +52,8 @@ export class Program {
   readonly bytes: number;
   /** What the step was asked to give, after `playFirst`. */
   readonly result: Float32Array;
+  /** How many of its buffers hold bfloat16. */
+  readonly halves: number;
   private readonly code: Float64Array;
   private readonly places: Float64Array;
   private readonly outside: Exclude<Place, { kind: 'made' }>[];
@@ -70,14 +73,18 @@ export class Program {
     private readonly cut: number,
     { place, length }: { place: Place; length: number },
   ) {
-    this.code = Float64Array.from(recording.code);
     this.calls = recording.calls;
     this.result = new Float32Array(length);
     const all = recording.places.map(
       (one): Place => (one === place ? { kind: 'constant', index: one.index, array: this.result } : one),
     );
+    const halves = findHalves(recording.code, all, backend.addon.halves(Float64Array.from(recording.code)));
+    this.code = markHalves(recording.code, halves);
+    this.halves = halves.filter(Boolean).length;
     const made = all.filter((one) => one.kind === 'made');
-    const { offsets, bytes } = planMemory(made);
+    const { offsets, bytes } = planMemory(
+      made.map(({ index, bytes, first, last }) => ({ bytes: halves[index] ? bytes / 2 : bytes, first, last })),
+    );
     this.bytes = bytes;
     this.outside = all.filter((one) => one.kind !== 'made');
     this.places = new Float64Array(2 * all.length); // memory and offset of each place; the arena is the last memory

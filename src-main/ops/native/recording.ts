@@ -14,7 +14,7 @@ export type Place = { index: number } & (
 export type Made = Extract<Place, { kind: 'made' }>;
 
 export class Recording {
-  /** As the addon's `program` takes it. */
+  /** As the addon's `program` takes it, all arrays of 32 bits. */
   readonly code: number[] = [];
   readonly places: Place[] = [];
   calls = 0;
@@ -54,7 +54,7 @@ export class Recording {
     ints: readonly number[],
     floats: readonly number[],
   ): void {
-    this.code.push(kernel, inputs, arrays.length - inputs, ints.length, floats.length);
+    this.code.push(kernel, 0, inputs, arrays.length - inputs, ints.length, floats.length);
     for (const [i, array] of arrays.entries()) {
       const place = array && this.use(array, infos[i]!.dataId);
       this.code.push(place ? place.index : -1);
