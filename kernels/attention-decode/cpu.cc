@@ -3,6 +3,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "../core/halves.h"
 #include "../core/rows.h"
 #include "../core/simd-math.h"
 #include "../core/sums.h"
@@ -17,10 +18,13 @@ constexpr int kSums = 8;
 #endif
 constexpr int kMostHeads = 4;  // that read a key or a value together
 
+/// T: what keys and values lie as, floats or halves. `width`, `valueWidth` and `sharedWidth`: numbers by which rows of k, v and ks are apart.
+template <class T>
 struct Decode {
-  int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r;
+  int64_t B, H, G, Gv, Ck, Cv, Cs, a, width, e, r, valueWidth, sharedWidth;
   float scale, cap;  // cap 0: none
-  const float *q, *k, *v, *qs, *ks, *slopes, *sinks;
+  const float *q, *qs, *slopes, *sinks;
+  const T *k, *v, *ks;
   int64_t n;      // tokens in the cache
   int64_t units;  // groups of heads that a task takes: those of one key or value group, whichever holds more
   int64_t Heads() const { return H / units; }
@@ -32,8 +36,8 @@ struct Decode {
 
 /// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart. Rows are read from end to end, with
 /// nothing asked for ahead: the processor follows one stream by itself, and further than a request that waits in its first-level cache.
-template <int N, bool Whole>
-LAB_INLINE void AddRows(const float* const* q, const float* rows, int64_t stride, int64_t width, F* sum) {
+template <int N, bool Whole, class T>
+LAB_INLINE void AddRows(const float* const* q, const T* rows, int64_t stride, int64_t width, F* sum) {
   constexpr int keys = kSums / N;
   LAB_UNROLL
   for (int i = 0; i < keys; ++i)
@@ -45,7 +49,8 @@ LAB_INLINE void AddRows(const float* const* q, const float* rows, int64_t stride
     }
 }
 /// The same for one query of four vectors, which stay in registers.
-LAB_INLINE void AddFour(const float* q, const float* rows, int64_t stride, F* sum) {
+template <class T>
+LAB_INLINE void AddFour(const float* q, const T* rows, int64_t stride, F* sum) {
   F x[4];
   LAB_UNROLL
   for (int c = 0; c < 4; ++c) x[c] = Load(q + c * W);
@@ -54,8 +59,8 @@ LAB_INLINE void AddFour(const float* q, const float* rows, int64_t stride, F* su
     LAB_UNROLL
     for (int c = 0; c < 4; ++c) sum[i] = Fma(x[c], Load(rows + i * stride + c * W), sum[i]);
 }
-template <int N>
-LAB_INLINE void AddProducts(const float* const* q, const float* rows, int64_t stride, int64_t width, F* sum) {
+template <int N, class T>
+LAB_INLINE void AddProducts(const float* const* q, const T* rows, int64_t stride, int64_t width, F* sum) {
   if (N == 1 && width == 4 * W)
     AddFour(q[0], rows, stride, sum);
   else if (width % W == 0)
@@ -64,35 +69,35 @@ LAB_INLINE void AddProducts(const float* const* q, const float* rows, int64_t st
     AddRows<N, false>(q, rows, stride, width, sum);
 }
 
-/// z[n][i] = q[n] · rows[i] + qs[n] · shared[i] for N queries and `count` rows, which lie `stride` and r floats apart.
-template <int N>
-void Scores(const float* const* q, const float* rows, int64_t stride, int64_t a, const float* const* qs, const float* shared, int64_t r, int64_t count,
+/// z[n][i] = q[n] · rows[i] + qs[n] · shared[i] for N queries and `count` rows, which lie `stride` and `rs` numbers apart.
+template <int N, class T>
+void Scores(const float* const* q, const T* rows, int64_t stride, int64_t a, const float* const* qs, const T* shared, int64_t rs, int64_t r, int64_t count,
             float* const* z) {
   constexpr int keys = kSums / N;
-  int64_t s = 0;
-  for (; s + keys <= count; s += keys) {
+  for (int64_t s = 0; count >= keys && s < count; s += keys) {
+    const int64_t at = std::min(s, count - keys);  // at the end some come again
     F sum[kSums];
     LAB_UNROLL
     for (F& one : sum) one = F(0.0f);
-    AddProducts<N>(q, rows + s * stride, stride, a, sum);
-    if (r) AddProducts<N>(qs, shared + s * r, r, r, sum);
+    AddProducts<N>(q, rows + at * stride, stride, a, sum);
+    if (r) AddProducts<N>(qs, shared + at * rs, rs, r, sum);
     float all[kSums];
     LAB_UNROLL
     for (int i = 0; i < kSums; i += W) Store(all + i, SumEach(sum + i));
-    for (int n = 0; n < N; ++n) std::copy_n(all + n * keys, keys, z[n] + s);
+    for (int n = 0; n < N; ++n) std::copy_n(all + n * keys, keys, z[n] + at);
   }
-  for (; s < count; ++s)
+  for (int64_t s = count >= keys ? count : 0; s < count; ++s)
     for (int n = 0; n < N; ++n) {
-      const auto dot = [&](const float* x, const float* y, int64_t width) {
+      const auto dot = [&](const float* x, const T* y, int64_t width) {
         return SumOver(width, [&](int64_t c, int64_t left) { return LoadUpTo(x + c, left) * LoadUpTo(y + c, left); });
       };
-      z[n][s] = dot(q[n], rows + s * stride, a) + (r ? dot(qs[n], shared + s * r, r) : 0.0f);
+      z[n][s] = dot(q[n], rows + s * stride, a) + (r ? dot(qs[n], shared + s * rs, r) : 0.0f);
     }
 }
 
-/// o[n] [L vectors] = Σ_s p[n][s] v[s] over `count` tokens, whose values lie e floats apart; `lanes` of the last vector count.
-template <int N, int L>
-void WeightedLines(const float* const* p, const float* v, int64_t e, int64_t count, int64_t lanes, float* const* o) {
+/// o[n] [L vectors] = Σ_s p[n][s] v[s] over `count` tokens, whose values lie `ld` numbers apart; `lanes` of the last vector count.
+template <int N, int L, class T>
+void WeightedLines(const float* const* p, const T* v, int64_t ld, int64_t count, int64_t lanes, float* const* o) {
   constexpr int together = std::max(1, std::min(4, kSums / (N * L)));  // tokens whose sums are apart, so that none waits for another
   F sum[together][N][L];
   LAB_UNROLL
@@ -102,7 +107,7 @@ void WeightedLines(const float* const* p, const float* v, int64_t e, int64_t cou
       LAB_UNROLL
       for (F& one : head) one = F(0.0f);
   const auto add = [&](int64_t s, F (&to)[N][L]) {
-    const float* row = v + s * e;
+    const T* row = v + s * ld;
     LAB_UNROLL
     for (int j = 0; j < L; ++j) {
       const F value = j + 1 < L ? Load(row + j * W) : LoadUpTo(row + j * W, lanes);
@@ -127,15 +132,15 @@ void WeightedLines(const float* const* p, const float* v, int64_t e, int64_t cou
 }
 
 /// o[n] [e] = Σ_s p[n][s] v[s] over `count` tokens, for N heads that read the same values.
-template <int N>
-void Weighted(const float* const* p, const float* v, int64_t e, int64_t count, float* const* o) {
+template <int N, class T>
+void Weighted(const float* const* p, const T* v, int64_t ld, int64_t e, int64_t count, float* const* o) {
   constexpr int most = kSums / N;  // vectors of an output that stay in registers
   float* to[N];
   for (int64_t c = 0; c < e;) {
     for (int n = 0; n < N; ++n) to[n] = o[n] + c;
     const int64_t left = (e - c + W - 1) / W;
     const auto lines = [&](auto l) {
-      WeightedLines<N, l>(p, v + c, e, count, std::min<int64_t>(W, e - c - (l - 1) * W), to);
+      WeightedLines<N, l>(p, v + c, ld, count, std::min<int64_t>(W, e - c - (l - 1) * W), to);
       c += l * W;
     };
     if (left >= most) lines(std::integral_constant<int, most>());
@@ -147,8 +152,8 @@ void Weighted(const float* const* p, const float* v, int64_t e, int64_t count, f
 }
 
 /// Calls `each` for the heads of a unit, four or two at a time where all read the same group: each(first head of the unit, group, how many as a type).
-template <class Each>
-LAB_INLINE void Together(const Decode& x, int64_t unit, int64_t groups, Each&& each) {
+template <class T, class Each>
+LAB_INLINE void Together(const Decode<T>& x, int64_t unit, int64_t groups, Each&& each) {
   const int64_t heads = x.Heads();
   const auto group = [&](int64_t i) { return (unit * heads + i) * groups / x.H; };
   for (int64_t i = 0; i < heads;) {
@@ -163,7 +168,8 @@ LAB_INLINE void Together(const Decode& x, int64_t unit, int64_t groups, Each&& e
 }
 
 /// The share of one chunk for all heads of a unit, to partial [heads][Partial()].
-void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
+template <class T>
+void ShareOf(const Decode<T>& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
   const int64_t heads = x.Heads(), first = chunk * x.Chunk(), count = std::min(x.Chunk(), x.n - first);
   Scratch scores(heads * x.Chunk());
   float* z[kMostHeads];
@@ -175,7 +181,7 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
       q[k] = x.q + row * x.a;
       qs[k] = x.qs + row * x.r;
     }
-    Scores<n>(q, x.k + ((b * x.G + group) * x.Ck + first) * x.width, x.width, x.a, qs, x.ks + (b * x.Cs + first) * x.r, x.r, count, z);
+    Scores<n>(q, x.k + ((b * x.G + group) * x.Ck + first) * x.width, x.width, x.a, qs, x.ks + (b * x.Cs + first) * x.sharedWidth, x.sharedWidth, x.r, count, z);
   });
   for (int64_t i = 0; i < heads; ++i) {
     const int64_t h = unit * heads + i;
@@ -208,12 +214,13 @@ void Chunk(const Decode& x, int64_t b, int64_t unit, int64_t chunk, float* parti
       z[k] = scores + (i + k) * x.Chunk();
       o[k] = partial + (i + k) * x.Partial() + 2;
     }
-    Weighted<n>(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.e, x.e, count, o);
+    Weighted<n>(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.valueWidth, x.valueWidth, x.e, count, o);
   });
 }
 
 /// Joins the chunks of head h, `stride` floats apart, in order: o [e]. A chunk's sum of exponentials becomes its share.
-void Join(const Decode& x, int64_t h, float* partial, int64_t stride, float* o) {
+template <class T>
+void Join(const Decode<T>& x, int64_t h, float* partial, int64_t stride, float* o) {
   const int64_t chunks = x.Chunks();
   float most = x.sinks ? x.sinks[h] : partial[0];
   for (int64_t i = 0; i < chunks; ++i) most = std::max(most, partial[i * stride]);
@@ -236,11 +243,11 @@ void Join(const Decode& x, int64_t h, float* partial, int64_t stride, float* o) 
   }
 }
 
-/// As kernel.ts says; n: B, H, G, Gv, capacities of k, v and ks, a, width of a key, e, r. f: scale, cap.
-void AttentionDecode(const Call& c) {
-  Decode x{c.n[0], c.n[1], c.n[2], c.n[3], c.n[4], c.n[5], c.n[6], c.n[7], c.n[8], c.n[9], c.n[10], static_cast<float>(c.f[0]),
-           static_cast<float>(c.f[1]), c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3), c.In<float>(4), c.In<float>(5),
-           c.In<float>(6), c.n[5], std::min(c.n[2], c.n[3])};
+template <class T>
+void Attend(const Call& c, int64_t valueWidth, int64_t sharedWidth) {
+  Decode<T> x{c.n[0], c.n[1], c.n[2], c.n[3], c.n[4], c.n[5], c.n[6], c.n[7], c.n[8], c.n[9], c.n[10], valueWidth, sharedWidth,
+              static_cast<float>(c.f[0]), static_cast<float>(c.f[1]), c.In<float>(0), c.In<float>(3), c.In<float>(5), c.In<float>(6), c.In<T>(1), c.In<T>(2),
+              c.In<T>(4), c.n[5], std::min(c.n[2], c.n[3])};
   if (const int32_t* length = c.In<int32_t>(7)) x.n = length[0];
   if (x.n < 1 || x.n > x.Ck || x.n > x.Cv || (x.r && x.n > x.Cs)) return c.Fail("the length is not within the cache");
   float* o = c.Out<float>(0);
@@ -248,11 +255,18 @@ void AttentionDecode(const Call& c) {
   Scratch partial(x.B * x.units * chunks * one);
   float* parts = partial;
   ParallelFor(x.B * x.units * chunks, 1, [&](int64_t task, int64_t) {
-    Chunk(x, task / chunks / x.units, task / chunks % x.units, task % chunks, parts + task * one);
+    ShareOf(x, task / chunks / x.units, task / chunks % x.units, task % chunks, parts + task * one);
   });
   for (int64_t i = 0; i < x.B * x.H; ++i) Join(x, i % x.H, parts + i / heads * chunks * one + i % heads * x.Partial(), one, o + i * x.e);
 }
+
+/// As kernel.ts says; n: B, H, G, Gv, capacities of k, v and ks, a, width of a key, e, r. f: scale, cap.
+void AttentionDecode(const Call& c) { Attend<float>(c, c.n[9], c.n[10]); }
 LAB_KERNEL("AttentionDecode", AttentionDecode);
+
+/// The same over caches of halves; then n: numbers by which values and shared keys are apart.
+void AttentionDecodeHalves(const Call& c) { Attend<Half>(c, c.n[11], c.n[12]); }
+LAB_KERNEL("AttentionDecodeHalves", AttentionDecodeHalves);
 
 /// n: stretches, tokens of each, width.
 void CacheAppend(const Call& c) {

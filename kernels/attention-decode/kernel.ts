@@ -1,5 +1,5 @@
 // Attention of one new token over a cache that is filled up to a length given as a tensor, and the write of a token into such a cache.
-import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
+import { defineKernel, type Kernel, type Shape, type Shapes, sizeOf, wordsOf } from '../core/kernel';
 
 /** Rows of a cache [.., tokens, width] and how many of them lie in a stretch. */
 const outerOf = (cache: readonly number[]): number => sizeOf(cache.slice(0, -2));
@@ -51,6 +51,42 @@ export const attentionDecode = defineKernel({
   },
 });
 
+/**
+ * The same over caches of bfloat16: k [B, G, n, words], v [B, Gv, n, words] and ks [B, n, words] hold two numbers in a word (kernels/halves). Attribute
+ * `valueWidth`: e.
+ */
+export const attentionDecodeHalves = defineKernel({
+  ...attentionDecode,
+  name: 'AttentionDecodeHalves',
+  dtypes: { k: 'int32', v: 'int32', ks: 'int32', length: 'int32' },
+  outputs: ({ q }, { valueWidth }) => ({ o: [q[0], q[1], Number(valueWidth)] }),
+  ints: (shapes, attrs) => {
+    const { v, ks, ...rest } = numbersOf(shapes);
+    const one = { ...rest, v: [...v.slice(0, 3), Number(attrs.valueWidth)], ...(ks && { ks }) };
+    return [...attentionDecode.ints(one, attrs), v[3], ks?.[2] ?? 0];
+  },
+  refuses(shapes, attrs) {
+    const given = Object.entries({ k: shapes.k, v: shapes.v });
+    for (const [name, shape] of given)
+      if (shape.length !== 4) return `${name} must be [batch, groups, tokens, words], not [${shape.join(', ')}]`;
+    if (wordsOf(Number(attrs.valueWidth)) !== shapes.v[3])
+      return `v [${shapes.v}] does not hold rows of ${attrs.valueWidth} numbers`;
+    const { ks, ...rest } = numbersOf(shapes);
+    if (ks && shapes.qs && wordsOf(shapes.qs[2]) !== shapes.ks[2])
+      return `ks [${shapes.ks}] does not hold rows of ${shapes.qs[2]} numbers`;
+    return attentionDecode.refuses!(
+      { ...rest, ...(ks && { ks: [...ks.slice(0, 2), shapes.qs?.[2] ?? ks[2]] }) },
+      attrs,
+    );
+  },
+});
+
+/** Shapes of caches in numbers, an odd last one counted with what fills its word. */
+const numbersOf = ({ k, v, ks, ...rest }: Shapes): Shapes & { k: Shape; v: Shape } => {
+  const twice = (shape: Shape): Shape => [...shape.slice(0, -1), 2 * shape[shape.length - 1]];
+  return { ...rest, k: twice(k), v: twice(v), ...(ks && { ks: twice(ks) }) };
+};
+
 /** cache [.., n, width] with row [.., width], of as many numbers a token, written at token `at` [1]; the others stay. */
 export const cacheAppend = defineKernel({
   name: 'CacheAppend',
@@ -68,4 +104,4 @@ export const cacheAppend = defineKernel({
   },
 });
 
-export const kernels: Kernel[] = [attentionDecode, cacheAppend];
+export const kernels: Kernel[] = [attentionDecode, attentionDecodeHalves, cacheAppend];

@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "halves.h"
 #include "product.h"
 #include "rows.h"
+#include "served.h"
 #include "soon.h"
 
 namespace lab {
@@ -15,17 +17,18 @@ namespace {
 #define LAB_WIDE_REGISTERS 0
 #endif
 
-// B is rounded as it is read; the rows have been rounded before.
-template <bool Round>
-LAB_INLINE F Read(const float* p) { return Round ? RoundBf16(Load(p)) : Load(p); }
-template <bool Round>
-LAB_INLINE F ReadPart(const float* p, int64_t lanes) { return Round ? RoundBf16(LoadPart(p, lanes)) : LoadPart(p, lanes); }
+// B, floats or halves, is rounded as it is read; the rows have been rounded before.
+template <bool Round, class T>
+LAB_INLINE F Read(const T* p) { return Round ? RoundBf16(Load(p)) : Load(p); }
+template <bool Round, class T>
+LAB_INLINE F ReadPart(const T* p, int64_t lanes) { return Round ? RoundBf16(LoadPart(p, lanes)) : LoadPart(p, lanes); }
 
+template <class T>
 struct Few {
   int64_t n, k;
   float alpha;
   const float* X;  // [rows, ldx], k of each count
-  const float* B;
+  const T* B;
   int64_t ldb;
   Addend add;
   float* C;
@@ -48,20 +51,20 @@ struct Few {
 
 /// Adds R rows, at k = p .. p + D - 1, times D rows of B to sums [R][width]; starts them if `first`. Asks for the D rows of B behind them if `more`:
 /// the processor reads ahead along a row, but D rows at once are more than it follows.
-template <int R, int D, bool Round>
-void AddRows(const Few& x, int64_t p, bool first, bool more, float* sums, int64_t width) {
+template <int R, int D, bool Round, class T>
+void AddRows(const Few<T>& x, int64_t p, bool first, bool more, float* sums, int64_t width) {
   F factor[R][D];
   for (int r = 0; r < R; ++r)
     LAB_UNROLL
     for (int d = 0; d < D; ++d) factor[r][d] = F(x.X[r * x.ldx + p + d]);
-  const float* b = x.B + p * x.ldb;
+  const T* b = x.B + p * x.ldb;
   const int64_t ahead = more ? D * x.ldb : 0;
   for (int64_t j = 0; j < x.n; j += W) {
     const int64_t lanes = x.n - j;
     F row[D];
     LAB_UNROLL
     for (int d = 0; d < D; ++d) {
-      const float* at = b + d * x.ldb + j;
+      const T* at = b + d * x.ldb + j;
       if (W >= kLine || j % kLine == 0) SoonLine(at, ahead);
       row[d] = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
     }
@@ -86,14 +89,14 @@ constexpr int kSums = 8;
 
 /// sums [R][width] of V vectors of columns from j on, which stay in registers while B goes by: nothing but B is read, a line of it an instruction, so
 /// that the processor sees far ahead. Of the last vector `lanes` columns count.
-template <int R, int V, bool Round>
-LAB_INLINE void SumBlock(const Few& x, int64_t j, int64_t lanes, float* sums, int64_t width) {
+template <int R, int V, bool Round, class T>
+LAB_INLINE void SumBlock(const Few<T>& x, int64_t j, int64_t lanes, float* sums, int64_t width) {
   F sum[R][V];
   LAB_UNROLL
   for (auto& row : sum)
     LAB_UNROLL
     for (F& one : row) one = F(0.0f);
-  const float* b = x.B + j;
+  const T* b = x.B + j;
   for (int64_t p = 0; p < x.k; ++p, b += x.ldb) {
     F factor[R];
     LAB_UNROLL
@@ -112,16 +115,16 @@ LAB_INLINE void SumBlock(const Few& x, int64_t j, int64_t lanes, float* sums, in
 }
 
 /// SumBlock of `vectors`, 1 to Most.
-template <int R, int Most, bool Round>
-void SumVectors(const Few& x, int64_t vectors, int64_t j, float* sums, int64_t width) {
+template <int R, int Most, bool Round, class T>
+void SumVectors(const Few<T>& x, int64_t vectors, int64_t j, float* sums, int64_t width) {
   if constexpr (Most > 1)
     if (vectors < Most) return SumVectors<R, Most - 1, Round>(x, vectors, j, sums, width);
   SumBlock<R, Most, Round>(x, j, x.n - j - (Most - 1) * W, sums, width);
 }
 
 /// sums [R][Padded(n)] = R rows times B [k, ldb], which is read from end to end.
-template <int R, bool Round>
-void SumRows(const Few& x, float* sums) {
+template <int R, bool Round, class T>
+void SumRows(const Few<T>& x, float* sums) {
   const int64_t width = Padded(x.n);
   if constexpr (R <= 2) {
     const int64_t vectors = width / W, each = Even(vectors, kSums / R);
@@ -136,13 +139,14 @@ void SumRows(const Few& x, float* sums) {
 }
 
 /// R rows times B stored [n, ldb]: dot products, N columns at a time.
-template <int R, int N, bool Round>
-void Dots(const Few& x, int64_t first, int64_t j) {
+template <int R, int N, bool Round, class T>
+void Dots(const Few<T>& x, int64_t first, int64_t j) {
   const int64_t ahead = first == 0 && j + 2 * N <= x.n ? N * x.ldb : 0;  // the next columns are asked for
   F sum[R][N];
   for (int r = 0; r < R; ++r)
     for (int c = 0; c < N; ++c) sum[r][c] = F(0.0f);
-  const float *rows = x.X + first * x.ldx, *b = x.B + j * x.ldb;
+  const float* rows = x.X + first * x.ldx;
+  const T* b = x.B + j * x.ldb;
   for (int64_t p = 0; p < x.k; p += W) {
     const int64_t lanes = x.k - p;
     F row[R];
@@ -150,7 +154,7 @@ void Dots(const Few& x, int64_t first, int64_t j) {
     for (int r = 0; r < R; ++r) row[r] = lanes >= W ? Load(rows + r * x.ldx + p) : LoadPart(rows + r * x.ldx + p, lanes);
     LAB_UNROLL
     for (int c = 0; c < N; ++c) {
-      const float* at = b + c * x.ldb + p;
+      const T* at = b + c * x.ldb + p;
       if (W >= kLine || p % kLine == 0) SoonLine(at, ahead);
       const F column = lanes >= W ? Read<Round>(at) : ReadPart<Round>(at, lanes);
       LAB_UNROLL
@@ -164,8 +168,8 @@ void Dots(const Few& x, int64_t first, int64_t j) {
     }
 }
 
-template <int R, bool Round>
-void AllDots(const Few& x) {
+template <int R, bool Round, class T>
+void AllDots(const Few<T>& x) {
   constexpr int most = LAB_WIDE_REGISTERS ? 4 : 2;  // rows at a time
   for (int64_t j = 0; j < x.n; j += 4) {
     const bool four = j + 4 <= x.n;
@@ -192,11 +196,17 @@ LAB_INLINE void ForRows(int64_t rows, Run&& run) {
     default: return run(std::integral_constant<int, 8>());
   }
 }
-void Sums(int64_t rows, bool round, const Few& x, float* sums) {
+void Sums(int64_t rows, bool round, const Few<float>& x, float* sums) {
   ForRows(rows, [&](auto r) { round ? SumRows<r, true>(x, sums) : SumRows<r, false>(x, sums); });
 }
-void DotsOf(int64_t rows, bool round, const Few& x) {
+void Sums(int64_t rows, bool, const Few<Half>& x, float* sums) {
+  ForRows(rows, [&](auto r) { SumRows<r, false>(x, sums); });
+}
+void DotsOf(int64_t rows, bool round, const Few<float>& x) {
   ForRows(rows, [&](auto r) { round ? AllDots<r, true>(x) : AllDots<r, false>(x); });
+}
+void DotsOf(int64_t rows, bool, const Few<Half>& x) {
+  ForRows(rows, [&](auto r) { AllDots<r, false>(x); });
 }
 
 /// op(A) [m, k] as rows of k floats without gaps: A itself where that will do, else a copy in `room` [m, k], rounded to bfloat16 if asked.
@@ -236,13 +246,70 @@ struct Cut {
   int64_t Parts() const { return across * down; }
 };
 
+const float* Numbers(const Product::Right& b) { return b.p.Floats(); }
+const Half* Numbers(const Served::Right& b) { return b.p; }
+
+/// What MultiplyFew and MultiplyServed have in common: `rows` [m, k] are op(A), rounded where products round.
+template <class T, class Right>
+void Multiply(int64_t m, int64_t k, bool transB, bool round, int columns, const float* rows, const Right* b, const Product::Result* c) {
+  const auto few = [&](int i) { return Few<T>{c[i].n, k, 1.0f, rows, Numbers(b[i]), b[i].ld, c[i].add, c[i].p, c[i].ld}; };
+  const auto cut = [&](int i) { return Cut(transB, m, c[i].n, k); };
+  int64_t first[kMostTerms + 1] = {0}, begin[kMostTerms + 1] = {0}, work = 0;  // the first part of each column, and where its sums begin
+  for (int i = 0; i < columns; ++i) {
+    first[i + 1] = first[i] + cut(i).Parts();
+    begin[i + 1] = begin[i] + cut(i).down * m * Padded(c[i].n);
+    work += c[i].n * k;
+  }
+  Scratch scratch(transB ? 1 : begin[columns]);
+  float* sums = scratch;
+  const int64_t parts = first[columns];
+  ParallelFor(parts, work < 2 * kPart ? parts : 1, [&](int64_t part, int64_t end) {
+    for (; part < end; ++part) {
+      int column = 0;
+      while (part >= first[column + 1]) ++column;
+      const Cut by = cut(column);
+      const int64_t i = (part - first[column]) / by.across, j = (part - first[column]) % by.across * by.wide, p = i * by.deep;
+      Few<T> y = few(column);
+      y.n = std::min(by.wide, y.n - j);
+      if (transB) {
+        y.B += j * y.ldb;
+        y.C += j;
+        y.add.p += j;
+        DotsOf(m, round, y);
+        continue;
+      }
+      y.k = std::min(by.deep, k - p);
+      y.B += p * y.ldb + j;
+      y.X += p;
+      y.ldx = k;
+      Sums(m, round, y, sums + begin[column] + i * m * Padded(c[column].n) + m * j);
+    }
+  });
+  if (transB) return;
+  for (int column = 0; column < columns; ++column) {
+    const Few<T> y = few(column);
+    const Cut by = cut(column);
+    const int64_t stride = m * Padded(y.n);
+    for (int64_t from = 0; from < y.n; from += by.wide) {
+      const int64_t wide = std::min(by.wide, y.n - from);
+      for (int64_t r = 0; r < m; ++r)
+        for (int64_t j = 0; j < wide; j += W) {
+          const float* one = sums + begin[column] + m * from + r * Padded(wide) + j;
+          F sum = Load(one);
+          for (int64_t i = 1; i < by.down; ++i) sum += Load(one + i * stride);
+          y.Put(r, from + j, sum, wide - j);
+        }
+    }
+  }
+}
+
 }  // namespace
 
 void GemmFew(bool transA, bool transB, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb,
              Addend add, float* C, int64_t ldc) {
   const bool round = Bfloat16(), lies = Lies(transA, round, m, k, lda);
   Scratch room(lies ? 1 : m * k), sums(transB ? 1 : m * Padded(n));
-  const Few x{n, k, alpha, lies ? A : RowsOf(transA, round, m, k, A, lda, room), B, ldb, add, C, ldc};
+  const Few<float> x{n, k, alpha, lies ? A : RowsOf(transA, round, m, k, A, lda, room), B, ldb, add, C, ldc};
   if (transB) return DotsOf(m, round, x);
   Sums(m, round, x, sums);
   for (int64_t i = 0; i < m; ++i)
@@ -254,55 +321,12 @@ void MultiplyFew(const Product& x) {
   const bool round = Bfloat16(), lies = Lies(x.transA, round, m, k, x.a[0].ld);
   Scratch room(lies ? 1 : m * k);
   const float* rows = lies ? x.a[0].p.Floats() : RowsOf(x.transA, round, m, k, x.a[0].p.Floats(), x.a[0].ld, room);
-  const auto few = [&](int c) { return Few{x.c[c].n, k, 1.0f, rows, x.b[0][c].p.Floats(), x.b[0][c].ld, x.c[c].add, x.c[c].p, x.c[c].ld}; };
-  const auto cut = [&](int c) { return Cut(x.transB, m, x.c[c].n, k); };
-  int64_t first[kMostTerms + 1] = {0}, begin[kMostTerms + 1] = {0}, work = 0;  // the first part of each column, and where its sums begin
-  for (int c = 0; c < x.columns; ++c) {
-    first[c + 1] = first[c] + cut(c).Parts();
-    begin[c + 1] = begin[c] + cut(c).down * m * Padded(x.c[c].n);
-    work += x.c[c].n * k;
-  }
-  Scratch scratch(x.transB ? 1 : begin[x.columns]);
-  float* sums = scratch;
-  const int64_t parts = first[x.columns];
-  ParallelFor(parts, work < 2 * kPart ? parts : 1, [&](int64_t part, int64_t end) {
-    for (; part < end; ++part) {
-      int c = 0;
-      while (part >= first[c + 1]) ++c;
-      const Cut by = cut(c);
-      const int64_t i = (part - first[c]) / by.across, j = (part - first[c]) % by.across * by.wide, p = i * by.deep;
-      Few y = few(c);
-      y.n = std::min(by.wide, y.n - j);
-      if (x.transB) {
-        y.B += j * y.ldb;
-        y.C += j;
-        y.add.p += j;
-        DotsOf(m, round, y);
-        continue;
-      }
-      y.k = std::min(by.deep, k - p);
-      y.B += p * y.ldb + j;
-      y.X += p;
-      y.ldx = k;
-      Sums(m, round, y, sums + begin[c] + i * m * Padded(x.c[c].n) + m * j);
-    }
-  });
-  if (x.transB) return;
-  for (int c = 0; c < x.columns; ++c) {
-    const Few y = few(c);
-    const Cut by = cut(c);
-    const int64_t stride = m * Padded(y.n);
-    for (int64_t from = 0; from < y.n; from += by.wide) {
-      const int64_t wide = std::min(by.wide, y.n - from);
-      for (int64_t r = 0; r < m; ++r)
-        for (int64_t j = 0; j < wide; j += W) {
-          const float* one = sums + begin[c] + m * from + r * Padded(wide) + j;
-          F sum = Load(one);
-          for (int64_t i = 1; i < by.down; ++i) sum += Load(one + i * stride);
-          y.Put(r, from + j, sum, wide - j);
-        }
-    }
-  }
+  Multiply<float>(m, k, x.transB, round, x.columns, rows, x.b[0], x.c);
+}
+
+void MultiplyServed(const Served& x) {
+  Scratch room(x.m * x.k);
+  Multiply<Half>(x.m, x.k, x.transB, false, x.columns, RowsOf(false, true, x.m, x.k, x.A, x.k, room), x.b, x.c);
 }
 
 }  // namespace lab

@@ -49,4 +49,7 @@ export type Arrays = Record<string, Float64Array>;
 /** The same sums in float64 loops: the witness that native and GPU kernels are tested against. */
 export type Plain = (inputs: Arrays, shapes: Shapes, attrs: Attrs) => Arrays;
 
+/** Words of int32 that hold so many numbers of bfloat16. */
+export const wordsOf = (numbers: number): number => Math.ceil(numbers / 2);
+
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);

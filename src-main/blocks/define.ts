@@ -33,6 +33,8 @@ export interface StateSpec {
   shape: readonly (number | 'T')[];
   /** Where the growing axis stops growing: a window that drops its oldest token. */
   most?: number;
+  /** By how many tokens the growing axis is behind the newest. */
+  behind?: number;
 }
 
 /** Cost over one sequence of T tokens. FLOPs are those of the mathematics, multiply-add = 2: what a kernel makes again in the gradient to save memory does not count. */
@@ -88,6 +90,8 @@ export interface Cache {
   rows: Tensor;
   /** int32 [1]: only so many tokens count, the rest is room to grow. Absent: all count. */
   length?: Tensor;
+  /** Present where the rows hold bfloat16, two numbers in a word of int32 (kernels/halves): numbers of a token. */
+  width?: number;
 }
 export interface Decoding {
   /** The block's cache of this name with a further token, row [.., 1, width]. */

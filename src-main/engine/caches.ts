@@ -1,14 +1,16 @@
 // Caches that grow by a token a step: written in place, with room to spare that doubles when it runs out.
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Cache } from '../blocks/define';
-import { fed, hasKernel, overwrite, own, tf } from '../ops';
+import { fed, hasKernel, overwrite, own, runKernel, servesHalves, tf } from '../ops';
 
 /** Tokens that a cache has room for at first. */
 const ROOM = 128;
 
 interface Entry {
-  /** [.., capacity, width], float32, in memory of its own. */
+  /** [.., capacity, width], float32, or [.., capacity, words] of bfloat16, in memory of its own. */
   rows: Tensor;
+  /** Numbers of a token. */
+  width: number;
   /** Tokens in it. */
   count: number;
   /** The current step has appended to it. */
@@ -21,6 +23,8 @@ const capacityOf = ({ rows }: Entry): number => rows.shape[rows.rank - 2]!;
 export class Caches {
   /** Whether the device writes in place; where not, blocks join tensors as they do alone. */
   readonly able = hasKernel('CacheAppend');
+  /** Tokens are kept in bfloat16, to which the attention of a whole sequence rounds them too. */
+  private readonly halves = servesHalves();
   private readonly entries = new Map<string, Entry>();
   private readonly byTensor = new Map<Tensor, Entry>();
   /** What the current step has been fed, by the tokens in a cache: all that hold as many share it. */
@@ -31,13 +35,15 @@ export class Caches {
   /** Takes over a tensor [.., tokens, width] as a cache of so many tokens; gives what stands in for it in the block's state. */
   adopt(name: string, tokens: Tensor): Tensor {
     if (!this.able) return tokens;
-    const count = tokens.shape[tokens.rank - 2]!;
+    const [count, width] = tokens.shape.slice(-2);
+    const kept = this.halves ? runKernel('HalvesOf', { x: tokens }, {}).words : tokens;
     const entry: Entry = {
-      rows: roomier(tokens, Math.max(ROOM, 2 ** Math.ceil(Math.log2(count + 1)))),
+      rows: roomier(kept, Math.max(ROOM, 2 ** Math.ceil(Math.log2(count + 1)))),
+      width,
       count,
       touched: false,
     };
-    tokens.dispose();
+    tf.dispose([tokens, kept]);
     this.entries.set(name, entry);
     this.byTensor.set(entry.rows, entry);
     this.known = undefined;
@@ -64,19 +70,19 @@ export class Caches {
   append(name: string, row: Tensor): Cache {
     let entry = this.entries.get(name);
     if (!entry) {
-      const shape = row.shape.slice();
-      shape[row.rank - 2] = ROOM;
-      entry = { rows: tf.keep(own(tf.zeros(shape))), count: 0, touched: false };
+      entry = { rows: emptyLike(row, this.halves), width: row.shape[row.rank - 1]!, count: 0, touched: false };
       this.entries.set(name, entry);
       this.byTensor.set(entry.rows, entry);
       this.known = undefined;
     }
-    const { rows } = entry;
+    const { rows, width } = entry;
     const { at, length } = this.feed(entry);
-    if (!overwrite('CacheAppend', { cache: rows, row, at }, {}, { cache: rows }))
-      throw new Error(`internal: the cache ${name} is shared, so a token can not be written into it`);
+    const written = this.halves
+      ? overwrite('HalvesAppend', { cache: rows, row, at }, { width }, { cache: rows })
+      : overwrite('CacheAppend', { cache: rows, row, at }, {}, { cache: rows });
+    if (!written) throw new Error(`internal: the cache ${name} is shared, so a token can not be written into it`);
     entry.touched = true;
-    return { rows, length };
+    return this.halves ? { rows, length, width } : { rows, length };
   }
 
   /** What the calls of a step depend on: how far each cache is behind the longest. Capacities show in the shapes of the state. */
@@ -117,10 +123,10 @@ export class Caches {
     return this.byTensor.has(tensor);
   }
 
-  /** Numbers that count in a tensor of the state: of a cache those of its tokens. */
-  numbersIn(tensor: Tensor): number {
+  /** Bytes that count in a tensor of the state: of a cache those of its tokens. */
+  bytesIn(tensor: Tensor): number {
     const entry = this.byTensor.get(tensor);
-    return entry ? (tensor.size / capacityOf(entry)) * entry.count : tensor.size;
+    return 4 * (entry ? (tensor.size / capacityOf(entry)) * entry.count : tensor.size);
   }
 
   dispose(): void {
@@ -141,8 +147,17 @@ export class Caches {
   }
 }
 
+/** A cache with room for the first tokens, of which `row` [.., 1, width] is to be one. */
+function emptyLike(row: Tensor, halves: boolean): Tensor {
+  const shape = row.shape.slice();
+  shape[row.rank - 2] = ROOM;
+  if (!halves) return tf.keep(own(tf.zeros(shape)));
+  return tf.keep(tf.tidy(() => runKernel('HalvesOf', { x: tf.zeros(shape) }, {}).words));
+}
+
 /** The tokens of a tensor [.., n, width] at the start of one with room for `capacity`, kept, in memory of its own. */
 function roomier(tokens: Tensor, capacity: number): Tensor {
+  if (tokens.dtype === 'int32') return tf.keep(runKernel('HalvesRoom', { cache: tokens }, { room: capacity }).roomy);
   const rest = tokens.shape.slice();
   rest[tokens.rank - 2] = capacity - tokens.shape[tokens.rank - 2]!;
   return tf.keep(

@@ -11,6 +11,8 @@ export interface Context {
   /** Context length T. */
   tokens: number;
   vocabulary: number;
+  /** What a cache that grows by a token a step is kept in while decoding. Default float32. */
+  caches?: 'float32' | 'bfloat16';
 }
 export interface InspectContext extends Context {
   /** What the model is to learn; `auto`: to fill in masked tokens if a block looks at later ones, else the next token. Default: the next token. */
@@ -21,12 +23,25 @@ const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * 
 const numbersIn = (specs: Iterable<{ shape: readonly number[] }>): number =>
   [...specs].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 
-/** Bytes of a block's float32 state a sequence after T tokens. */
-export function stateBytes(state: Record<string, StateSpec> | undefined, T: number): number {
-  return Object.values(state ?? {}).reduce(
-    (sum, { shape, most = T }) => sum + 4 * sizeOf(shape.map((d) => (d === 'T' ? Math.min(T, most) : d))),
-    0,
-  );
+/** Whether decoding appends a token a step to a state tensor, and keeps all of them. */
+export const growsByToken = ({ shape, most }: StateSpec): boolean => most === undefined && shape.at(-2) === 'T';
+
+/** The shape of a state tensor of one sequence after T tokens. */
+export const stateShape = ({ shape, most = Number.POSITIVE_INFINITY, behind = 0 }: StateSpec, T: number): number[] =>
+  shape.map((d) => (d === 'T' ? Math.max(0, Math.min(T - behind, most)) : d));
+
+/** Bytes of a block's state a sequence after T tokens: float32, but for growing caches in bfloat16, of which each token takes whole words of two numbers. */
+export function stateBytes(
+  state: Record<string, StateSpec> | undefined,
+  T: number,
+  caches: Context['caches'] = 'float32',
+): number {
+  return Object.values(state ?? {}).reduce((sum, spec) => {
+    const shape = stateShape(spec, T);
+    const width = shape.pop() ?? 1;
+    const words = caches === 'bfloat16' && growsByToken(spec) ? Math.ceil(width / 2) : width;
+    return sum + 4 * sizeOf(shape) * words;
+  }, 0);
 }
 
 /** Numbers that a norm keeps for its backward pass: its input, and one or two a token. */
@@ -55,14 +70,14 @@ const sum = (list: readonly Costs[]): Costs =>
   );
 
 /** One block with its norm, a sequence of T tokens. */
-function costOfBlock(planned: PlannedBlock, D: number, T: number): Costs {
+function costOfBlock(planned: PlannedBlock, D: number, T: number, caches?: Context['caches']): Costs {
   const { block, options, norm } = planned;
   const cost = block.cost(options, D, T);
   return {
     parameters: numbersIn(weightsOfBlock(planned, D).values()),
     forwardFlops: cost.forwardFlops,
     backwardFlops: cost.backwardFlops,
-    stateBytes: stateBytes(block.state?.(options, D), T),
+    stateBytes: stateBytes(block.state?.(options, D), T, caches),
     savedBytes: 4 * (cost.savedNumbers + normKeeps(norm, D, T)),
   };
 }
@@ -139,7 +154,10 @@ export const workingBytes = (held: readonly Held[], rows: number): number =>
 function costOf(plan: Plan, context: Context) {
   const around = costAround(plan.spec, context);
   const { width } = plan.spec;
-  return { around, total: sum([around, ...plan.blocks.map((block) => costOfBlock(block, width, context.tokens))]) };
+  return {
+    around,
+    total: sum([around, ...plan.blocks.map((block) => costOfBlock(block, width, context.tokens, context.caches))]),
+  };
 }
 
 /** FLOPs of one training step on `batch` sequences, forward and backward, multiply-add = 2; the optimiser is left out. */
@@ -189,7 +207,10 @@ export function inspect(model: unknown, { objective: wanted = 'next_token', ...c
   const ahead = [...new Set(plan.blocks.flatMap(({ block, options }) => (block.causal(options) ? [] : [block.id])))];
   const T = context.tokens;
   const { around, total } = costOf(plan, context);
-  const each = plan.blocks.map((block) => ({ path: block.path, cost: costOfBlock(block, spec.width, T) }));
+  const each = plan.blocks.map((block) => ({
+    path: block.path,
+    cost: costOfBlock(block, spec.width, T, context.caches),
+  }));
   const nodes = paths(spec.layers, 'model.layers').map((path): NodeFacts => {
     const inside = (other: string) => other === path || other.startsWith(`${path}.`);
     const cost = sum(each.filter((one) => inside(one.path)).map((one) => one.cost));

@@ -1,11 +1,12 @@
 // Decoding token by token: the state of every block between tokens, and one step through the stack, captured and played back where the device can.
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { State, StepContext } from '../blocks/define';
-import { copyInto, fed, own, StepCapture, tf } from '../ops';
+import { copyInto, fed, own, ServedWeights, StepCapture, tf } from '../ops';
 import { SpecError } from '../spec/error';
 import { Caches } from './caches';
+import { growsByToken, stateShape } from './cost';
 import type { PlannedBlock } from './plan';
-import { enterOne, leave, type Now, runPlanned, type Stack } from './stack';
+import { enterOne, headOf, leave, type Now, runPlanned, type Stack } from './stack';
 
 export interface DecodeOptions {
   /** False computes each step op by op. Default: unless ARCHLAB_CAPTURE is 0, steps are captured where that can be. */
@@ -35,13 +36,16 @@ interface Text {
   tests: Map<string, (position: number) => boolean>;
   /** Tensors that follow from the weights. */
   made: Map<string, Tensor>;
+  /** Copies of weights that products read. */
+  served: ServedWeights;
   /** Shape of the step before: one is recorded when the next is like it. */
   before: string;
   /** Shapes of the state, as they stand in `keyOf`, and whose they are. */
   shapes: { layers: readonly State[]; text: string } | undefined;
 }
 
-const newText = (batch: number, captured: boolean | undefined): Text => ({
+const newText = (stack: Stack, batch: number, captured: boolean | undefined): Text => ({
+  served: servedOf(stack),
   capture: new StepCapture(captured, 'Steps of decoding'),
   live: { position: 0, tokens: new Int32Array(batch) },
   tests: new Map(),
@@ -49,6 +53,13 @@ const newText = (batch: number, captured: boolean | undefined): Text => ({
   before: '',
   shapes: undefined,
 });
+
+function servedOf(stack: Stack): ServedWeights {
+  const served = new ServedWeights();
+  for (const block of stack.blocks) for (const weight of Object.values(stack.own(block))) served.add(weight);
+  served.add(headOf(stack));
+  return served;
+}
 
 function check(stack: Stack, batch: number, causal: boolean): void {
   if (!Number.isInteger(batch) || batch < 1) throw new SpecError(`decoding wants at least one sequence, not ${batch}`);
@@ -63,7 +74,7 @@ export function begin(stack: Stack, batch: number, causal: boolean, { captured }
   const layers = stack.blocks.map(
     ({ block, options }): State => tf.tidy(() => block.layer.begin?.(batch, stack.spec.width, options) ?? {}),
   );
-  return { position: 0, batch, layers, played: 0, caches: new Caches(), text: newText(batch, captured) };
+  return { position: 0, batch, layers, played: 0, caches: new Caches(), text: newText(stack, batch, captured) };
 }
 
 /**
@@ -82,15 +93,13 @@ export function stateAfter(
   const layers = stack.blocks.map(({ block, options, index }): State => {
     const specs = Object.entries(block.state?.(options, stack.spec.width) ?? {});
     return Object.fromEntries(
-      specs.map(([name, { shape, most }]) => {
-        const count = Math.min(tokens, most ?? tokens);
-        const made = fill([batch, ...shape.map((d) => (d === 'T' ? count : d))]);
-        const grows = most === undefined && shape.at(-2) === 'T';
-        return [name, grows ? caches.adopt(`${index}.${name}`, made) : made];
+      specs.map(([name, spec]) => {
+        const made = fill([batch, ...stateShape(spec, tokens)]);
+        return [name, growsByToken(spec) ? caches.adopt(`${index}.${name}`, made) : made];
       }),
     );
   });
-  return { position: tokens, batch, layers, played: 0, caches, text: newText(batch, undefined) };
+  return { position: tokens, batch, layers, played: 0, caches, text: newText(stack, batch, undefined) };
 }
 
 /** One token of each sequence, int32 [B], to logits [B, V] and the state after it. */
@@ -148,22 +157,24 @@ function compute(
   const { batch, caches, text } = state;
   const session = key === undefined ? undefined : text.capture.record(key);
   try {
-    const { logits, next } = tf.tidy(() => {
-      const next: State[] = [];
-      const shared = {};
-      const now = nowOf(state);
-      const ids = caches.able ? fed(() => text.live.tokens, [batch, 1], 'int32') : tf.reshape(tokens, [batch, 1]);
-      const y = runPlanned(stack, stack.layers, enterOne(stack, ids as Tensor2D, now), (planned, u) => {
-        const { block, options, index } = planned;
-        const context = contextOf(state, index, { options, shared }, now, () =>
-          session?.refuse(`${block.id} computes with the position in JavaScript`),
-        );
-        const done = block.layer.step!(u, stack.own(planned), state.layers[index], context);
-        next[index] = done.state;
-        return done.y;
-      });
-      return { logits: tf.reshape(leave(stack, y), [batch, -1]) as Tensor2D, next };
-    });
+    const { logits, next } = text.served.during(() =>
+      tf.tidy(() => {
+        const next: State[] = [];
+        const shared = {};
+        const now = nowOf(state);
+        const ids = caches.able ? fed(() => text.live.tokens, [batch, 1], 'int32') : tf.reshape(tokens, [batch, 1]);
+        const y = runPlanned(stack, stack.layers, enterOne(stack, ids as Tensor2D, now), (planned, u) => {
+          const { block, options, index } = planned;
+          const context = contextOf(state, index, { options, shared }, now, () =>
+            session?.refuse(`${block.id} computes with the position in JavaScript`),
+          );
+          const done = block.layer.step!(u, stack.own(planned), state.layers[index], context);
+          next[index] = done.state;
+          return done.y;
+        });
+        return { logits: tf.reshape(leave(stack, y), [batch, -1]) as Tensor2D, next };
+      }),
+    );
     const layers = settle(state, next);
     if (!caches.complete) session?.refuse('it leaves some caches as they are');
     if (!session) return { logits, layers };
@@ -205,6 +216,7 @@ function contextOf(
     if (known) return known;
     const tensor = tf.keep(tf.tidy(() => own(make())));
     text.made.set(key, tensor);
+    text.served.add(tensor);
     return tensor;
   };
   return {
@@ -291,8 +303,9 @@ export function disposeState(state: DecodeState): void {
   text.capture.dispose();
   for (const tensor of text.made.values()) tensor.dispose();
   text.made.clear();
+  text.served.dispose();
 }
 
 /** Bytes of the state of one sequence: of a cache that has room to spare, the tokens in it. */
 export const stateBytesOf = (state: DecodeState): number =>
-  tensorsOf(state).reduce((bytes, tensor) => bytes + 4 * state.caches.numbersIn(tensor), 0) / state.batch;
+  tensorsOf(state).reduce((bytes, tensor) => bytes + state.caches.bytesIn(tensor), 0) / state.batch;

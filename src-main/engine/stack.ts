@@ -70,7 +70,7 @@ function last(stack: Stack, x: Tensor): Tensor2D {
 }
 
 /** The weight of the head: [V, D] if it is tied, else [D, V]. */
-const headOf = (stack: Stack): Tensor2D => stack.weight(stack.spec.head.tied ? 'embedding' : 'head') as Tensor2D;
+export const headOf = (stack: Stack): Tensor2D => stack.weight(stack.spec.head.tied ? 'embedding' : 'head') as Tensor2D;
 
 /** The stream [.., D] to logits [.., V]. */
 export function leave(stack: Stack, x: Tensor): Tensor {

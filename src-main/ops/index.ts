@@ -19,6 +19,7 @@ export { kernels } from './kernels';
 export { kernelTimes, type MemoryFacts, memoryFacts, poisonBuffers, watchKernels, withPeakBytes } from './memory';
 export type { WatchedCall } from './native/backend';
 export { measureBandwidth, measurePeak } from './peak';
+export { ServedWeights, servesHalves } from './served';
 export * as tf from './tf';
 export { useWasm } from './wasm';
 export type { WholeStep } from './webgpu/capture';

@@ -5,7 +5,7 @@ import { inspect, stepFlops } from '../engine/cost';
 import { memoryProblem } from '../engine/memory';
 import { makeOptimiser } from '../engine/optimiser';
 import { type LogFs, openLog, type RunLog } from '../log/append';
-import { fallbacks, setThreads, useDevice } from '../ops';
+import { fallbacks, servesHalves, setThreads, useDevice } from '../ops';
 import { SpecError } from '../spec/error';
 import type { RunEventBody } from '../spec/event';
 import { makeRunData } from '../tasks';
@@ -142,7 +142,11 @@ async function attempt(
       facts: {
         parameters: model.parameters,
         stepFlops: stepFlops(spec.model, { ...context, tokens: first.tokens, batch: spec.batch.size }),
-        stateBytes: inspect(spec.model, { ...context, objective: spec.objective.kind }).total.stateBytes,
+        stateBytes: inspect(spec.model, {
+          ...context,
+          objective: spec.objective.kind,
+          caches: servesHalves() ? 'bfloat16' : 'float32',
+        }).total.stateBytes,
         tokensPerStep: first.tokens * spec.batch.size,
         device: device.id,
         deviceDetail: device.detail,

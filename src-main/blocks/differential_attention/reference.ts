@@ -2,7 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache, Weights } from '../define';
-import { attendCaches } from '../parts/decoding';
+import { attendCaches, widthOf } from '../parts/decoding';
 import { rotate } from '../parts/rotary';
 import type { Attributes } from '../softmax_attention/reference';
 
@@ -87,7 +87,8 @@ export function attend(
  */
 export function attendCached(q: Tensor4D, k: Cache, v: Cache, lambda: Lambda, scale: number): Tensor3D {
   const [B, H, , d] = q.shape;
-  const [, Hk, , e] = v.rows.shape as [number, number, number, number];
+  const Hk = v.rows.shape[1]!;
+  const e = widthOf(v);
   const share = H / Hk;
   const byKey = tf.transpose(tf.reshape(q, [B, Hk, share, 2, d]), [0, 1, 3, 2, 4]);
   const both = attendCaches({ q: tf.reshape(byKey, [B, 2 * H, d]), k, v }, scale);

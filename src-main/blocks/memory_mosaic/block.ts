@@ -24,7 +24,8 @@ export default defineBlock({
   // Of T tokens T−1 have their value; the last one's place is taken by its raw value, which waits for its successor.
   state: ({ heads: H }, D) => ({
     keys: { shape: [H, 'T', D / H] },
-    values: { shape: [H, 'T', D / H] },
+    values: { shape: [H, 'T', D / H], behind: 1 },
+    v_last: { shape: [H, D / H] },
     leak_sum: { shape: [H, D / H] },
   }),
   cost({ heads: H }, D, T) {

@@ -27,9 +27,9 @@ export const layer: Layer<MlaOptions> = {
     let kept: Tensor | undefined; // [B, n, r]
     const { y, cache } = step(x, grouped(w, of), of, context, {
       c(row) {
-        const { rows, length } = append(context, 'c_kv', state.c_kv, tf.reshape(row, [B, 1, of.r]));
-        kept = rows;
-        return { rows: tf.expandDims(rows, 1), length };
+        const cache = append(context, 'c_kv', state.c_kv, tf.reshape(row, [B, 1, of.r]));
+        kept = cache.rows;
+        return { ...cache, rows: tf.expandDims(cache.rows, 1) };
       },
       shared: (row) => append(context, 'k_rope', state.k_rope, row),
     });

@@ -1,7 +1,7 @@
 // What a block's step may ask of the decoding around it, so that the step can be captured; stepped alone, a block gets the plain answers.
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { attentionDecode } from '../../../kernels/attention-decode/kernel';
-import { bind, tf } from '../../ops';
+import { bind, runKernel, tf } from '../../ops';
 import type { Cache, StepContext } from '../define';
 import { type Rotary, turnTable } from './rotary';
 
@@ -13,8 +13,12 @@ export function append(context: Context, name: string, before: Tensor | undefine
   return { rows: before ? tf.concat([before, row], row.rank - 2) : row };
 }
 
+/** Numbers of a token. */
+export const widthOf = ({ rows, width }: Cache): number => width ?? rows.shape[rows.rank - 1]!;
+
 /** The tokens of a cache that count, as a tensor of their number. */
-export function filled({ rows, length }: Cache): Tensor {
+export function filled({ rows: kept, length, width }: Cache): Tensor {
+  const rows = width === undefined ? kept : runKernel('FromHalves', { words: kept }, { width }).x;
   if (!length) return rows;
   const size = rows.shape.slice();
   [size[rows.rank - 2]] = length.dataSync();
@@ -99,5 +103,9 @@ export interface OneQuery {
 /** o [B, H, e]: softmax over the tokens of (q·k + shared) · scale, times v. Head h reads group floor(h · groups / H) of keys and of values. */
 export function attendCaches({ q, k, v, shared, slopes, sinks, softCap }: OneQuery, scale: number): Tensor3D {
   const kept = { k: k.rows, v: v.rows, ks: shared?.k.rows, length: v.length };
+  if (v.width !== undefined) {
+    const attributes = { scale, softCap, valueWidth: v.width };
+    return runKernel('AttentionDecodeHalves', { q, ...kept, qs: shared?.q, slopes, sinks }, attributes).o as Tensor3D;
+  }
   return attendOne({ q, ...kept, qs: shared?.q, slopes, sinks }, { scale, softCap }).o as Tensor3D;
 }

@@ -23,6 +23,13 @@ export interface WatchedCall {
   again(): void;
 }
 
+/** A call of a native kernel before it is made. */
+export interface NativeCall {
+  kernel: string;
+  inputs: readonly (TensorInfo | undefined)[];
+  ints?: readonly number[];
+}
+
 export class NativeBackend extends MathBackendCPU {
   readonly pool = new Pool();
   /** Bytes of all live buffers. */
@@ -33,6 +40,8 @@ export class NativeBackend extends MathBackendCPU {
   watcher: ((call: WatchedCall) => void) | undefined;
   /** Products round their inputs to bfloat16. */
   private roundingNow = false;
+  /** Another kernel and its inputs, for the same outputs and numbers, in place of a call; undefined: the call as it is. */
+  instead: ((call: NativeCall) => NativeCall | undefined) | undefined;
   /** Takes down what is done from here on. */
   recording: Recording | undefined;
   private readonly numbers = new Float64Array(MAX_NUMBERS);
@@ -146,6 +155,11 @@ export class NativeBackend extends MathBackendCPU {
     ints: readonly number[],
     floats: readonly number[] = [],
   ): void {
+    const other = this.instead?.({ kernel, inputs, ints });
+    if (other) {
+      this.run(other.kernel, other.inputs, outputs, ints, floats);
+      return;
+    }
     const index = this.index.get(kernel);
     if (index === undefined) throw new Error(`internal: the addon has no kernel ${kernel}`);
     const arrays: (AnyArray | undefined)[] = [];
