@@ -25,8 +25,11 @@ const VARIANTS: Record<string, object[]> = {
     { featureMap: 'monomial', headDim: 8 },
   ],
   causal_conv: [{ activation: 'gelu' }, { activation: 'tanh', size: 7 }],
+  differential_attention: [{ headDim: 64, kvHeads: 1 }],
   gated_linear_attention: [{ convSize: 4 }],
+  gla: [{ headDim: 48, ropeDim: 16 }],
   gru: [{ hidden: 96, bias: false }],
+  gta: [{ headDim: 64, kvHeads: 4 }],
   linear_attention: [{ featureMap: 'identity', normalize: false, outputNorm: 'none' }, { kvHeads: 1 }],
   lstm: [{ project: false }],
   matrix_mixer: [
@@ -38,8 +41,10 @@ const VARIANTS: Record<string, object[]> = {
     })),
     { structure: 'vandermonde', dataDependent: false, vandermondeKind: 'learned' },
   ],
-  memory_mosaic_persistent: [{ memories: 2 }],
+  memory_mosaic_persistent: [{ memories: 2 }, { memories: 8, slots: 32 }],
+  mla: [{ nopeDim: 48, valueDim: 64 }],
   mlp: [{ activation: 'tanh', bias: true }, { activation: 'identity' }, { activation: 'relu2', multiple: 2 }],
+  softmax_attention: [{ qkNorm: true }, { headDim: 64, kvHeads: 1, qkvBias: true }],
 };
 const cases = [...blocks.keys()].flatMap((block) => [
   { block, options: {}, sizes: [SMALL, LARGER] },

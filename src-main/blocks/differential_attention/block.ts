@@ -59,7 +59,9 @@ export default defineBlock({
     const forwardFlops = 8 * T * D * d * (H + Hk) + 8 * pairs * H * d;
     // Kept: the input, q, k, v, what each map reads of the values with a log-sum-exp a row, and the normed difference.
     const saved = D + 2 * H * d + 4 * Hk * d + 2 * (2 * H * d + H) + 2 * H * d;
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * saved };
+    // Held at the most: the slopes of the block's output and of q, k and v; those of the normed difference take its place.
+    const workingNumbers = T * Math.max(3 * D, D + 2 * H * d + 4 * Hk * d);
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * saved, workingNumbers };
   },
   layer,
   golden(given) {

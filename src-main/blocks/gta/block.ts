@@ -55,7 +55,10 @@ export default defineBlock({
     const pairs = o.causal ? (T * (T + 1)) / 2 : T * T;
     const forwardFlops = 2 * T * D * (2 * H * d + Hk * d + dR) + 4 * pairs * H * d;
     // Kept: the input, q, the tied states, the rotary key, the output of the heads, and a log-sum-exp a row.
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * H * d + Hk * d + dR + H) };
+    // Held at the most: the slopes of the block's output, of the heads', of q, of the tied states and of the rotary key.
+    const workingNumbers = T * Math.max(3 * D, D + 2 * H * d + Hk * d + dR);
+    const savedNumbers = T * (D + 2 * H * d + Hk * d + dR + H);
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
   },
   layer,
   golden(given) {

@@ -35,7 +35,8 @@ export default defineBlock({
     // Kept: the input, raw keys and values, keys and values, the recalled values, and a log-sum-exp a row.
     const savedNumbers = T * (6 * D + H);
     const forwardFlops = matrices + elementwise;
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers };
+    // Held at the most: the slopes of the block's output, of what is recalled, and of keys as queries, keys and values.
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers: T * 5 * D };
   },
   layer,
   golden(given) {

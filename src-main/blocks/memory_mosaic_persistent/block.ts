@@ -33,7 +33,9 @@ export default defineBlock({
     const several = P > 1 ? P : 0;
     const savedNumbers = T * ((3 + P + several) * D + P * H);
     // Of all sequences: the stored pairs, turned, and the keys scaled.
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedOnce: 3 * N * P * D };
+    // Held at the most: the slopes of each memory's answers and of what asks it.
+    const workingNumbers = T * Math.max(3, 2 * P) * D;
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedOnce: 3 * N * P * D, workingNumbers };
   },
   layer,
   golden(given) {

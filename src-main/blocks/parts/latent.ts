@@ -60,7 +60,10 @@ export function cost({ H, G, r, rq, dN, dR, dV, causal }: Latent, D: number, T: 
   // and a log-sum-exp a row.
   const latents = 2 * G * r + G + (rq > 0 ? 2 * rq + 1 : 0);
   const heads = H * (dN + dR) + H * (dN + dV) + dR + H * dV + H;
-  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + latents + heads) };
+  // Held at the most: the slopes of the block's output, of the heads', of q, of their keys and values, and of the rotary key.
+  const slopes = H * dV + H * (dN + dR) + H * (dN + dV) + dR;
+  const workingNumbers = T * Math.max(3 * D, D + slopes);
+  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + latents + heads), workingNumbers };
 }
 
 /** Weights as the functions below read them: kv_norm [G, r], w_ukv [G, r, (H/G)·(dN+dV)], columns a head [key dN | value dV]; biases may be absent. */

@@ -81,8 +81,12 @@ export default defineBlock({
   cost(o, D, T) {
     const { H, Hk, d } = sizes(o, D);
     const forwardFlops = 4 * T * D * d * (H + Hk) + 4 * pairsOf(o, T) * H * d;
-    // Kept: the input, q, k, v, the output of the heads, and a log-sum-exp a row; the map is made again.
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + 2 * H * d + 2 * Hk * d + H) };
+    // Kept: the input, q, k, v, the output of the heads, and a log-sum-exp a row, and q and k before their norms with a factor a head; the map is
+    // made again. Held at the most: the slopes of the block's output, of the heads' and of q, k and v.
+    const normed = o.qkNorm ? (H + Hk) * (d + 1) : 0;
+    const savedNumbers = T * (D + 2 * H * d + 2 * Hk * d + H + normed);
+    const workingNumbers = T * Math.max(3 * D, D + 2 * H * d + 2 * Hk * d);
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
   },
   layer,
   golden(given) {
