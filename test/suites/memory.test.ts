@@ -30,7 +30,11 @@ const VARIANTS: Record<string, object[]> = {
   gla: [{ headDim: 48, ropeDim: 16 }],
   gru: [{ hidden: 96, bias: false }],
   gta: [{ headDim: 64, kvHeads: 4 }],
-  linear_attention: [{ featureMap: 'identity', normalize: false, outputNorm: 'none' }, { kvHeads: 1 }],
+  linear_attention: [
+    { featureMap: 'identity', normalize: false, outputNorm: 'none' },
+    { kvHeads: 1 },
+    { keyDim: 128, valueDim: 4, normalize: false },
+  ],
   lstm: [{ project: false }],
   matrix_mixer: [
     { structure: 'dense', dataDependent: false },

@@ -65,7 +65,7 @@ export default defineBlock({
     const normed = o.outputNorm === 'rmsnorm' ? H * (width + 1) : 0;
     const states = Math.ceil(T / 64) * H * d * e;
     const savedNumbers = T * (D + features + q + read + divided + normed) + states;
-    const workingNumbers = T * (D + H * (d + 2 * e));
+    const workingNumbers = T * (D + H * (d + e + Math.max(d, e)));
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
   },
   layer,
