@@ -155,7 +155,7 @@ fn log_forget(at: u32) -> f32 {
   if (call.exponential != 0u) {
     return u;
   }
-  return min(u, 0.0) - log(1.0 + exp(-abs(u)));
+  return min(u, 0.0) - ln_1p(exp(-abs(u)));
 }
 // e^u for u of about 0 and less, however far.
 fn faded(u: f32) -> f32 {

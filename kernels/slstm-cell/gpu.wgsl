@@ -33,7 +33,7 @@ const kMost = 1024u;
 var<workgroup> stabiliser: array<f32, kMost>;
 
 fn log_sigmoid(x: f32) -> f32 {
-  return min(x, 0.0) - log(1.0 + exp(-abs(x)));
+  return min(x, 0.0) - ln_1p(exp(-abs(x)));
 }
 fn width() -> u32 {
   return shape.heads * shape.d;

@@ -200,6 +200,28 @@ describe.runIf(testable)('recurrent shaders', () => {
     for (const chunk of [1, 2]) expect(stabilisers[chunk]).toBeCloseTo(wanted[chunk], 5);
   });
 
+  it('MlstmCell keeps the digits of forget gates near 1', async () => {
+    const { shapes } = mlstmCheck([1, 1, 130, 2]);
+    const i = Float64Array.from({ length: 130 }, (_, t) => (t ? -30 : 0));
+    const given = { q: draw(260, 1), k: draw(260, 2), v: draw(260, 3), i, f: new Float64Array(130).fill(12) };
+    const { stabilisers } = await run(mlstm.mlstmCell, given, shapes, {});
+    // The first token is all there is: its weight after 63 and 127 steps of ln sigmoid(12) = -6e-6.
+    for (const chunk of [1, 2])
+      expect(stabilisers[chunk] / ((1 - 64 * chunk) * Math.log1p(Math.exp(-12)))).toBeCloseTo(1, 4);
+  });
+
+  it('SlstmCell keeps the digits of small cell inputs', async () => {
+    const gates = [1, 5, 2];
+    const shapes = { i: gates, f: gates, z: gates, o: gates, r: [4, 2, 1, 1], b: [4, 2] };
+    const inputs = {
+      z: scaled(10, 3, (u) => 1e-5 * u),
+      r: scaled(8, 4, () => 0),
+      b: scaled(8, 5, () => 0),
+    };
+    // Outputs are near 1e-6: the error must be small beside them.
+    await agree({ forward: slstm.slstmCell, plain: plainSlstm, shapes, inputs, floor: 1e-9 }, tolerance);
+  });
+
   it('MlstmCell survives gates of a hundred and more', async () => {
     // Weights that are neither 0 nor 1 are few, so most slopes cancel: errors are held to the size of the terms.
     for (const spread of [100, 300])

@@ -36,6 +36,15 @@ it.runIf(opens)('sums backwards over axes of different lengths', async () => {
   }
 });
 
+it.runIf(opens)('keeps the digits of ln(1 + a) for small a', async () => {
+  await openWebGpu();
+  const given = [0, 1e-30, 2e-9, -3e-8, 1e-6, 1e-3, -0.01, 0.3, -0.49, 0.99, 1, -0.9, 3, 1e6].map(Math.fround);
+  const found = await tf.tidy(() => tf.log1p(tf.tensor1d(given))).data();
+  // 1e-6: WGSL's own logarithm, which serves further out, promises no more than that.
+  for (const [i, a] of given.entries())
+    expect(Math.abs(found[i] - Math.log1p(a)), `ln(1 + ${a})`).toBeLessThanOrEqual(1e-6 * Math.abs(Math.log1p(a)));
+});
+
 it.runIf(opens)('reverses axes of tensors of rank five, without leaving any behind', async () => {
   await openWebGpu();
   const numbers = Float32Array.from({ length: 24 }, (_, i) => i);
