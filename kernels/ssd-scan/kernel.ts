@@ -3,7 +3,7 @@ import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
 import { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad } from './packed';
 import { wholeKernels } from './whole';
 
-export { wholeIsLess, wholeQuasiseparable, wholeQuasiseparableGrad, wholeScan, wholeScanGrad } from './whole';
+export { convScan, convScanGrad, wholeIsLess, wholeQuasiseparable, wholeQuasiseparableGrad } from './whole';
 export { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad };
 
 /** Tokens a chunk. */

@@ -22,15 +22,16 @@ struct Whole {
   Sizes s;
   Inputs in;
   int64_t rows, tiles;
+  int64_t first = 0;  // batch row at which B and C (and their slopes) begin
   Whole(const Sizes& sizes, const Inputs& in) : s(sizes), in(in), rows(std::max<int64_t>(0, s.T - s.late)), tiles((rows + kTile - 1) / kTile) {
     s.chunks = 1;
     s.slices = std::min(s.perGroup, (kWholeTasks + s.B * s.G - 1) / std::max<int64_t>(1, s.B * s.G));
   }
   int64_t Count(int64_t tile) const { return std::min(kTile, rows - tile * kTile); }
   int64_t Token(int64_t b, int64_t row) const { return b * s.T + (s.backwards ? s.T - 1 - row : row); }
-  /// A tile's rows of B or C (or of their slopes).
-  const float* Map(const float* maps, int64_t b, int64_t g, int64_t tile) const { return maps + Token(b, tile * kTile) * s.mapStep + g * s.N; }
-  Rows MapRows(const float* maps, int64_t b, int64_t g, int64_t tile) const { return {Map(maps, b, g, tile), s.sign * s.mapStep}; }
+  /// Where a row of B or C (or of their slopes) begins, and the rows of a tile.
+  int64_t MapAt(int64_t b, int64_t g, int64_t row) const { return (Token(b, row) - first * s.T) * s.mapStep + g * s.N; }
+  Rows MapRows(const float* maps, int64_t b, int64_t g, int64_t tile) const { return {maps + MapAt(b, g, tile * kTile), s.sign * s.mapStep}; }
   /// Floats of the tiles of one matrix, and where that of rows i and columns j <= i begins.
   int64_t Matrix() const { return tiles * (tiles + 1) / 2 * kSquare; }
   static int64_t At(int64_t i, int64_t j) { return (i * (i + 1) / 2 + j) * kSquare; }
@@ -123,8 +124,10 @@ struct Wanted {
 };
 
 inline void CopyRows(int64_t rows, int64_t width, Rows from, Out to) {
-  for (int64_t r = 0; r < rows; ++r)
+  for (int64_t r = 0; r < rows; ++r) {
+    Soon(from.p + r * from.ld, width, 8 * from.ld);
     for (int64_t j = 0; j < width; j += W) StoreUpTo(to.p + r * to.ld + j, LoadUpTo(from.p + r * from.ld + j, width - j), width - j);
+  }
 }
 
 struct WholeForward {

@@ -1,7 +1,8 @@
 // Scans of short sequences as products with their whole matrix, against the plain recurrence, in one direction and in both.
 import { describe, expect, it } from 'vitest';
+import { sizeOf } from '../core/kernel';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
-import { wholeIsLess, wholeQuasiseparable, wholeQuasiseparableGrad, wholeScan, wholeScanGrad } from './kernel';
+import { convScan, convScanGrad, wholeIsLess, wholeQuasiseparable, wholeQuasiseparableGrad } from './kernel';
 import { plain } from './plain';
 
 // Chained float32 products over up to 256 tokens and as many channels.
@@ -10,13 +11,20 @@ const steps = (size: number, seed: number, speed: number) =>
   draw(size, seed).map((u) => Math.fround(speed * (0.255 + 0.245 * u)));
 
 type Size = readonly [b: number, T: number, H: number, P: number, G: number, N: number];
-function one([b, T, H, P, G, N]: Size, speed = 1) {
+function one([b, T, H, P, G, N]: Size, speed = 1, taps = 4) {
   return {
-    forward: wholeScan,
-    gradient: wholeScanGrad,
+    forward: convScan,
+    gradient: convScanGrad,
     plain,
     attrs: { groups: G, state: N },
-    shapes: { mixed: [b, T, H * P + 2 * G * N], dt: [b, T, H], A: [H], D: [H] },
+    shapes: {
+      mixed: [b, T, H * P + 2 * G * N],
+      taps: [taps, H * P + 2 * G * N],
+      bias: [H * P + 2 * G * N],
+      dt: [b, T, H],
+      A: [H],
+      D: [H],
+    },
     inputs: { dt: steps(b * T * H, 8, speed), A: draw(H, 9).map((u) => Math.fround(-1.025 + 0.975 * u)) },
   };
 }
@@ -62,6 +70,14 @@ describe.each(natives({ emulated: true }))('whole scans on $isa', (native) => {
         expectAgreement(native, make(size), tolerance);
   });
 
+  it.each([1, 2, 3, 5, 16])('convolve by %i taps, more or fewer than there are tokens', (taps) => {
+    for (const T of [3, 70]) {
+      expectAgreement(native, one([2, T, 3, 33, 1, 5], 1, taps), tolerance);
+      const { bias: _, ...shapes } = one([2, T, 3, 4, 3, 33], 1, taps).shapes;
+      expectAgreement(native, { ...one([2, T, 3, 4, 3, 33], 1, taps), shapes }, tolerance);
+    }
+  });
+
   it('keep their digits under strong decay, and under none', () => {
     for (const make of [one, two])
       for (const speed of [40, 1e-3]) expectAgreement(native, make([1, 200, 2, 8, 1, 8], speed), tolerance);
@@ -79,16 +95,19 @@ describe.each(natives({ emulated: true }))('whole scans on $isa', (native) => {
   });
 
   it('give the same bits on one thread and on two', () => {
-    for (const b of [1, 5]) {
-      const { shapes, inputs, attrs } = two([b, 200, 4, 8, 1, 8]);
-      const given = { ...inputs, mixed: draw(b * 12800, 1), D: draw(4, 2) };
-      const results = [1, 2].map((threads) => {
-        native.threads(threads);
-        const { y, own } = native.run(wholeQuasiseparable, given, shapes, attrs);
-        return { y, ...native.run(wholeQuasiseparableGrad, { ...given, own, dy: y }, shapes, attrs) };
-      });
-      expect(results[1]).toEqual(results[0]);
-    }
+    for (const b of [1, 5])
+      for (const { forward, gradient, shapes, inputs, attrs } of [
+        one([b, 200, 4, 8, 1, 8]),
+        two([b, 200, 4, 8, 1, 8]),
+      ]) {
+        const given = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, draw(sizeOf(shape), 1)]));
+        const results = [1, 2].map((threads) => {
+          native.threads(threads);
+          const kept = native.run(forward, { ...given, ...inputs }, shapes, attrs);
+          return { ...kept, ...native.run(gradient, { ...given, ...inputs, ...kept, dy: kept.y }, shapes, attrs) };
+        });
+        expect(results[1]).toEqual(results[0]);
+      }
   });
 
   it('round the inputs of their products under bfloat16, and nothing else', () => {
@@ -117,8 +136,8 @@ describe('plain whole scans', () => {
 
   it('refuse what is longer than they can', () => {
     const { shapes, attrs } = one([1, 257, 2, 2, 1, 2]);
-    expect(wholeScan.refuses?.(shapes, attrs)).toMatch(/257 tokens are more than the 256/);
-    expect(wholeScan.refuses?.(shapes, { groups: 3, state: 2 })).toMatch(/must hold 2 equal heads/);
+    expect(convScan.refuses?.(shapes, attrs)).toMatch(/257 tokens are more than the 256/);
+    expect(convScan.refuses?.(shapes, { groups: 3, state: 2 })).toMatch(/must hold 2 equal heads/);
   });
 
   it('are asked for where they are less work than chunks with states', () => {

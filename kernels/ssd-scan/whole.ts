@@ -1,6 +1,6 @@
-// The scans of packed.ts over short sequences: no states are kept, since the whole matrix is less work.
-import { defineKernel, type Kernel, type Shape } from '../core/kernel';
-import { packedScan, packedScanGrad, quasiseparable, quasiseparableGrad } from './packed';
+// The scans of packed.ts over short sequences, where the whole matrix is less work and no states need be kept; Mamba-2's with its convolution.
+import { defineKernel, type Kernel, type Shape, sizeOf } from '../core/kernel';
+import { packedScan, quasiseparable, quasiseparableGrad } from './packed';
 
 /** The longest sequence, in tokens. */
 export const LONGEST = 256;
@@ -8,18 +8,37 @@ export const LONGEST = 256;
 const tooLong = ([, T]: Shape): string | undefined =>
   T > LONGEST ? `${T} tokens are more than the ${LONGEST} of a scan without states; PackedScan and Quasiseparable take any` : undefined; // biome-ignore format: one line
 
-/** As PackedScan, of at most 256 tokens: mixed, dt, A and D to y. */
-export const wholeScan = defineKernel({
-  ...packedScan,
-  name: 'WholeScan',
+/**
+ * CausalConv with SiLU and PackedScan behind it, of at most 256 tokens: mixed [b, T, H·P + 2·G·N], taps [K, H·P + 2·G·N] and bias of as many
+ * channels, dt [b, T, H], A and D [H], to y [b, T, H·P]. Nothing is kept for the gradient but the inputs. Attributes: groups G, state N.
+ */
+export const convScan = defineKernel({
+  name: 'ConvScan',
+  inputs: ['mixed', 'taps', 'bias?', 'dt', 'A', 'D?'],
   outputs: (shapes, attrs) => ({ y: packedScan.outputs(shapes, attrs).y }),
-  refuses: (shapes, attrs) => packedScan.refuses?.(shapes, attrs) ?? tooLong(shapes.mixed),
-  gradient: { ...packedScan.gradient!, kernel: 'WholeScanGrad', outputs: [] },
+  ints: (shapes, attrs) => [...packedScan.ints(shapes, attrs), shapes.taps[0]],
+  refuses(shapes, attrs) {
+    const { mixed, taps, bias } = shapes;
+    const why = packedScan.refuses?.(shapes, attrs) ?? tooLong(mixed);
+    if (why) return why;
+    if (taps.length !== 2 || taps[1] !== mixed[2]) return `taps [${taps}] must be [taps, ${mixed[2]}]`;
+    if (taps[0] < 1 || taps[0] > 16) return `there are ${taps[0]} taps; 1 to 16 fit`;
+    if (bias && sizeOf(bias) !== mixed[2]) return `bias has ${sizeOf(bias)} entries, mixed has ${mixed[2]} channels`;
+    return undefined;
+  },
+  gradient: {
+    kernel: 'ConvScanGrad',
+    inputs: ['mixed', 'taps', 'bias', 'dt', 'A', 'D'],
+    outputs: [],
+    cotangents: ['y'],
+    of: ['mixed', 'taps', 'bias', 'dt', 'A', 'D'],
+  },
 });
-export const wholeScanGrad = defineKernel({
-  ...packedScanGrad,
-  name: 'WholeScanGrad',
-  inputs: ['mixed', 'dt', 'A', 'D?', 'dy'],
+export const convScanGrad = defineKernel({
+  name: 'ConvScanGrad',
+  inputs: ['mixed', 'taps', 'bias?', 'dt', 'A', 'D?', 'dy'],
+  outputs: ({ mixed, taps, dt, A }) => ({ dmixed: mixed, dtaps: taps, dbias: [mixed[2]], ddt: dt, dA: A, dD: A }),
+  ints: (shapes, attrs) => [...packedScan.ints(shapes, attrs), shapes.taps[0]],
 });
 
 /** As Quasiseparable, of at most 256 tokens; own is kept for the gradient. */
@@ -49,4 +68,4 @@ export function wholeIsLess({ T, P, N, perGroup }: { T: number; P: number; N: nu
   return T <= LONGEST && 8 * T * pairs <= 9 * (Math.min(T, 64) * pairs + states);
 }
 
-export const wholeKernels: Kernel[] = [wholeScan, wholeScanGrad, wholeQuasiseparable, wholeQuasiseparableGrad];
+export const wholeKernels: Kernel[] = [convScan, convScanGrad, wholeQuasiseparable, wholeQuasiseparableGrad];

@@ -176,8 +176,8 @@ struct WholeBackward {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t own = task / w.tiles, t = task % w.tiles, b = b0 + own / s.G, g = own % s.G, rows = w.Count(t);
         const float* dGram = dGrams + own * s.slices * matrix;
-        const Out toB{dB + w.Token(b, t * kTile) * s.mapStep + g * s.N, s.sign * s.mapStep};
-        const Out toC{dC + w.Token(b, t * kTile) * s.mapStep + g * s.N, s.sign * s.mapStep};
+        const int64_t at = w.MapAt(b, g, t * kTile);
+        const Out toB{dB + at, s.sign * s.mapStep}, toC{dC + at, s.sign * s.mapStep};
         for (int64_t j = 0; j <= t; ++j) {
           const int64_t k = w.Count(j);
           Multiply(rows, s.N, k, {dGram + Whole::At(t, j), 1, kTile}, w.MapRows(w.in.B, b, g, j), toC, j > 0,
@@ -191,7 +191,7 @@ struct WholeBackward {
       }
     });
     for (int64_t own = 0; own < groups && w.rows < s.T; ++own)  // what a late scan never reads
-      for (float* to : {dB, dC}) std::fill_n(to + w.Token(b0 + own / s.G, s.T - 1) * s.mapStep + own % s.G * s.N, s.N, 0.0f);
+      for (float* to : {dB, dC}) std::fill_n(to + w.MapAt(b0 + own / s.G, own % s.G, s.T - 1), s.N, 0.0f);
   }
 };
 

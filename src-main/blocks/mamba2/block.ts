@@ -77,13 +77,14 @@ export default defineBlock({
     const scan = scanFlops(size, T);
     const matrices = T * 2 * D * (columns + inner);
     const around = T * (2 * K * conv + 12 * inner);
-    // Kept: the input, z, the channels before and after the convolution, dt, the scan's output, its norm, and a state a chunk
-    // where the scan keeps them.
-    const states = wholeIsLess({ T, P, N, perGroup: H / o.groups }) ? 0 : Math.ceil(T / 64) * H * P * N;
+    // Kept: the input, z, the channels before the convolution, dt, the scan's output and its norm; and where the sequence is long, the channels
+    // after the convolution and a state a chunk.
+    const short = wholeIsLess({ T, P, N, perGroup: H / o.groups });
+    const longer = short ? 0 : T * conv + Math.ceil(T / 64) * H * P * N;
     return {
       forwardFlops: matrices + around + scan.forward,
       backwardFlops: 2 * matrices + 2 * around + scan.backward,
-      savedNumbers: T * (D + 3 * inner + 2 * conv + 2 * H + 1) + states,
+      savedNumbers: T * (D + 3 * inner + conv + 2 * H + 1) + longer,
       workingNumbers: T * (D + 2 * inner),
     };
   },

@@ -6,7 +6,7 @@ import { causalConvSilu } from '../parts/causal_conv';
 import { once } from '../parts/decoding';
 import { linear, splitLinear } from '../parts/linear';
 import { gatedRmsNorm } from '../parts/norm';
-import { packedScan, scanStep } from '../ssd_scan/fused';
+import { convolvedScan, scanStep } from '../ssd_scan/fused';
 import { type Mamba2Options, sizes } from './options';
 import { convolveNewest, stepSizes } from './reference';
 
@@ -30,11 +30,10 @@ export const layer: Layer<Mamba2Options> = {
   forward(x, w, { options, extra }) {
     const size = sizes(options, x.shape[2]);
     const [z, mixed, raw] = project(x, w, size);
-    const xBC = causalConvSilu(mixed, w.conv_w, w.conv_b);
     const dt = stepSizes(raw, w.dt_bias, options.dtLimit);
-    const y = packedScan({ mixed: xBC, dt, A: rate(w), D: w.D }, size);
+    const y = convolvedScan({ mixed, taps: w.conv_w, bias: w.conv_b, dt, A: rate(w), D: w.D }, size);
     extra?.('dt', dt);
-    extra?.('xBC', xBC);
+    if (extra) extra('xBC', causalConvSilu(mixed, w.conv_w, w.conv_b));
     extra?.('y_ssd', y);
     return finish(y, z, w, options);
   },

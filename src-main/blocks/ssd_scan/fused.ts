@@ -2,14 +2,15 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import {
   chunk,
+  convScan as convKernel,
   ssdScan as kernel,
   packedScan as packedKernel,
   wholeIsLess,
-  wholeScan as wholeKernel,
 } from '../../../kernels/ssd-scan/kernel';
 import { ssdStep } from '../../../kernels/state-step/kernel';
-import { bind, type Composition, hasKernel, tf } from '../../ops';
+import { bind, hasKernel, tf } from '../../ops';
 import type { StepContext } from '../define';
+import { causalConvSilu } from '../parts/causal_conv';
 import { changeState } from '../parts/state_step';
 import { chunked, type Scan, type Scanned, step } from './reference';
 
@@ -39,20 +40,39 @@ function apart({ mixed, dt, A, D }: PackedScan, G: number, N: number): { y: Tens
   return { y: tf.reshape(y, [b, T, inner]) };
 }
 
-const replaces: Composition = (inputs, { groups, state }) =>
-  apart(inputs as unknown as PackedScan, Number(groups), Number(state));
-const boundPacked = bind(packedKernel, { replaces });
-const boundWhole = bind(wholeKernel, { replaces });
+const boundPacked = bind(packedKernel, {
+  replaces: (inputs, { groups, state }) => apart(inputs as unknown as PackedScan, Number(groups), Number(state)),
+});
 
 /** The scan from an empty state over packed values and maps of G groups with states of N channels: y [b, T, H·P]. */
-export function packedScan(scan: PackedScan, { G, N }: { G: number; N: number }): Tensor3D {
-  const [, T, width] = scan.mixed.shape;
-  const H = scan.dt.shape[2]!;
-  const short = wholeIsLess({ T, P: (width - 2 * G * N) / H, N, perGroup: H / G });
-  if (short && hasKernel(wholeKernel.name)) return boundWhole({ ...scan }, { groups: G, state: N }).y as Tensor3D;
+function packedScan(scan: PackedScan, { G, N }: { G: number; N: number }): Tensor3D {
   // A device with the plain scan alone splits for it.
   if (!hasKernel(packedKernel.name)) return apart(scan, G, N).y;
   return boundPacked({ ...scan }, { groups: G, state: N }).y as Tensor3D;
+}
+
+/** Values and maps before their convolution by taps [K, H·P + 2·G·N] and bias, with SiLU behind it. */
+export interface ConvolvedScan extends PackedScan {
+  taps: Tensor;
+  bias?: Tensor;
+}
+
+const boundConv = bind(convKernel, {
+  replaces: (inputs, { groups, state }) => {
+    const { mixed, taps, bias, ...rest } = inputs as unknown as ConvolvedScan;
+    const convolved = causalConvSilu(mixed, taps, bias);
+    return apart({ mixed: convolved, ...rest }, Number(groups), Number(state));
+  },
+});
+
+/** The convolution and the scan of what comes out of it. */
+export function convolvedScan(given: ConvolvedScan, { G, N }: { G: number; N: number }): Tensor3D {
+  const { mixed, taps, bias, ...rest } = given;
+  const [, T, width] = mixed.shape;
+  const H = given.dt.shape[2]!;
+  const short = wholeIsLess({ T, P: (width - 2 * G * N) / H, N, perGroup: H / G });
+  if (short && hasKernel(convKernel.name)) return boundConv({ ...given }, { groups: G, state: N }).y as Tensor3D;
+  return packedScan({ mixed: causalConvSilu(mixed, taps, bias), ...rest }, { G, N });
 }
 
 /** What a token gives the state: x [b, H, P], dt [b, H], A and D [H], B and C [b, G, N]. */
