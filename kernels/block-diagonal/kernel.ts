@@ -1,5 +1,8 @@
 // Linear maps of blocks of neighbouring channels, each block by itself: the headwise projections of xLSTM.
 import { defineKernel, type Kernel, type Shapes, sizeOf } from '../core/kernel';
+import { gatedBlocks, gatedBlocksGrad } from './gated';
+
+export { gatedBlocks, gatedBlocksGrad };
 
 const ints = ({ x, w }: Shapes) => [sizeOf(x.slice(0, -1)), ...w]; // rows, blocks, channels in, channels out
 
@@ -32,4 +35,4 @@ export const blockDiagonalGrad = defineKernel({
   ints,
 });
 
-export const kernels: Kernel[] = [blockDiagonal, blockDiagonalGrad];
+export const kernels: Kernel[] = [blockDiagonal, blockDiagonalGrad, gatedBlocks, gatedBlocksGrad];

@@ -25,6 +25,7 @@ const FORWARD: Record<string, Flops> = {
   MatMul: (batch, m, n, k) => 2 * batch * m * n * k,
   ...Object.fromEntries([2, 3, 4].flatMap((n) => [`Linear${n}`, `SplitLinear${n}`].map((name) => [name, linear]))),
   BlockDiagonal: (rows, N, I, O) => 2 * rows * N * I * O,
+  GatedBlocks: (rows, E, H) => rows * E * (24 + 12 * H),
   Attention: (B, T, S, H, _, d, e, causal, strict, window) =>
     2 * B * H * (d + e) * pairs(T, S, { causal, strict, window }),
   DifferentialAttention: (B, T, S, H, _, d, e, causal) => 2 * B * H * (2 * d + e) * pairs(T, S, { causal }),

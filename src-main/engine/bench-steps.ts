@@ -17,7 +17,7 @@ const COMPUTED = 3;
 
 /** The group of a native kernel, by its name. */
 export function groupOf(kernel: string): Exclude<keyof Groups, 'javascript'> {
-  if (/^(MatMul|(Split)?Linear\d|BlockDiagonal)/.test(kernel)) return 'matmul';
+  if (/^(MatMul|(Split)?Linear\d|BlockDiagonal|GatedBlocks)/.test(kernel)) return 'matmul';
   if (/Norm(Grad)?$/.test(kernel)) return 'norms';
   if (/CrossEntropy/.test(kernel)) return 'loss';
   if (/^(AdamW|Sgd|Muon|SquareSum|StoreSound)/.test(kernel)) return 'optimiser';
