@@ -11,11 +11,11 @@ template <class At>
 void ReadTokens(const Sizes& s, const Tokens& in, double* W, double* S, double* anchor, float* y, At&& at) {
   Lessons lessons(s);
   Answer answer(s);
-  Bench bench(s);
-  Zeros X(s.Widest() * s.Smallest()), memory(Trace::Size(s.m[0], s.steps) + (s.Deep() ? Trace::Size(s.m[1], s.steps) : 0));
   Trace trace[2];
-  trace[0].Lay(s.m[0], s.steps, memory);
-  if (s.Deep()) trace[1].Lay(s.m[1], s.steps, memory + Trace::Size(s.m[0], s.steps));
+  for (int i = 0; i < s.matrices; ++i) trace[i].Set(s.m[i].r, s.m[i].s, s.steps);
+  Zeros X(s.Largest()), memory(trace[0].Size() + trace[1].Size());
+  trace[0].Lay(memory);
+  trace[1].Lay(memory + trace[0].Size());
   const Pieces pieces{s, 0, s.T};
   for (int64_t t = 0; t < s.T;) {
     const Piece piece = pieces.At(t);
@@ -27,7 +27,7 @@ void ReadTokens(const Sizes& s, const Tokens& in, double* W, double* S, double* 
       for (int i = 0; i < s.matrices; ++i) {
         const Matrix& m = s.m[i];
         lessons.Gather(i, from - piece.rows0, to - piece.rows0, in.theta[t], S + m.at);
-        Orthogonalise(m, s.steps, S + m.at, X, trace[i], bench);
+        trace[i].Orthogonalise(S + m.at, X);
         Blend(m.Size(), in.alpha[t], W + m.at, -static_cast<double>(in.eta[t]), X, W + m.at);
       }
       answer.Give(s, in, t, W);

@@ -23,9 +23,16 @@ class Backward {
  public:
   Backward(const Call& c, const Sizes& s)
       : c_(c), s_(s), W_((kSegment + 1) * s.total), S_((kSegment + 1) * s.total), dW_(s.total), dS_(s.total), dAnchor_(s.total), anchor_(s.total),
-        X_(s.Widest() * s.Smallest()), dX_(s.Widest() * s.Smallest()), dG_(s.Widest() * s.Smallest()), dLeft_{Zeros(s.Rows() * s.Fp), Zeros(s.Rows() * s.hp)},
-        dRight_{Zeros(s.Rows() * std::max(s.hp, s.dp)), Zeros(s.Rows() * s.dp)}, dy_(s.dp), dpq_(s.Fp), hidden_(s.hp), before_(s.hp), rest_(s.dp),
-        holds_(kSegment * TraceSize(s) <= kHeld), traces_((holds_ ? kSegment : 1) * TraceSize(s)), lessons_(s), answer_(s), bench_(s), slopes_(s) {}
+        X_(s.Largest()), dX_(s.Largest()), dG_(s.Largest()), turned_{Zeros(s.m[0].TurnedSize()), Zeros(s.Deep() ? s.m[1].TurnedSize() : 0)},
+        dLeft_{Zeros(s.Rows() * s.Fp), Zeros(s.Rows() * s.hp)}, dRight_{Zeros(s.Rows() * std::max(s.hp, s.dp)), Zeros(s.Rows() * s.dp)}, dy_(s.dp),
+        dpq_(s.Fp), hidden_(s.Rows() * s.hp), before_(s.Rows() * s.hp), rest_(s.Rows() * s.dp), holds_(kSegment * TraceSize(s) <= kHeld),
+        traces_((holds_ ? kSegment : 1) * TraceSize(s)), lessons_(s), answer_(s), bench_{Bench(TraceOf(s, 0)), Bench(TraceOf(s, 1))}, slopes_(s) {
+    for (int i = 0; i < s.matrices; ++i)
+      for (int64_t n = 0; n < (holds_ ? kSegment : 1); ++n) {
+        kept_[i][n] = TraceOf(s, i);
+        kept_[i][n].Lay(traces_ + n * TraceSize(s) + (i == 1 ? kept_[0][n].Size() : 0));
+      }
+  }
 
   void Run(int64_t row, double* dStart) {
     const Sizes& s = s_;
@@ -64,7 +71,12 @@ class Backward {
   }
 
  private:
-  static int64_t TraceSize(const Sizes& s) { return Trace::Size(s.m[0], s.steps) + (s.Deep() ? Trace::Size(s.m[1], s.steps) : 0); }
+  static Trace TraceOf(const Sizes& s, int i) {
+    Trace t;
+    if (i < s.matrices) t.Set(s.m[i].r, s.m[i].s, s.steps);
+    return t;
+  }
+  static int64_t TraceSize(const Sizes& s) { return TraceOf(s, 0).Size() + TraceOf(s, 1).Size(); }
 
   void Load(int64_t row, int64_t g, int64_t count, double* W, double* S) {
     const float* from = c_.In<float>(11) + (row * count + g) * 4 * s_.outside;
@@ -80,11 +92,7 @@ class Backward {
   }
   void TakeLessons(const Tokens& in, const Piece& piece, int64_t t0) { lessons_.Take(in, piece.rows0, piece.t1 - piece.rows0, AnchorOf(piece, t0)); }
 
-  Trace& TraceOf(int i, int64_t token) {
-    Trace& t = kept_[i][holds_ ? token : 0];
-    t.Lay(s_.m[i], s_.steps, traces_ + (holds_ ? token : 0) * TraceSize(s_) + (i == 1 ? Trace::Size(s_.m[0], s_.steps) : 0));
-    return t;
-  }
+  Trace& Kept(int i, int64_t token) { return kept_[i][holds_ ? token : 0]; }
 
   // The memory after each token of a segment.
   void Again(const Tokens& in, int64_t t0, int64_t t1) {
@@ -99,7 +107,7 @@ class Backward {
         for (int i = 0; i < s_.matrices; ++i) {
           const Matrix& m = s_.m[i];
           lessons_.Gather(i, from - piece.rows0, t + 1 - piece.rows0, in.theta[t], S + s_.total + m.at);
-          Orthogonalise(m, s_.steps, S + s_.total + m.at, X_, TraceOf(i, t - t0), bench_);
+          Kept(i, t - t0).Orthogonalise(S + s_.total + m.at, X_);
           Blend(m.Size(), in.alpha[t], W + m.at, -static_cast<double>(in.eta[t]), X_, W + s_.total + m.at);
         }
       }
@@ -115,7 +123,7 @@ class Backward {
       std::fill_n(static_cast<double*>(dRight_[i]), rows * (i == 0 && s.Deep() ? s.hp : s.dp), 0.0);
     }
     for (int64_t t = piece.t1 - 1; t >= piece.t0; --t) BackToken(in, t, t - t0, piece.rows0, row);
-    for (int64_t i = 0; i < rows; ++i) BackLesson(i, piece.rows0 + i, AnchorOf(piece, t0));
+    BackLessons(rows, piece.rows0, AnchorOf(piece, t0));
     if (piece.t0 % s.chunk == 0) {
       Blend(s.total, 1.0, dW_, 1.0, dAnchor_, dW_);
       std::fill_n(static_cast<double*>(dAnchor_), s.total, 0.0);
@@ -151,22 +159,23 @@ class Backward {
       const Matrix& m = s.m[i];
       double *dW = dW_ + m.at, *dS = dS_ + m.at;
       const double *momentum = S_ + index * s.total + m.at, *next = momentum + s.total, alpha = in.alpha[t], eta = in.eta[t];
-      Trace& trace = TraceOf(i, index);
+      Trace& trace = Kept(i, index);
       dalpha += Dot(m.Size(), dW, before + m.at);
-      if (s.steps > 0 && holds_)  // NS(S) from the last step of its trace
-        Product(m.r, m.sp, m.r, trace.Q + (s.steps - 1) * m.r * m.rp, m.rp, trace.X + (s.steps - 1) * m.Size(), m.sp, X_, m.sp);
+      if (s.steps > 0 && holds_)
+        trace.Result(X_);
       else
-        Orthogonalise(m, s.steps, next, X_, trace, bench_);
+        trace.Orthogonalise(next, X_);
       deta -= Dot(m.Size(), dW, X_);
       Blend(m.Size(), -eta, dW, 0.0, dW, dX_);
-      OrthogonaliseBack(m, s.steps, next, dX_, dG_, trace, bench_);
+      bench_[i].Back(trace, next, dX_, dG_);
       Blend(m.Size(), 1.0, dS, 1.0, dG_, dS);
       dtheta += Dot(m.Size(), dS, momentum);
-      for (int64_t n = std::max<int64_t>(0, t + 1 - s.window); n <= t; ++n) {
-        const int64_t at = n - rows0;
-        m.Back<true>(dS, lessons_.Right(i, at), DLeft(i, at));
-        m.Apply<true>(dS, lessons_.Left(i, at), DRight(i, at));
-      }
+      const int64_t first = std::max<int64_t>(0, t + 1 - s.window), rows = t + 1 - first, at = first - rows0;
+      double *left = DLeft(i, at), *right = DRight(i, at);
+      const int64_t leftLd = lessons_.LeftLd(i), rightLd = lessons_.RightLd(i);
+      m.Turn(dS, turned_[i]);
+      Multiply<double, 1>(rows, leftLd, {m.Backward(dS, turned_[i], lessons_.Right(i, at), rightLd)}, left, leftLd, {left});
+      Multiply<double, 1>(rows, rightLd, {m.Forward(dS, turned_[i], lessons_.Left(i, at), leftLd)}, right, rightLd, {right});
       Blend(m.Size(), alpha, dW, 0.0, dW, dW);
       Blend(m.Size(), in.theta[t], dS, 0.0, dS, dS);
     }
@@ -175,55 +184,55 @@ class Backward {
     c_.Out<float>(8)[now] = static_cast<float>(dtheta);
   }
 
-  double* DLeft(int i, int64_t at) { return dLeft_[i] + at * (i == 0 ? s_.Fp : s_.hp); }
-  double* DRight(int i, int64_t at) { return dRight_[i] + at * (i == 0 && s_.Deep() ? s_.hp : s_.dp); }
+  double* DLeft(int i, int64_t at) { return dLeft_[i] + at * lessons_.LeftLd(i); }
+  double* DRight(int i, int64_t at) { return dRight_[i] + at * lessons_.RightLd(i); }
 
-  // Through the factors of row i, token n, at the anchor.
-  void BackLesson(int64_t i, int64_t n, const double* anchor) {
+  // Through the factors of `rows` rows, of which the first is token n, at the anchor.
+  void BackLessons(int64_t rows, int64_t n, const double* anchor) {
     const Sizes& s = s_;
     Lessons& l = lessons_;
-    const double* res = l.residual + i * s.dp;
+    const Matrix &one = s.m[0], &two = s.m[1];
+    const double *res = l.residual, *dFeatures = dLeft_[0], *second = anchor + two.at;
     double *dp = slopes_.p + n * s.Fp, *dk = slopes_.k + n * s.dp, *dv = slopes_.v + n * s.dp, *rest = rest_;
-    const double* dFeatures = DLeft(0, i);
-    for (int64_t j = 0; j < s.Fp; ++j) dp[j] += dFeatures[j];
-    if (!s.Deep()) {
-      const double* de = DRight(0, i);
-      slopes_.gamma[n] += Dot(s.dp, de, res);
-      for (int64_t j = 0; j < s.dp; ++j) rest[j] = l.gamma[i] * de[j];
-      for (int64_t j = 0; j < s.dp; ++j) dv[j] -= rest[j];
-      s.m[0].Back<true>(anchor, rest, dp);
-      s.m[0].Learn(l.p + i * s.Fp, rest, dAnchor_);
-      return;
+    double *de = s.Deep() ? dRight_[1] : dRight_[0], *dact = dLeft_[1], *dt = hidden_, *dpre = before_;
+    for (int64_t j = 0; j < rows * s.Fp; ++j) dp[j] += dFeatures[j];
+    if (s.Deep()) {
+      const double *pre = l.before, *open = l.open, *thrown = l.thrown, *dback = dRight_[0];
+      for (int64_t j = 0; j < rows * s.hp; ++j) dt[j] = dback[j] * open[j] * (1.0 + pre[j] * (1.0 - open[j]));
+      for (int64_t j = 0; j < rows * s.hp; ++j)
+        dpre[j] = dback[j] * thrown[j] * open[j] * (1.0 - open[j]) * (2.0 + pre[j] * (1.0 - 2.0 * open[j]));
+      Multiply<double, 1>(rows, s.dp, {two.Forward(second, l.turned1, dt, s.hp)}, de, s.dp, {de});
     }
-    const Matrix& second = s.m[1];
-    const double *pre = l.before + i * s.hp, *open = l.open + i * s.hp, *thrown = l.thrown + i * s.hp, *dback = DRight(0, i);
-    double *de = DRight(1, i), *dact = DLeft(1, i), *dt = hidden_, *dpre = before_;
-    for (int64_t j = 0; j < s.hp; ++j) dt[j] = dback[j] * open[j] * (1.0 + pre[j] * (1.0 - open[j]));
-    for (int64_t j = 0; j < s.hp; ++j)
-      dpre[j] = dback[j] * thrown[j] * open[j] * (1.0 - open[j]) * (2.0 + pre[j] * (1.0 - 2.0 * open[j]));
-    second.Apply<true>(anchor + second.at, dt, de);
-    second.Learn(dt, l.error + i * s.dp, dAnchor_ + second.at);
-    slopes_.gamma[n] += Dot(s.dp, de, res);
-    for (int64_t j = 0; j < s.dp; ++j) rest[j] = l.gamma[i] * de[j];
-    for (int64_t j = 0; j < s.dp; ++j) dk[j] += rest[j];
-    for (int64_t j = 0; j < s.dp; ++j) dv[j] -= rest[j];
-    second.Back<true>(anchor + second.at, rest, dact);
-    second.Learn(l.hidden + i * s.hp, rest, dAnchor_ + second.at);
-    for (int64_t j = 0; j < s.hp; ++j) dpre[j] += dact[j] * open[j] * (1.0 + pre[j] * (1.0 - open[j]));
-    s.m[0].Back<true>(anchor, dpre, dp);
-    s.m[0].Learn(l.p + i * s.Fp, dpre, dAnchor_);
+    for (int64_t i = 0; i < rows; ++i) {
+      slopes_.gamma[n + i] += Dot(s.dp, de + i * s.dp, res + i * s.dp);
+      for (int64_t j = i * s.dp; j < (i + 1) * s.dp; ++j) rest[j] = l.gamma[i] * de[j];
+    }
+    for (int64_t j = 0; j < rows * s.dp; ++j) dv[j] -= rest[j];
+    if (s.Deep()) {
+      const double *pre = l.before, *open = l.open;
+      for (int64_t j = 0; j < rows * s.dp; ++j) dk[j] += rest[j];
+      Multiply<double, 1>(rows, s.hp, {two.Backward(second, l.turned1, rest, s.dp)}, dact, s.hp, {dact});
+      double* sum = dAnchor_ + two.at;
+      Multiply<double, 2>(two.s, two.rp, {two.Outer(rows, dt, s.hp, l.error, s.dp), two.Outer(rows, l.hidden, s.hp, rest, s.dp)}, sum, two.rp, {sum});
+      for (int64_t j = 0; j < rows * s.hp; ++j) dpre[j] += dact[j] * open[j] * (1.0 + pre[j] * (1.0 - open[j]));
+    }
+    const double* slope = s.Deep() ? dpre : rest;
+    const int64_t ld = s.Deep() ? s.hp : s.dp;
+    double* sum = dAnchor_;
+    Multiply<double, 1>(rows, s.Fp, {one.Backward(anchor, l.turned0, slope, ld)}, dp, s.Fp, {dp});
+    Multiply<double, 1>(one.s, one.rp, {one.Outer(rows, l.p, s.Fp, slope, ld)}, sum, one.rp, {sum});
   }
 
   const Call& c_;
   const Sizes& s_;
   // W_, S_: after each token of a segment, and before its first.
-  Zeros W_, S_, dW_, dS_, dAnchor_, anchor_, X_, dX_, dG_, dLeft_[2], dRight_[2], dy_, dpq_, hidden_, before_, rest_;
+  Zeros W_, S_, dW_, dS_, dAnchor_, anchor_, X_, dX_, dG_, turned_[2], dLeft_[2], dRight_[2], dy_, dpq_, hidden_, before_, rest_;
   bool holds_;
   Zeros traces_;
   Trace kept_[2][kSegment];
   Lessons lessons_;
   Answer answer_;
-  Bench bench_;
+  Bench bench_[2];
   Slopes slopes_;
 };
 

@@ -52,8 +52,8 @@ function refuses({ p, k, v, gamma, q, pq, alpha, eta, theta, w1, w2 }: Shapes): 
 /**
  * Keys k and values v [R, T, d] with features p [R, T, F] and weights gamma [R, T]; queries q [R, T, d] with features pq [R, T, F]; retention alpha,
  * step eta and momentum theta [R, T]; to y [R, T, d]. R memories, of which number n starts from w1[n % H] [F, h] and w2[n % H] [h, d]; without w2 it is
- * one matrix w1 [F, d]. Attributes: window, chunk and nsSteps as in the options of the atlas block. Sums are float64 throughout: orthogonalisation
- * strengthens rounding up to 485 times. `states`: matrices and momenta at the start of each segment, [R, segments, (w, s), (rounded, rest), numbers].
+ * one matrix w1 [F, d]. Attributes: window, chunk and nsSteps as in the options of the atlas block. Sums are float64, since orthogonalisation
+ * strengthens rounding up to 485 times; under bfloat16 its own are float32. `states`: matrices and momenta at the start of each segment, [R, segments, (w, s), (rounded, rest), numbers].
  */
 export const atlasMemory = defineKernel({
   name: 'AtlasMemory',

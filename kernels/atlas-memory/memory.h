@@ -1,55 +1,53 @@
-// The memory of one head in doubles: how its matrices lie, what it recalls and learns from a token, and the orthogonalised step.
+// The memory of one head in doubles: how its matrices lie, what it recalls and learns from a token.
 //
 //   M(k) = k + silu(p W1) W2, or p W1;   G = Σ γ ∇ ½|M(k) - v|² over the window, at the anchor
 //   S = θ S + G,   W = α W - η NS(S),   y = M(q)
-// A matrix that is taller than wide lies transposed, so that orthogonalisation works on r x r products with r the smaller side.
+// A matrix that is wider than tall lies transposed: rows of the smaller side, as orthogonalisation takes them (schulz.h).
 #ifndef LAB_ATLAS_MEMORY_H
 #define LAB_ATLAS_MEMORY_H
 
-#include <algorithm>
-#include <cmath>
-
-#include "../core/doubles.h"
+#include "schulz.h"
 
 namespace lab::atlas {
 
 constexpr int64_t kSegment = 16;  // see SEGMENT of kernel.ts
 
-/// Doubles of scratch memory, all zero.
-struct Zeros {
-  Scratch memory;
-  explicit Zeros(int64_t n) : memory(2 * std::max<int64_t>(1, n)) { std::fill_n(memory.As<double>(), n, 0.0); }
-  operator double*() { return memory.As<double>(); }
-};
-
-/// One matrix: [in, out] outside, [r, sp] inside with r <= s, rows padded to sp.
+/// One matrix: [in, out] outside, [s, rp] inside with r <= s, rows padded to rp.
 struct Matrix {
   int64_t in = 0, out = 0, r = 0, s = 0, rp = 0, sp = 0, at = 0, outside = 0;  // at, outside: where it starts among all numbers
-  bool tall = false;
+  bool flipped = false;
   void Set(int64_t inputs, int64_t outputs) {
     in = inputs, out = outputs;
-    tall = in > out;
+    flipped = in < out;
     r = std::min(in, out), s = std::max(in, out);
     rp = Padded(r), sp = Padded(s);
   }
-  int64_t Size() const { return r * sp; }
+  int64_t Size() const { return s * rp; }
+  int64_t TurnedSize() const { return rp * sp; }
+  /// to [rp, sp] = W turned over.
+  void Turn(const double* W, double* to) const { Transpose(s, rp, W, rp, to, sp); }
 
   /// y = x W, [out]; both padded.
-  template <bool Add = false>
-  void Apply(const double* W, const double* x, double* y) const {
-    tall ? Across<Add>(r, sp, W, x, y) : Along<Add>(r, sp, W, x, y);
-  }
+  void Apply(const double* W, const double* x, double* y) const { flipped ? Across(s, rp, W, x, y) : Along(s, rp, W, x, y); }
   /// x = W y, [in].
-  template <bool Add = false>
-  void Back(const double* W, const double* y, double* x) const {
-    tall ? Along<Add>(r, sp, W, y, x) : Across<Add>(r, sp, W, y, x);
-  }
+  void Back(const double* W, const double* y, double* x) const { flipped ? Along(s, rp, W, y, x) : Across(s, rp, W, y, x); }
   /// W += x yᵀ.
-  void Learn(const double* x, const double* y, double* W) const {
-    tall ? AddOuter(r, sp, y, x, W) : AddOuter(r, sp, x, y, W);
+  void Learn(const double* x, const double* y, double* W) const { flipped ? AddOuter(s, rp, y, x, W) : AddOuter(s, rp, x, y, W); }
+
+  /// The term x W of rows x [n, ldx], where `turned` is W turned over; it has Padded(out) columns.
+  Term<double> Forward(const double* W, const double* turned, const double* x, int64_t ldx) const {
+    return {x, ldx, 1, flipped ? turned : W, flipped ? sp : rp, in};
+  }
+  /// The term y Wᵀ of rows y [n, ldy]; it has Padded(in) columns.
+  Term<double> Backward(const double* W, const double* turned, const double* y, int64_t ldy) const {
+    return {y, ldy, 1, flipped ? W : turned, flipped ? rp : sp, out};
+  }
+  /// The term Σ x yᵀ over `rows` rows, as a matrix lies inside.
+  Term<double> Outer(int64_t rows, const double* x, int64_t ldx, const double* y, int64_t ldy) const {
+    return flipped ? Term<double>{y, 1, ldy, x, ldx, rows} : Term<double>{x, 1, ldx, y, ldy, rows};
   }
   /// The number at row i and column j outside.
-  int64_t Index(int64_t i, int64_t j) const { return tall ? j * sp + i : i * sp + j; }
+  int64_t Index(int64_t i, int64_t j) const { return flipped ? j * rp + i : i * rp + j; }
 };
 
 struct Sizes {
@@ -70,8 +68,7 @@ struct Sizes {
     }
   }
   bool Deep() const { return matrices == 2; }
-  int64_t Smallest() const { return Deep() ? std::max(m[0].rp, m[1].rp) : m[0].rp; }
-  int64_t Widest() const { return Deep() ? std::max(m[0].sp, m[1].sp) : m[0].sp; }
+  int64_t Largest() const { return Deep() ? std::max(m[0].Size(), m[1].Size()) : m[0].Size(); }
   int64_t Rows() const { return kSegment + window - 1; }  // tokens that a piece looks at, at most
 };
 
@@ -110,129 +107,61 @@ struct Tokens {
   }
 };
 
-// ---------------------------------------------------------------- the orthogonalised step
-
-// Muon's quintic a x + b x³ + c x⁵ of each singular value.
-constexpr double kA = 3.4445, kB = -4.775, kC = 2.0315, kEpsilon = 1e-7, kTiny = 1e-30;
-
-/// What one orthogonalisation leaves for its gradient: from X = S / length on, step by step, A = X Xᵀ, Q = a + b A + c A², X = Q X.
-/// The products with the Gram matrix alone would be cheaper, but their gradient loses three times as many digits.
-struct Trace {
-  double norm = 0, scale = 0;
-  double *X = nullptr, *A = nullptr, *Q = nullptr;  // before each step [steps, r, sp]; of each step [steps, r, rp]
-  static int64_t Size(const Matrix& m, int64_t steps) { return steps * (m.Size() + 2 * m.r * m.rp); }
-  void Lay(const Matrix& m, int64_t steps, double* memory) {
-    X = memory, A = X + steps * m.Size(), Q = A + steps * m.r * m.rp;
-  }
-};
-
-/// Scratch of both ways.
-struct Bench {
-  Zeros turned, square, other, wide;
-  explicit Bench(const Sizes& s)
-      : turned(s.Widest() * s.Smallest()), square(s.Smallest() * s.Smallest()), other(s.Smallest() * s.Smallest()), wide(s.Smallest() * s.Widest()) {}
-};
-
-/// to = NS(S), [r, sp]; `t` keeps what the gradient needs.
-inline void Orthogonalise(const Matrix& m, int64_t steps, const double* S, double* to, Trace& t, Bench& bench) {
-  const int64_t r = m.r, rp = m.rp, n = r * rp, size = m.Size();
-  if (steps == 0) {
-    std::copy_n(S, size, to);
-    return;
-  }
-  t.norm = std::sqrt(Dot(size, S, S) + kTiny);
-  t.scale = 1.0 / (t.norm + kEpsilon);
-  Blend(size, t.scale, S, 0.0, S, t.X);
-  for (int64_t step = 0; step < steps; ++step) {
-    double *X = t.X + step * size, *A = t.A + step * n, *Q = t.Q + step * n;
-    Transpose(r, m.sp, X, m.sp, bench.turned, rp);
-    SymmetricProduct(r, rp, m.s, X, m.sp, bench.turned, rp, A);
-    SymmetricProduct(r, rp, r, A, rp, A, rp, bench.square);
-    Blend(n, kB, A, kC, bench.square, Q);
-    for (int64_t i = 0; i < r; ++i) Q[i * rp + i] += kA;
-    Product(r, m.sp, r, Q, rp, X, m.sp, step + 1 < steps ? X + size : to, m.sp);
-  }
-}
-
-/// dS from dX, [r, sp] both; dX is overwritten.
-inline void OrthogonaliseBack(const Matrix& m, int64_t steps, const double* S, double* dX, double* dS, const Trace& t, Bench& bench) {
-  const int64_t r = m.r, rp = m.rp, n = r * rp, size = m.Size();
-  double *square = bench.square, *both = bench.other, *wide = bench.wide;
-  for (int64_t step = steps - 1; step >= 0; --step) {
-    const double *X = t.X + step * size, *A = t.A + step * n, *Q = t.Q + step * n;
-    Transpose(r, m.sp, X, m.sp, bench.turned, rp);
-    Product(r, rp, m.s, dX, m.sp, bench.turned, rp, square, rp);
-    AddTurned(r, rp, square, both);  // dQ + dQᵀ
-    Product(r, rp, r, A, rp, both, rp, square, rp);
-    AddTurned(r, rp, square, square);
-    Blend(n, kB, both, kC, square, both);  // dA + dAᵀ
-    Product(r, m.sp, r, Q, rp, dX, m.sp, wide, m.sp);
-    Product(r, m.sp, r, both, rp, X, m.sp, dX, m.sp);
-    Blend(size, 1.0, dX, 1.0, wide, dX);
-  }
-  if (steps == 0)
-    std::copy_n(dX, size, dS);
-  else
-    Blend(size, t.scale, dX, -Dot(size, dX, S) * t.scale * t.scale / t.norm, S, dS);
-}
-
 // ---------------------------------------------------------------- what a token teaches
 
 /// What the memory at an anchor makes of some tokens, a row each; matrix i learns left[i] right[i]ᵀ of each.
 struct Lessons {
   const Sizes& s;
-  Zeros p, k, v, before, open, hidden, residual, error, thrown, back;
-  double* gamma;
-  Zeros gammas;
+  Zeros p, k, v, before, open, hidden, residual, error, thrown, back, gamma, turned0, turned1;
   explicit Lessons(const Sizes& sizes)
       : s(sizes), p(s.Rows() * s.Fp), k(s.Rows() * s.dp), v(s.Rows() * s.dp), before(s.Rows() * s.hp), open(s.Rows() * s.hp), hidden(s.Rows() * s.hp),
-        residual(s.Rows() * s.dp), error(s.Rows() * s.dp), thrown(s.Rows() * s.hp), back(s.Rows() * s.hp), gammas(s.Rows()) {
-    gamma = gammas;
-  }
+        residual(s.Rows() * s.dp), error(s.Rows() * s.dp), thrown(s.Rows() * s.hp), back(s.Rows() * s.hp), gamma(s.Rows()), turned0(s.m[0].TurnedSize()),
+        turned1(s.Deep() ? s.m[1].TurnedSize() : 0) {}
   double* Left(int i, int64_t row) { return i == 0 ? p + row * s.Fp : hidden + row * s.hp; }
   double* Right(int i, int64_t row) { return i == 0 && s.Deep() ? back + row * s.hp : error + row * s.dp; }
+  int64_t LeftLd(int i) const { return i == 0 ? s.Fp : s.hp; }
+  int64_t RightLd(int i) const { return i == 0 && s.Deep() ? s.hp : s.dp; }
 
-  /// Tokens first .. first + rows - 1, counted from the first that the inputs hold.
+  /// Tokens first .. first + rows - 1, counted from the first that the inputs hold. Keeps the anchor's matrices turned over.
   void Take(const Tokens& in, int64_t first, int64_t rows, const double* anchor) {
     ReadRows(rows, s.F, in.p + first * s.F, p, s.Fp);
     ReadRows(rows, s.d, in.k + first * s.d, k, s.dp);
     ReadRows(rows, s.d, in.v + first * s.d, v, s.dp);
-    for (int64_t i = 0; i < rows; ++i) {
-      gamma[i] = in.gamma[first + i];
-      double *res = residual + i * s.dp, *err = error + i * s.dp;
-      const double* value = v + i * s.dp;
-      if (!s.Deep()) {
-        s.m[0].Apply(anchor, p + i * s.Fp, res);
-        for (int64_t j = 0; j < s.dp; ++j) res[j] -= value[j];
-        for (int64_t j = 0; j < s.dp; ++j) err[j] = gamma[i] * res[j];
-        continue;
-      }
-      double *pre = before + i * s.hp, *sig = open + i * s.hp, *act = hidden + i * s.hp, *t = thrown + i * s.hp, *to = back + i * s.hp;
-      const double* key = k + i * s.dp;
-      s.m[0].Apply(anchor, p + i * s.Fp, pre);
-      Sigmoids(s.hp, pre, sig);
-      for (int64_t j = 0; j < s.hp; ++j) act[j] = pre[j] * sig[j];
-      s.m[1].Apply(anchor + s.m[1].at, act, res);
-      for (int64_t j = 0; j < s.dp; ++j) res[j] += key[j] - value[j];
-      for (int64_t j = 0; j < s.dp; ++j) err[j] = gamma[i] * res[j];
-      s.m[1].Back(anchor + s.m[1].at, err, t);
-      for (int64_t j = 0; j < s.hp; ++j) to[j] = t[j] * sig[j] * (1.0 + pre[j] * (1.0 - sig[j]));
+    double *res = residual, *err = error, *weight = gamma;
+    const double *key = k, *value = v;
+    for (int64_t i = 0; i < rows; ++i) weight[i] = in.gamma[first + i];
+    const Matrix& one = s.m[0];
+    one.Turn(anchor, turned0);
+    if (!s.Deep()) {
+      Multiply<double, 1>(rows, s.dp, {one.Forward(anchor, turned0, p, s.Fp)}, res, s.dp);
+      for (int64_t j = 0; j < rows * s.dp; ++j) res[j] -= value[j];
+      Weigh(rows);
+      return;
     }
+    const Matrix& two = s.m[1];
+    const double* second = anchor + two.at;
+    two.Turn(second, turned1);
+    double *pre = before, *sig = open, *act = hidden, *t = thrown, *to = back;
+    Multiply<double, 1>(rows, s.hp, {one.Forward(anchor, turned0, p, s.Fp)}, pre, s.hp);
+    Sigmoids(rows * s.hp, pre, sig);
+    for (int64_t j = 0; j < rows * s.hp; ++j) act[j] = pre[j] * sig[j];
+    Multiply<double, 1>(rows, s.dp, {two.Forward(second, turned1, act, s.hp)}, res, s.dp);
+    for (int64_t j = 0; j < rows * s.dp; ++j) res[j] += key[j] - value[j];
+    Weigh(rows);
+    Multiply<double, 1>(rows, s.hp, {two.Backward(second, turned1, err, s.dp)}, t, s.hp);
+    for (int64_t j = 0; j < rows * s.hp; ++j) to[j] = t[j] * sig[j] * (1.0 + pre[j] * (1.0 - sig[j]));
   }
 
   /// S = theta S + the gradients of rows from .. to - 1.
   void Gather(int i, int64_t from, int64_t to, double theta, double* S) {
     const Matrix& m = s.m[i];
-    for (int64_t row = 0; row < m.r; ++row) {
-      for (int64_t j = 0; j < m.sp; j += DW) {
-        D sum = D(theta) * Load(S + row * m.sp + j);
-        for (int64_t n = from; n < to; ++n) {
-          const double *left = Left(i, n), *right = Right(i, n);
-          sum = Fma(D((m.tall ? right : left)[row]), Load((m.tall ? left : right) + j), sum);
-        }
-        Store(S + row * m.sp + j, sum);
-      }
-    }
+    Multiply<double, 1>(m.s, m.rp, {m.Outer(to - from, Left(i, from), LeftLd(i), Right(i, from), RightLd(i))}, S, m.rp, {S, 1.0, theta});
+  }
+
+ private:
+  void Weigh(int64_t rows) {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = i * s.dp; j < (i + 1) * s.dp; ++j) error[j] = gamma[i] * residual[j];
   }
 };
 

@@ -1,9 +1,10 @@
-// Vectors of doubles, D of DW lanes, and products of small matrices whose rows are padded to whole vectors.
+// Vectors of doubles, D of DW lanes, and loops over matrices whose rows are padded to whole vectors.
 #ifndef LAB_DOUBLES_H
 #define LAB_DOUBLES_H
 
+#include <type_traits>
+
 #include "lab.h"
-#include "tile.h"
 
 namespace lab {
 
@@ -84,67 +85,25 @@ LAB_INLINE double Sum(D a) { return a.v; }
 /// n rounded up to whole vectors.
 LAB_INLINE int64_t Padded(int64_t n) { return (n + DW - 1) / DW * DW; }
 
-// Rows that one strip of two vectors keeps in registers.
-#if LAB_AVX512 || LAB_NEON
-constexpr int kDoubleRows = 8;
-#else
-constexpr int kDoubleRows = 4;
-#endif
-
-template <int R, int V>
-void DoubleStrip(int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c, int64_t ldc) {
-  D sum[R][V];
-  LAB_UNROLL for (int r = 0; r < R; ++r)
-    LAB_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = D(0.0);
-  for (int64_t i = 0; i < k; ++i) {
-    D bv[V];
-    LAB_UNROLL for (int v = 0; v < V; ++v) bv[v] = Load(b + i * ldb + v * DW);
-    LAB_UNROLL for (int r = 0; r < R; ++r) {
-      const D av(a[r * lda + i]);
-      LAB_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = Fma(av, bv[v], sum[r][v]);
-    }
-  }
-  LAB_UNROLL for (int r = 0; r < R; ++r)
-    LAB_UNROLL for (int v = 0; v < V; ++v) Store(c + r * ldc + v * DW, sum[r][v]);
-}
-
-template <int R, int V>
-LAB_INLINE void DoubleRows(int64_t rows, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c, int64_t ldc) {
-  if constexpr (R > 0) {
-    if (rows == R)
-      DoubleStrip<R, V>(k, a, lda, b, ldb, c, ldc);
-    else
-      DoubleRows<R - 1, V>(rows, k, a, lda, b, ldb, c, ldc);
-  }
-}
-
-/// C [m, n] = A [m, k] B [k, n]; n is a whole number of vectors.
-inline void Product(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c, int64_t ldc) {
-  for (int64_t i = 0; i < m; i += kDoubleRows) {
-    const int64_t rows = m - i < kDoubleRows ? m - i : kDoubleRows;
-    int64_t j = 0;
-    for (; j + 2 * DW <= n; j += 2 * DW) DoubleRows<kDoubleRows, 2>(rows, k, a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc);
-    for (; j < n; j += DW) DoubleRows<kDoubleRows, 1>(rows, k, a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc);
-  }
-}
-
-/// to[j] (+)= Σ x[i] M[i][j] for i < rows and j < n, M [rows, n], n a whole number of vectors.
-template <bool Add>
+/// to[j] = Σ x[i] M[i][j] for i < rows and j < n, M [rows, n], n a whole number of vectors.
 inline void Along(int64_t rows, int64_t n, const double* M, const double* x, double* to) {
-  constexpr int V = 4;
+  constexpr int U = 4;  // sums beside each other, of which each takes every fourth row
   int64_t j = 0;
-  for (; j + V * DW <= n; j += V * DW) {
-    D sum[V];
-    LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] = Add ? Load(to + j + v * DW) : D(0.0);
-    for (int64_t i = 0; i < rows; ++i)
-      LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] = Fma(D(x[i]), Load(M + i * n + j + v * DW), sum[v]);
-    LAB_UNROLL for (int v = 0; v < V; ++v) Store(to + j + v * DW, sum[v]);
-  }
-  for (; j < n; j += DW) {
-    D sum = Add ? Load(to + j) : D(0.0);
-    for (int64_t i = 0; i < rows; ++i) sum = Fma(D(x[i]), Load(M + i * n + j), sum);
-    Store(to + j, sum);
-  }
+  const auto strip = [&](auto vectors) {
+    constexpr int V = decltype(vectors)::value;
+    D sum[U][V];
+    LAB_UNROLL for (int u = 0; u < U; ++u)
+      LAB_UNROLL for (int v = 0; v < V; ++v) sum[u][v] = D(0.0);
+    int64_t i = 0;
+    for (; i + U <= rows; i += U)
+      LAB_UNROLL for (int u = 0; u < U; ++u)
+        LAB_UNROLL for (int v = 0; v < V; ++v) sum[u][v] = Fma(D(x[i + u]), Load(M + (i + u) * n + j + v * DW), sum[u][v]);
+    for (; i < rows; ++i)
+      LAB_UNROLL for (int v = 0; v < V; ++v) sum[0][v] = Fma(D(x[i]), Load(M + i * n + j + v * DW), sum[0][v]);
+    LAB_UNROLL for (int v = 0; v < V; ++v) Store(to + j + v * DW, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
+  };
+  for (; j + 2 * DW <= n; j += 2 * DW) strip(std::integral_constant<int, 2>{});
+  for (; j < n; j += DW) strip(std::integral_constant<int, 1>{});
 }
 
 /// Σ a[j] b[j] over whole vectors.
@@ -159,10 +118,38 @@ LAB_INLINE double Dot(int64_t n, const double* a, const double* b) {
   return Sum(s0 + s1);
 }
 
-/// to[i] (+)= Σ M[i][j] x[j].
-template <bool Add>
+/// The sums of DW vectors, a lane each.
+LAB_INLINE D SumEach(const D* a) {
+#if LAB_AVX512
+  __m512d pair[4], quad[2];
+  LAB_UNROLL for (int i = 0; i < 4; ++i)
+    pair[i] = _mm512_add_pd(_mm512_unpacklo_pd(a[2 * i].v, a[2 * i + 1].v), _mm512_unpackhi_pd(a[2 * i].v, a[2 * i + 1].v));
+  LAB_UNROLL for (int i = 0; i < 2; ++i)
+    quad[i] = _mm512_add_pd(_mm512_shuffle_f64x2(pair[2 * i], pair[2 * i + 1], 0x88), _mm512_shuffle_f64x2(pair[2 * i], pair[2 * i + 1], 0xdd));
+  return _mm512_add_pd(_mm512_shuffle_f64x2(quad[0], quad[1], 0x88), _mm512_shuffle_f64x2(quad[0], quad[1], 0xdd));
+#elif LAB_AVX2
+  const __m256d low = _mm256_hadd_pd(a[0].v, a[1].v), high = _mm256_hadd_pd(a[2].v, a[3].v);
+  return _mm256_add_pd(_mm256_permute2f128_pd(low, high, 0x21), _mm256_blend_pd(low, high, 0xc));
+#else
+  double sums[DW];
+  for (int i = 0; i < DW; ++i) sums[i] = Sum(a[i]);
+  return Load(sums);
+#endif
+}
+
+/// to[i] = Σ M[i][j] x[j] for i < rows and j < n, M [rows, n], n a whole number of vectors.
 inline void Across(int64_t rows, int64_t n, const double* M, const double* x, double* to) {
-  for (int64_t i = 0; i < rows; ++i) to[i] = (Add ? to[i] : 0.0) + Dot(n, M + i * n, x);
+  int64_t i = 0;
+  for (; i + DW <= rows; i += DW) {
+    D sum[DW];
+    LAB_UNROLL for (int k = 0; k < DW; ++k) sum[k] = D(0.0);
+    for (int64_t j = 0; j < n; j += DW) {
+      const D xv = Load(x + j);
+      LAB_UNROLL for (int k = 0; k < DW; ++k) sum[k] = Fma(Load(M + (i + k) * n + j), xv, sum[k]);
+    }
+    Store(to + i, SumEach(sum));
+  }
+  for (; i < rows; ++i) to[i] = Dot(n, M + i * n, x);
 }
 
 /// M[i][j] += a[i] b[j].
@@ -218,32 +205,6 @@ inline void Transpose(int64_t rows, int64_t columns, const double* from, int64_t
     for (int64_t j = 0; j < columns; j += DW) TransposeSquare(from + i * ldFrom + j, ldFrom, to + j * ldTo + i, ldTo);
   for (; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j) to[j * ldTo + i] = from[i * ldFrom + j];
-}
-
-/// to = M + Mᵀ, of which the first `rows` rows count, n apart; n is `rows` padded, and M has memory for as many rows. `to` may be M.
-inline void AddTurned(int64_t rows, int64_t n, const double* M, double* to) {
-  double turned[DW * DW];
-  for (int64_t i = 0; i < rows; i += DW)
-    for (int64_t j = 0; j <= i; j += DW) {
-      TransposeSquare(M + j * n + i, n, turned, DW);
-      for (int64_t k = 0; k < DW && i + k < rows; ++k) {
-        const D sum = Load(M + (i + k) * n + j) + Load(turned + k * DW);
-        Store(to + (i + k) * n + j, sum);
-        Store(turned + k * DW, sum);
-      }
-      if (j < i) TransposeSquare(turned, DW, to + j * n + i, n);
-    }
-}
-
-/// C = A [rows, k] B [k, n] where that is its own transpose: what lies right of the diagonal's blocks is copied. n is `rows` padded; behind C's rows
-/// may lie anything that can be read.
-inline void SymmetricProduct(int64_t rows, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c) {
-  for (int64_t i = 0; i < rows; i += kDoubleRows) {
-    const int64_t height = rows - i < kDoubleRows ? rows - i : kDoubleRows, width = Padded(i + height);
-    Product(height, width < n ? width : n, k, a + i * lda, lda, b, ldb, c + i * n, n);
-  }
-  for (int64_t i = 0; i < rows; i += DW)
-    for (int64_t j = 0; j < i - i % kDoubleRows; j += DW) TransposeSquare(c + i * n + j, n, c + j * n + i, n);
 }
 
 /// e^x without branches, so that loops over it vectorise: x = n ln 2 + r, a Taylor polynomial of r, times 2^n.
