@@ -3,6 +3,7 @@
 #include <initializer_list>
 
 #include "../core/simd-math.h"
+#include "../core/sums.h"
 #include "rule.h"
 
 namespace {
@@ -107,6 +108,18 @@ struct Norm {
   }
 };
 
+/// Norm, bonus and gate of token t of a segment: from the rule's output o [N] to y, where the token begins at `at`.
+void Finish(const Head& x, Inputs& in, int64_t t, const float* o, int64_t at, float* y) {
+  const Sizes& s = x.s;
+  const Norm norm(s, o);
+  for (int64_t j = 0; j < s.N; j += W) {
+    const int64_t left = s.N - j;
+    const F normed = (LoadUpTo(o + j, left) - F(norm.mean)) * F(norm.rstd);
+    const F whole = Fma(Load(in.v + t * s.P + j), F(in.bonus[t]), Fma(normed, x.Of(kLnW, j), x.Of(kLnB, j)));
+    StoreUpTo(y + at + j, whole * x.Of(kGate, at, j), left);
+  }
+}
+
 void Rwkv7Mix(const Call& c) {
   const Sizes s(c);
   float *y = c.Out<float>(0), *o = c.Out<float>(1), *out = c.Out<float>(2), *states = c.Out<float>(3);
@@ -127,17 +140,50 @@ void Rwkv7Mix(const Call& c) {
           block.Keep(s.N, own, states + (row * s.segments + segment) * s.N * s.N);
           block.Run(tokens, {in.v, s.P}, own, {o + first, s.D}, {out + first, s.D});
         }
-        for (int64_t t = 0; t < tokens.tokens; ++t) {
-          const int64_t at = first + t * s.D;
-          const Norm norm(s, o + at);
-          for (int64_t j = 0; j < s.N; j += W) {
-            const int64_t left = s.N - j;
-            const F normed = (LoadUpTo(o + at + j, left) - F(norm.mean)) * F(norm.rstd);
-            const F whole = Fma(Load(in.v + t * s.P + j), F(in.bonus[t]), Fma(normed, x.Of(kLnW, j), x.Of(kLnB, j)));
-            StoreUpTo(y + at + j, whole * x.Of(kGate, at, j), left);
-          }
-        }
+        for (int64_t t = 0; t < tokens.tokens; ++t) Finish(x, in, t, o + first + t * s.D, first + t * s.D, y);
       }
+    }
+  });
+}
+
+/// Row after row of a state: what it holds along a, W rows at once, then what it becomes and what is read of it.
+void StepRows(const Segment& x, const float* value, const float* from, float* to, int64_t rows, float* read) {
+  F sums[W];
+  for (int64_t n = 0; n < W; ++n) {
+    sums[n] = F(0.0f);
+    for (int64_t j = 0; n < rows && j < x.N; j += W) sums[n] = Fma(LoadUpTo(from + n * x.N + j, x.N - j), Load(x.a + j), sums[n]);
+  }
+  alignas(64) float taken[W];
+  Store(taken, SumEach(sums));
+  for (int64_t n = 0; n < rows; ++n) {
+    const F out(taken[n]), v(value[n]);
+    sums[n] = F(0.0f);
+    for (int64_t j = 0; j < x.N; j += W) {
+      const int64_t left = x.N - j;
+      const F now = Fma(v, Load(x.k + j), Fma(out, Load(x.b + j), LoadUpTo(from + n * x.N + j, left) * Load(x.decay + j)));
+      StoreUpTo(to + n * x.N + j, now, left);
+      sums[n] = Fma(now, Load(x.r + j), sums[n]);
+    }
+  }
+  StoreUpTo(read, SumEach(sums), rows);
+}
+
+void Rwkv7MixStep(const Call& c) {
+  const Sizes s(c);
+  const float* state = c.In<float>(kMaps + kChannels);
+  float *next = c.Out<float>(0), *y = c.Out<float>(1);
+  ParallelFor(s.B * s.H, Grain(s.N * s.N, 4096), [&](int64_t begin, int64_t end) {
+    Inputs in(s);
+    Scratch o(s.P);
+    for (int64_t row = begin; row < end; ++row) {
+      const Head x(s, c, row);
+      Soon(state + row * s.N * s.N, s.N * s.N);
+      const Segment token = in.Read(x, 0);
+      for (int64_t i = 0; i < s.N; i += W) {
+        const int64_t at = (row * s.N + i) * s.N;
+        StepRows(token, in.v + i, state + at, next + at, std::min<int64_t>(W, s.N - i), o + i);
+      }
+      Finish(x, in, 0, o, x.At(0), y);
     }
   });
 }
@@ -270,4 +316,5 @@ void Rwkv7MixGrad(const Call& c) {
 }  // namespace
 
 LAB_KERNEL("Rwkv7Mix", Rwkv7Mix);
+LAB_KERNEL("Rwkv7MixStep", Rwkv7MixStep);
 LAB_KERNEL("Rwkv7MixGrad", Rwkv7MixGrad);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Shapes } from '../core/kernel';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
-import { rwkv7Mix, rwkv7MixGrad } from './mix';
+import { rwkv7Mix, rwkv7MixGrad, rwkv7MixStep } from './mix';
 import { plainMix } from './plain-mix';
 
 // As the rule alone, 1e-5, with two norms behind it: each divides by a length or deviation that may be a third of the largest.
@@ -26,6 +26,57 @@ function setting([B, T, H, N]: readonly number[], later = true) {
     attrs: { heads: H, epsilon: 1e-2 },
   };
 }
+
+/** One token after any state. */
+function stepping([B, H, N]: readonly number[], later = true) {
+  const { shapes, attrs } = setting([B, 1, H, N], later);
+  return { forward: rwkv7MixStep, plain: plainMix, shapes: { ...shapes, s: [B, H, N, N] }, attrs };
+}
+
+describe.each(natives())('Rwkv7MixStep on $isa', (native) => {
+  it.each([
+    [1, 1, 2],
+    [2, 3, 5],
+    [1, 2, 17],
+    [3, 1, 33],
+    [2, 4, 64],
+    [1, 1, 70],
+  ])('agrees with the plain loops for %i sequences and %i heads of %i channels', (...size) => {
+    for (const later of [false, true]) expectAgreement(native, stepping(size, later), tolerance);
+  });
+
+  it('agrees for heads of one channel, whose norm gives 0', () => {
+    expectAgreement(native, { ...stepping([2, 3, 1]), floor: 1 }, tolerance);
+  });
+
+  it('steps to what all tokens at once give, and does nothing for no sequences', () => {
+    expectAgreement(native, stepping([0, 2, 3]), tolerance);
+    const { shapes, attrs } = setting([1, 3, 2, 5]);
+    const all = Object.fromEntries(
+      Object.entries(shapes).map(([name, shape], i) => [
+        name,
+        draw(
+          shape.reduce((a, b) => a * b, 1),
+          i,
+        ),
+      ]),
+    );
+    const whole = native.run(rwkv7Mix, all, shapes, attrs).y;
+    const own = stepping([1, 2, 5]);
+    let s = new Float64Array(50);
+    for (let t = 0; t < 3; t++) {
+      const token = Object.fromEntries(
+        Object.entries(all).map(([name, values]) => [
+          name,
+          values.length === 30 ? values.subarray(t * 10, t * 10 + 10) : values,
+        ]),
+      );
+      const done = native.run(rwkv7MixStep, { ...token, s }, own.shapes, attrs);
+      s = done.s as Float64Array<ArrayBuffer>;
+      for (let j = 0; j < 10; j++) expect(Math.abs(done.y[j] - whole[t * 10 + j])).toBeLessThan(1e-5);
+    }
+  });
+});
 
 describe.each(natives())('Rwkv7Mix on $isa', (native) => {
   it.each([
@@ -77,6 +128,10 @@ describe('plain Rwkv7Mix', () => {
     expect(rwkv7Mix.refuses?.(shapes, { ...attrs, heads: 4 })).toMatch(/6 channels do not divide into 4 heads/);
     expect(rwkv7Mix.refuses?.({ ...shapes, gate: [1, 4, 5] }, attrs)).toMatch(
       /gate \[1,4,5\] must have the shape of r/,
+    );
+    expect(rwkv7MixStep.refuses?.({ ...shapes, s: [1, 2, 3, 3] }, attrs)).toBe('a step takes one token, not 4');
+    expect(rwkv7MixStep.refuses?.({ ...stepping([1, 2, 3]).shapes, s: [1, 2, 3] }, attrs)).toMatch(
+      /s is \[1,2,3\], and \[1,2,3,3\] fits r/,
     );
     expect(rwkv7Mix.refuses?.({ ...shapes, v0: [5] }, attrs)).toMatch(/v0 has 5 entries, r has 6 channels/);
     const { v0, ...without } = shapes as Record<string, readonly number[]>;

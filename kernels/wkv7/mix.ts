@@ -67,4 +67,24 @@ export const rwkv7MixGrad = defineKernel({
   floats,
 });
 
-export const kernels: Kernel[] = [rwkv7Mix, rwkv7MixGrad];
+/**
+ * The same for one token, T = 1, after a state s [B, H, N, N] by value and key channel, which becomes the state after it. Nothing is kept for a gradient.
+ */
+export const rwkv7MixStep = defineKernel({
+  name: 'Rwkv7MixStep',
+  inputs: [...inputs, 's'],
+  outputs: ({ r, s }) => ({ s, y: r }),
+  ints,
+  floats,
+  inPlace: true,
+  refuses({ s, ...shapes }, attrs) {
+    const why = rwkv7Mix.refuses?.(shapes, attrs);
+    if (why) return why;
+    const [B, T, D] = shapes.r;
+    const [H, N] = [Number(attrs.heads), D / Number(attrs.heads)];
+    if (T !== 1) return `a step takes one token, not ${T}`;
+    return String(s) === String([B, H, N, N]) ? undefined : `s is [${s}], and [${[B, H, N, N]}] fits r [${shapes.r}]`;
+  },
+});
+
+export const kernels: Kernel[] = [rwkv7Mix, rwkv7MixGrad, rwkv7MixStep];

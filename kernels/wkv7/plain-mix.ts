@@ -85,6 +85,32 @@ const forward: Plain = (x, shapes, attrs) => {
   return { y, o, out: back(taken(turned, size.rule), size.turned), states: done.states };
 };
 
+const step: Plain = (x, shapes, attrs) => {
+  const size = sizes(shapes, attrs);
+  const { D, N } = size;
+  const made = prepare(x, size);
+  const next = new Float64Array(x.s.length);
+  const o = new Float64Array(size.size);
+  const y = new Float64Array(size.size);
+  for (let at = 0; at < size.size; at += N) {
+    for (let i = at; i < at + N; i++) {
+      const own = x.s.subarray(i * N, (i + 1) * N); // of value channel i - at
+      const out = own.reduce((sum, u, j) => sum + u * made.a[at + j], 0);
+      for (let j = 0; j < N; j++) {
+        const now = own[j] * Math.exp(made.w_log[at + j]) + out * made.b[at + j] + made.v[i] * made.k[at + j];
+        next[i * N + j] = now;
+        o[i] += now * made.r[at + j];
+      }
+    }
+    const { mean, rstd, bonus } = head(x, made, o, size, at, Number(attrs.epsilon));
+    for (let i = at; i < at + N; i++) {
+      const j = i % D;
+      y[i] = ((o[i] - mean) * rstd * x.ln_w[j] + x.ln_b[j] + made.v[i] * bonus) * x.gate[i];
+    }
+  }
+  return { s: next, y };
+};
+
 /** S a of each token [B, H, T, N]: what the rule reads along a before it writes. */
 function taken(rule: Arrays, shapes: Shapes): Float64Array {
   const [B, H, T, N] = shapes.r;
@@ -186,4 +212,4 @@ const gradient: Plain = (x, shapes, attrs) => {
   return to;
 };
 
-export const plainMix: Record<string, Plain> = { Rwkv7Mix: forward, Rwkv7MixGrad: gradient };
+export const plainMix: Record<string, Plain> = { Rwkv7Mix: forward, Rwkv7MixGrad: gradient, Rwkv7MixStep: step };

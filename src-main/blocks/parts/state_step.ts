@@ -10,9 +10,10 @@ export function changeState<Inputs extends Record<string, Tensor | undefined> & 
   name: string,
   run: Composition,
   inputs: Inputs,
+  attrs: Parameters<Composition>[1] = {},
 ): Record<string, Tensor> {
-  const there = context.decoding && !isReference() && overwrite(name, inputs, {}, { s: inputs.s });
-  return there || run(inputs, {});
+  const there = context.decoding && !isReference() && overwrite(name, inputs, attrs, { s: inputs.s });
+  return there || run(inputs, attrs);
 }
 
 /** Inputs of `outerStep`: state s [B, G, d, e], q [B, H, d], k [B, G, d], v [B, G, e], and keep [B, G, d], [B, G, 1] or absent (1). */

@@ -1,11 +1,10 @@
 // RWKV-7's time mixing: six blends with the token before, low-rank decays, rates and gates, the delta rule, a norm, a bonus and the gate.
-import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, LayerContext, Weights } from '../define';
 import { linear } from '../parts/linear';
 import { tokenMixes } from '../parts/tokens';
-import { step as stepRule } from '../wkv7/reference';
-import { gated, type Maps, mix, ruleOf } from './mix';
+import { type Maps, mix, mixStep } from './mix';
 import { isFirst, type Rwkv7Options, sizes } from './options';
 
 /** The values of this layer, those of the first, which the first hands on, and the share that these get. */
@@ -51,15 +50,9 @@ export const layer: Layer<Rwkv7Options> = {
 
   step(x, w, { x_prev, s }, context) {
     const [B, , D] = x.shape;
-    const { H, N } = sizes(context.options, D);
+    const { H } = sizes(context.options, D);
     const maps = project(x, w, context, x_prev);
-    const rule = ruleOf(maps, w, N);
-    const heads = (u: Tensor) => tf.reshape(u, [B, H, N]);
-    const { r, w_log, k, v, a, b } = rule;
-    const token = { r: heads(r), w: heads(w_log), k: heads(k), v: heads(v), a: heads(a), b: heads(b) };
-    const done = stepRule(s as Tensor4D, token);
-    const o = tf.reshape(done.y, [B, 1, D]);
-    const y = gated(o, rule, maps.gate, w, { heads: H, epsilon: context.options.normEps });
-    return { y: linear(y, w.w_o) as Tensor3D, state: { x_prev: tf.reshape(x, [B, D]), s: done.S } };
+    const done = mixStep(context, maps, w, s, { heads: H, epsilon: context.options.normEps });
+    return { y: linear(done.y, w.w_o) as Tensor3D, state: { x_prev: tf.reshape(x, [B, D]), s: done.s } };
   },
 };

@@ -1,11 +1,13 @@
 // What RWKV-7's time mixing makes of its maps: decays, rates and directions for the delta rule, its norm, the bonus and the gate.
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
-import { rwkv7Mix as kernel } from '../../../kernels/wkv7/mix';
+import { rwkv7Mix as kernel, rwkv7MixStep as stepKernel } from '../../../kernels/wkv7/mix';
 import { bind, hasKernel, type Inputs, tf } from '../../ops';
-import type { Weights } from '../define';
+import type { StepContext, Weights } from '../define';
 import { headNorm } from '../parts/head_norm';
+import { changeState } from '../parts/state_step';
 import { blend } from '../parts/tokens';
 import { wkv } from '../wkv7/fused';
+import { step as stepRule } from '../wkv7/reference';
 
 // Log decays lie between this and 0.
 const STRONGEST_DECAY = -Math.exp(-0.5);
@@ -32,7 +34,7 @@ function unit(u: Tensor, N: number): Tensor {
 }
 
 /** What the rule takes, [B, T, D] each, in heads of N channels. */
-export function ruleOf({ r, decay, key, v, rate, first, share }: Maps, w: Weights, N: number) {
+function ruleOf({ r, decay, key, v, rate, first, share }: Maps, w: Weights, N: number) {
   const removed = tf.sigmoid(tf.add(rate, w.a0));
   const direction = unit(tf.mul(key, w.k_k), N);
   return {
@@ -46,7 +48,7 @@ export function ruleOf({ r, decay, key, v, rate, first, share }: Maps, w: Weight
 }
 
 /** What the rule gave, o [B, T, D], normed, with the bonus of each token itself and the gate. */
-export function gated(
+function gated(
   o: Tensor,
   { r, k, v }: { r: Tensor; k: Tensor; v: Tensor },
   gate: Tensor,
@@ -77,10 +79,46 @@ const bound = bind(kernel, {
   replaces: (inputs, { heads, epsilon }) => composed(inputs, Number(heads), Number(epsilon)),
 });
 
+/** The kernel's inputs: maps and weights by channel. */
+function inputsOf(maps: Maps, w: Weights): Inputs {
+  const channels = maps.first ? [...CHANNELS, 'v0'] : CHANNELS;
+  return { ...maps, ...Object.fromEntries(channels.map((name) => [name, w[name]])) };
+}
+
 /** The maps of all tokens to what the output projection takes [B, T, D]. */
 export function mix(maps: Maps, w: Weights, heads: number, epsilon: number): Tensor {
-  const channels = maps.first ? [...CHANNELS, 'v0'] : CHANNELS;
-  const inputs: Inputs = { ...maps, ...Object.fromEntries(channels.map((name) => [name, w[name]])) };
+  const inputs = inputsOf(maps, w);
   // A device with the rule alone makes it of that.
   return hasKernel(kernel.name) ? bound(inputs, { heads, epsilon }).y : composed(inputs, heads, epsilon).y;
+}
+
+/** One token: maps [B, 1, D] and a state [B, H, N, N] to y [B, 1, D] and the state after it. */
+function composedStep({ s, ...inputs }: Inputs, heads: number, epsilon: number): { y: Tensor; s: Tensor } {
+  const maps = inputs as unknown as Maps;
+  const w = inputs as Weights;
+  const [B, , D] = maps.r.shape as [number, number, number];
+  const N = D / heads;
+  const rule = ruleOf(maps, w, N);
+  const own = (u: Tensor) => tf.reshape(u, [B, heads, N]);
+  const { r, w_log, k, v, a, b } = rule;
+  const token = { r: own(r), w: own(w_log), k: own(k), v: own(v), a: own(a), b: own(b) };
+  const done = stepRule(s as Tensor4D, token);
+  return { y: gated(tf.reshape(done.y, [B, 1, D]), rule, maps.gate, w, { heads, epsilon }), s: done.S };
+}
+
+const boundStep = bind(stepKernel, {
+  replaces: (inputs, { heads, epsilon }) => composedStep(inputs, Number(heads), Number(epsilon)),
+});
+
+/** The maps of one token [B, 1, D] and the state s [B, H, N, N] before it to what the output projection takes, and the state after it. */
+export function mixStep(
+  context: Pick<StepContext<unknown>, 'decoding'>,
+  maps: Maps,
+  w: Weights,
+  s: Tensor,
+  { heads, epsilon }: { heads: number; epsilon: number },
+): { y: Tensor; s: Tensor } {
+  const inputs = { ...inputsOf(maps, w), s };
+  if (!hasKernel(stepKernel.name)) return composedStep(inputs, heads, epsilon);
+  return changeState(context, stepKernel.name, boundStep, inputs, { heads, epsilon }) as { y: Tensor; s: Tensor };
 }
