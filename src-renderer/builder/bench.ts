@@ -133,6 +133,13 @@ export const useBench = defineStore('bench', () => {
   const setModel = (change: Partial<ModelSpec>, tag: string | null = null): void => {
     if (model.value) edit({ model: { ...model.value, ...change }, select: selection.value }, tag);
   };
+  /** Puts another model in the place of an open document's, which its undo takes back. */
+  function replaceModel(key: string, next: ModelSpec): void {
+    put(key, (document) => ({
+      ...document,
+      history: history.record(document.history, { model: next, selection: null }, { atMs: Date.now() }),
+    }));
+  }
   const undo = (): void => putHistory(history.undo);
   const redo = (): void => putHistory(history.redo);
   const canUndo = computed(() => (active.value?.history.past.length ?? 0) > 0);
@@ -262,6 +269,7 @@ export const useBench = defineStore('bench', () => {
     duplicateTab,
     edit,
     setModel,
+    replaceModel,
     undo,
     redo,
     canUndo,

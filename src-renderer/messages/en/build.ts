@@ -251,6 +251,18 @@ export default {
     precision: 'Precision',
     every: 'Evaluate every',
     total: '{n} run | {n} runs',
+    allRuns: '· all runs one after another: at least {time}',
+    off: 'off',
+    uneven: 'Parameters differ by {share}: part of what you will see is the size.',
+    still: 'Parameters still differ by {share}: nothing nearer was found; change heads or layers by hand.',
+    match: 'Match the parameters',
+    matchHelp:
+      'Gives all models as many parameters as one of them has: by the hidden width of their MLPs, else by their width. Undo in Build takes it back.',
+    matched: {
+      hidden: '{name}: hidden width of the MLPs set to {value}.',
+      width: '{name}: width set to {value}.',
+    },
+    twin: '{name} is the same model as {other}: its runs would repeat the same numbers.',
     start: 'Start {n} run | Start {n} runs',
     model: 'Model',
     perRun: 'FLOPs a run',

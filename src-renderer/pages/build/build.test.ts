@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ModelSpec } from '../../../src-main/spec/model';
 import { runSchema } from '../../../src-main/spec/run';
 import { fileName, fromText, toText } from './files';
-import { draftsOf, estimate, OPTIMISERS, settingsAtFirst, USUAL } from './plan';
+import { distinctNames, draftsOf, estimate, OPTIMISERS, settingsAtFirst, USUAL } from './plan';
 
 const model = (name: string): ModelSpec => ({
   format: 'archlab.model/1',
@@ -35,6 +35,11 @@ describe('drafts', () => {
       ['b, seed 8', 8],
     ]);
     expect(new Set(drafts.map(({ task }) => JSON.stringify(task))).size).toBe(1);
+  });
+
+  it('name no two models alike', () => {
+    expect(distinctNames(['a', 'b', 'a', 'a', 'a (2)'])).toEqual(['a', 'b', 'a (3)', 'a (4)', 'a (2)']);
+    expect(distinctNames(['a', 'a'])).toEqual(['a', 'a (2)']);
   });
 
   it('keep the warm-up within a short run', () => {

@@ -54,6 +54,18 @@ export const settingsAtFirst: TrainSettings = {
   every: 50,
 };
 
+/** Names of which no two are the same: the second `Mamba-2` becomes `Mamba-2 (2)`. */
+export function distinctNames(names: readonly string[]): string[] {
+  const taken = new Set(names);
+  const seen = new Set<string>();
+  return names.map((name) => {
+    let one = name;
+    for (let n = 2; seen.has(one) || (one !== name && taken.has(one)); n++) one = `${name} (${n})`;
+    seen.add(one);
+    return one;
+  });
+}
+
 /** One run per model and seed: first all models with the first seed, so that a comparison is whole as early as can be. */
 export function draftsOf(
   models: readonly ModelSpec[],
