@@ -84,6 +84,8 @@ export const runSchema = z.strictObject({
     steps: z.int().min(1).max(10_000_000),
     tokens: z.int().min(1).optional(),
     seconds: positive.optional(),
+    /** Ends the run once an evaluation gives so much: an accuracy at least, or a loss at most. */
+    until: z.strictObject({ accuracy: share.optional(), loss: positive.optional() }).optional(),
   }),
   /** `size` sequences a step in all, worked off in `accumulation` equal parts. */
   batch: z
@@ -135,6 +137,7 @@ const known = [
   'kind',
   'maskRatio',
   'labelSmoothing',
+  'until',
 ];
 
 /** What is wrong beyond the shape: the model, the task's options, parts that contradict each other. */

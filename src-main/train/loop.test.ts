@@ -96,6 +96,36 @@ describe('train', () => {
     expect(Object.keys(evaluation.values)).toEqual(['loss/validation', 'accuracy/validation']);
   });
 
+  it('ends once an evaluation reaches its goal, with a checkpoint, and says so', async () => {
+    const { outcome, saves, kinds } = await run({ budget: { steps: 60, until: { loss: 5.5 } } });
+    expect(outcome).toMatchObject({
+      status: 'finished',
+      why: expect.stringMatching(/^The validation loss reached 5\.5: it is 5\.\d+\.$/),
+    });
+    expect(outcome.progress.step).toBeLessThan(60);
+    expect(outcome.progress.step % 3).toBe(0);
+    expect(kinds.at(-1)).toBe('evaluation');
+    expect(saves.at(-1)).toEqual([outcome.progress.step, true]);
+    const never = await run({ budget: { steps: 6, until: { accuracy: 1 } } });
+    expect(never.outcome.why).toBe('All 6 steps are done.');
+  });
+
+  it('warns once when the loss rises far above the first', async () => {
+    const { events, outcome } = await run({
+      optimiser: { kind: 'sgd', lr: 60, momentum: 0.9 },
+      clip: null,
+      budget: { steps: 12 },
+    });
+    const warnings = events.filter(({ kind }) => kind === 'warning');
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatchObject({
+      code: 'loss_rose',
+      message: expect.stringMatching(/the model unlearns\. Try a lower learning rate \(now 60 at the peak; try 20\)/),
+    });
+    expect(outcome.progress.step).toBeGreaterThan(0);
+    expect((await run()).kinds).not.toContain('warning');
+  });
+
   it('gives the same losses for the same seed, others for another', async () => {
     const { losses } = await run();
     expect((await run()).losses).toEqual(losses);

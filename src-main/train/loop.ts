@@ -8,7 +8,7 @@ import type { RunEventBody } from '../spec/event';
 import type { RunSpec } from '../spec/run';
 import type { Batch, TaskData } from '../tasks/define';
 import type { Control } from './control';
-import { isDue, type Progress, reportEvery, spent } from './pace';
+import { isDue, type Progress, reached, reportEvery, risen, spent } from './pace';
 import type { Shown } from './sample';
 
 export interface TrainOptions {
@@ -64,6 +64,10 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
   let pausing = false;
   let evaluatedAt = -1;
   let savedAt = -1;
+  /** What the newest evaluation reached of the run's goals, as a sentence. */
+  let goal: string | undefined;
+  let firstLoss: { step: number; loss: number } | undefined;
+  let warned = false;
   const pace = { stepMs: Number.POSITIVE_INFINITY };
   /** Steps since the last whose loss was read, that one's wait being theirs too. */
   const unread = { steps: 0, ms: 0 };
@@ -75,6 +79,7 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
     const values = await evaluate(options.model, validation(data, count, partSize, signal));
     emit({ kind: 'evaluation', step, tokens, seconds, values: finite(values) });
     evaluatedAt = step;
+    goal = reached(budget.until, values);
   };
   const show = async () => {
     const shown = await options.sample?.(progress.step);
@@ -104,7 +109,7 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
       if (savedAt !== progress.step || control.ending === 'stop') await keep(control.ending === 'stop');
       return { ...WHY[control.ending], progress };
     }
-    const why = spent(budget, progress);
+    const why = goal ?? spent(budget, progress);
     if (why) {
       if (progress.step > options.start.step || options.start.step === 0) {
         if (evaluatedAt !== progress.step) await report();
@@ -167,6 +172,10 @@ async function updates(options: TrainOptions, train: TrainStep): Promise<Outcome
         tokens_per_s: tokens / (stepMs / 1000),
       };
       emit({ kind: 'metric', ...progress, values: finite(values) });
+      firstLoss ??= { step, loss: result.loss };
+      const message: string | undefined = warned ? undefined : risen(spec, firstLoss, { step, loss: result.loss });
+      if (message) emit({ kind: 'warning', step, code: 'loss_rose', message });
+      warned ||= message !== undefined;
     }
     if (isDue(evaluation.every, step)) await unlessEnding(() => report(control.signal));
     if (isDue(samples.every, step)) await show();

@@ -18,6 +18,33 @@ export function spent({ steps, tokens, seconds }: RunSpec['budget'], progress: P
   return undefined;
 }
 
+/** Which goal an evaluation has reached, as a sentence; undefined while there is none or it is not. */
+export function reached(
+  until: RunSpec['budget']['until'],
+  values: Readonly<Record<string, number | undefined>>,
+): string | undefined {
+  const { 'accuracy/validation': accuracy, 'loss/validation': loss } = values;
+  if (until?.accuracy !== undefined && accuracy !== undefined && accuracy >= until.accuracy)
+    return `The validation accuracy reached ${until.accuracy}: it is ${rounded(accuracy)}.`;
+  if (until?.loss !== undefined && loss !== undefined && loss <= until.loss)
+    return `The validation loss reached ${until.loss}: it is ${rounded(loss)}.`;
+  return undefined;
+}
+const rounded = (value: number): number => Number(value.toPrecision(4));
+
+/** A loss so many times that of the first report is no noise any more. */
+const RISEN = 3;
+/** What to say of a loss that rose far above the first one; undefined while it did not. */
+export function risen(
+  { optimiser, schedule }: Pick<RunSpec, 'optimiser' | 'schedule'>,
+  first: { step: number; loss: number },
+  now: { step: number; loss: number },
+): string | undefined {
+  if (!(now.loss > RISEN * first.loss)) return undefined;
+  const lr = Number((optimiser.lr / 3).toPrecision(2));
+  return `The loss of step ${now.step} is ${rounded(now.loss)}, that of step ${first.step} was ${rounded(first.loss)}: the model unlearns. Try a lower learning rate (now ${optimiser.lr} at the peak; try ${lr}), or a longer warm-up (now ${schedule.warmup} steps).`;
+}
+
 /** Runs up to this long report every step, however fast. */
 const SHORT_RUN = 10_000;
 const REPORT_MS = 20;

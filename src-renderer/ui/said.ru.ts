@@ -125,6 +125,12 @@ export const russian: readonly (readonly [RegExp, string])[] = [
   [/^All (\d+) steps are done\.$/, 'Все шаги ($1) сделаны.'],
   [/^The budget of (\d+) tokens is used up\.$/, 'Отведённые токены ($1) израсходованы.'],
   [/^The budget of (\S+) seconds is used up\.$/, 'Отведённое время ($1 с) вышло.'],
+  [/^The validation accuracy reached (\S+): it is (\S+)\.$/, 'Точность на проверке достигла $1: сейчас $2.'],
+  [/^The validation loss reached (\S+): it is (\S+)\.$/, 'Потери на проверке опустились до $1: сейчас $2.'],
+  [
+    /^The loss of step (\d+) is (\S+), that of step (\d+) was (\S+): the model unlearns\. Try a lower learning rate \(now (\S+) at the peak; try (\S+)\), or a longer warm-up \(now (\d+) steps\)\.$/,
+    'Потери на шаге $1 — $2, на шаге $3 были $4: модель разучивается. Попробуйте меньшую скорость обучения (сейчас $5 в пике; попробуйте $6) или более длинный разогрев (сейчас шагов: $7).',
+  ],
   [/^Stopped on request\.$/, 'Остановлен по просьбе.'],
   [/^The lab that looked after this run went away\.$/, 'Лаборатория, которая вела этот запуск, закрылась.'],
   [/^The lab went away\.$/, 'Лаборатория закрылась.'],

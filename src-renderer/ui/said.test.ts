@@ -5,6 +5,7 @@ import { inspect } from '../../src-main/engine/cost';
 import { SpecError } from '../../src-main/spec/error';
 import { parseRun } from '../../src-main/spec/run';
 import { makeRunData, tasks } from '../../src-main/tasks';
+import { reached, risen } from '../../src-main/train/pace';
 import { said } from './said';
 
 const ru = (sentence: string) => said(sentence, 'ru');
@@ -95,6 +96,19 @@ describe('sentences of main in Russian', () => {
     expect(
       ru('CPU: a 256×256 product is right to 1e-5, at 200 GFLOP/s of 250 between registers; it copies 20 GB/s.'),
     ).toBe('CPU: произведение 256×256 верно до 1e-5, скорость 200 GFLOP/s из 250 в регистрах; копирует 20 ГБ/с.');
+  });
+
+  it('are whole where a run ends at a goal, or its loss rises', () => {
+    const spec = { optimiser: { kind: 'sgd' as const, lr: 8 }, schedule: { warmup: 0 } };
+    const { optimiser, schedule } = parseRun(run(spec), catalogue, tasks);
+    for (const one of [
+      reached({ accuracy: 0.99 }, { 'accuracy/validation': 0.9912 }),
+      reached({ loss: 2 }, { 'loss/validation': 1.98765 }),
+      risen({ optimiser, schedule }, { step: 1, loss: 5.5 }, { step: 9, loss: 312.4 }),
+    ]) {
+      expect(one).toBeDefined();
+      expectRussian(one);
+    }
   });
 
   it('keep numbers and names, and what is not known', () => {
