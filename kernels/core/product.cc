@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kTasks = 8;             // tasks for each thread, so that all end together
 constexpr int64_t kNarrow = 4;            // panels of B that a task should have
+constexpr int64_t kWide = 6;              // panels of B that still lie in the second-level cache beside a block of A
 
 Stored AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
@@ -120,18 +121,21 @@ void InTiles(const Product& x) {
   for (int t = 1; t < x.terms; ++t) fromA = leftFrom(t) == fromA && fromA == From::kRows ? fromA : From::kPanel;
   // What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
   const From fromB = x.terms == 1 && (most == 1 || fromA != From::kPanel) ? RightFrom(x.transB, x.b[0][0].p) : From::kPanel;
+  // Where both are copied, threads take columns and go down: each packs what it needs of B, and finds it in its own cache block after block.
+  const bool apart = threads > 1 && Copies(fromA) && Copies(fromB) && panels >= kNarrow * threads;
   const int64_t first = Copies(fromB) ? 1 : 0;  // blocks that the first round does
   // Blocks as even as whole panels allow, and as many after the first round as end together.
   const int64_t panelsA = (x.m + RowStep() - 1) / RowStep(), fewest = (x.m + height - 1) / height;
-  const int64_t down = std::min(panelsA, first + (fewest - first + threads - 1) / threads * threads);
+  const int64_t down = apart ? fewest : std::min(panelsA, first + (fewest - first + threads - 1) / threads * threads);
   const auto rowOf = [&](int64_t block) { return std::min(x.m, block * panelsA / down * RowStep()); };
   const int64_t mc = (panelsA + down - 1) / down * RowStep();
   const int64_t across = std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
-  const std::vector<Group> groups = GroupsOf(x, (panels + across - 1) / across);
+  const int64_t shares = ((panels + kWide - 1) / kWide + threads - 1) / threads * threads;
+  const std::vector<Group> groups = GroupsOf(x, apart ? (panels + shares - 1) / shares : (panels + across - 1) / across);
   const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
   const bool shared = fromA == From::kPanel && across > 1;
   const int64_t sizeA = (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
-  Scratch packedB(panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
+  Scratch packedB(apart ? 1 : panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
   float *b = packedB, *a = packedA;
   bool begun = false;
   for (const Chunk& chunk : chunks) {
@@ -148,8 +152,8 @@ void InTiles(const Product& x) {
                 b + (group.packed + panel) * kColumns * chunk.slots + piece.slot * stride);
       }
     };
-    /// A block of rows times a group of columns; `own` holds or gets the block of A in panels.
-    const auto multiply = [&](int64_t block, const Group& group, float* own, From left, From right, int64_t then) {
+    /// A block of rows times a group of columns; `own` holds or gets the block of A in panels, `ownB` the group's panels.
+    const auto multiply = [&](int64_t block, const Group& group, float* own, From left, From right, float* ownB, int64_t then) {
       const Product::Result& result = x.c[group.column];
       const int64_t i = rowOf(block), high = rowOf(block + 1) - i, j = group.first * kColumns, columns = std::min(result.n - j, group.panels * kColumns);
       float* to = CAt(result, i, j);
@@ -166,23 +170,32 @@ void InTiles(const Product& x) {
       if (then < down && !shared)
         for (const Depths& more : chunk.pieces) next.p[next.count++] = static_cast<const float*>(AAt(x, more.term, rowOf(then), more.p).p);
       const Stored from = BAt(x, piece.term, group.column, piece.p, j);
-      const RightBlock blockB{Copies(right) ? RightFrom(x.transB, from) : right, b + group.packed * kColumns * chunk.slots, from,
-                              x.b[piece.term][group.column].ld};
+      const RightBlock blockB{Copies(right) ? RightFrom(x.transB, from) : right, ownB, from, x.b[piece.term][group.column].ld};
       MultiplyBlocks(high, columns, depth, chunk.slots, 1.0f, blockA, blockB, begun ? Addend{1.0f, to, result.ld} : AddAt(result, i, j), to, result.ld, next);
     };
+    const int64_t several = static_cast<int64_t>(groups.size());
+    const auto packed = [&](const Group& group) { return b + group.packed * kColumns * chunk.slots; };
     /// A block of rows from column to column, by one thread.
     const auto whole = [&](int64_t block, From right) {
       Scratch own(fromA == From::kRows ? 1 : sizeA);
       if (fromA == From::kPanel) packA(block, own);
       for (const Group& group : groups)
-        multiply(block, group, own, Copies(fromA) && &group != &groups[0] ? From::kPanel : fromA, right, &group == &groups[0] ? block + threads : down);
+        multiply(block, group, own, Copies(fromA) && &group != &groups[0] ? From::kPanel : fromA, right, packed(group), &group == &groups[0] ? block + threads : down);
     };
     const auto part = [&](int64_t block, const Group& group, From right) {
       Scratch own(Copies(fromA) ? sizeA : 1);
-      multiply(block, group, shared ? a + block * sizeA : own, fromA, right, &group == &groups[0] ? block + 1 : down);
+      multiply(block, group, shared ? a + block * sizeA : own, fromA, right, packed(group), &group == &groups[0] ? block + 1 : down);
     };
+    if (apart) {
+      ParallelFor(several, 1, [&](int64_t i, int64_t) {
+        Scratch own(sizeA), ownB(groups[i].panels * kColumns * chunk.slots);
+        for (int64_t block = 0; block < down; ++block) multiply(block, groups[i], own, fromA, block == 0 ? fromB : From::kPanel, ownB, block + 1);
+      });
+      begun = true;
+      continue;
+    }
     if (shared) ParallelFor(down, 1, [&](int64_t block, int64_t) { packA(block, a + block * sizeA); });
-    const int64_t many = static_cast<int64_t>(beginners.size()), several = static_cast<int64_t>(groups.size());
+    const int64_t many = static_cast<int64_t>(beginners.size());
     if (first == 0) ParallelFor(many, 1, [&](int64_t i, int64_t) { packB(beginners[i]); });
     else if (most == 1) whole(0, fromB);
     else ParallelFor(many, 1, [&](int64_t i, int64_t) { part(0, beginners[i], fromB); });
