@@ -72,9 +72,10 @@ void Forward(const Sizes& s, const float* q, const float* sinks, float* o, float
   });
 }
 
-/// What the gradient goes to. dOwn and dValues lie like Source's; `overlaid`: the own keys are the first channels of the values.
+/// What the gradient goes to. dOwn and dValues lie like Source's; `overlaid`: the own keys are the first channels of the values, and no halves.
 struct Target {
-  float *dq, *dOwn, *dShared, *dValues, *dSinks;
+  Room dq, dOwn, dValues;
+  float *dShared, *dSinks;
   bool overlaid;
 };
 
@@ -113,27 +114,28 @@ void PairBackward(const Sizes& s, const Pair& t, int64_t k0, float slope, bool s
 }
 
 /// Rows of dk and dv of one (row, key head), keys `from` .. `past`-1: the sums of `parts` parts, the keys turned back. `shared` takes the rotary part.
-void StoreKeys(const Sizes& s, const Target& to, int64_t b, int64_t g, int64_t from, int64_t past, int64_t parts, float* dKeys, const float* dValues,
+void StoreKeys(const Sizes& s, const Target& to, int64_t b, int64_t g, int64_t from, int64_t past, int64_t parts, float* dKeys, float* dValues,
                float* shared) {
   const Source& like = s.source;
   for (int64_t at = from; at < past; ++at) {
-    float* dv = to.dValues + (b * s.S + at) * like.valueToken + g * like.valueHead;
-    float* dOwn = to.dOwn + (b * s.S + at) * like.ownToken + g * like.ownHead;
-    float* sum = dKeys + at * s.d;  // the other parts are added to the first
-    Copy(s.e, dValues + at * s.e, dv);
+    const Room dOwn = to.dOwn.Past((b * s.S + at) * like.ownToken + g * like.ownHead);
+    float *sum = dKeys + at * s.d, *dv = dValues + at * s.e;  // the other parts are added to the first
     for (int64_t p = 1; p < parts; ++p) {
       Add(s.d, dKeys + (p * s.S + at) * s.d, sum);
       Add(s.e, dValues + (p * s.S + at) * s.e, dv);
     }
+    to.dValues.Past((b * s.S + at) * like.valueToken + g * like.valueHead).With([&](auto* values) { Copy(s.e, dv, values); });
     if (!shared) {
-      TurnRow(s, s.d, at, s.KeyScale(), -1.0f, sum, dOwn);
+      dOwn.With([&](auto* keys) { TurnRow(s, s.d, at, s.KeyScale(), -1.0f, sum, keys); });
       continue;
     }
-    for (int64_t j = 0; j < like.ownWidth; j += W) {
-      const int64_t left = like.ownWidth - j;
-      const F own = F(s.KeyScale()) * LoadUpTo(sum + j, left);
-      StoreUpTo(dOwn + j, to.overlaid ? LoadUpTo(dOwn + j, left) + own : own, left);
-    }
+    dOwn.With([&](auto* keys) {
+      for (int64_t j = 0; j < like.ownWidth; j += W) {
+        const int64_t left = like.ownWidth - j;
+        const F own = F(s.KeyScale()) * LoadUpTo(sum + j, left);
+        StoreUpTo(keys + j, to.overlaid ? LoadUpTo(keys + j, left) + own : own, left);
+      }
+    });
     TurnRow(s, like.sharedWidth, at, s.KeyScale(), -1.0f, sum + like.ownWidth, shared + at * like.sharedWidth);
   }
 }
@@ -143,7 +145,7 @@ F SinkShare(float sink, F lse) { return Exp2(Min(F(0.0f), F(sink * kLog2e) - lse
 
 /// Adds one tile of queries of head h to dk and dv of its key head, and writes its dq. `deltas`, where there are sinks, keeps Σ do · o of each query.
 void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float* q, const float* sinks, const float* o, const float* lse, const float* dO,
-                  float* dq, GradScratch& x, float* dKeys, float* dValues, float* deltas) {
+                  Room dq, GradScratch& x, float* dKeys, float* dValues, float* deltas) {
   const int64_t rows = std::min(kTile, s.T - q0), at = (b * s.T + q0) * s.H + h, line = (b * s.H + h) * s.T + q0, place = q0 + s.Shift();
   LoadQueries(s, rows, q0, q + at * s.d, s.H * s.d, true, x.queries);
   for (int64_t i = 0; i < rows; ++i) {
@@ -165,7 +167,8 @@ void TileBackward(const Sizes& s, int64_t b, int64_t h, int64_t q0, const float*
   const NextTile next{{q + then * s.d, s.H * s.d, s.d, more}, {o + then * s.e, s.H * s.e, s.e, more}, {dO + then * s.e, s.H * s.e, s.e, more}};
   for (int64_t k0 = lo; k0 < hi; k0 += kTile)
     PairBackward(s, Pair(s, rows, place, k0, hi), k0, s.Slope(h), k0 == lo, hi - lo <= kTile, k0 == lo ? next : NextTile{}, x, dKeys, dValues);
-  for (int64_t i = 0; i < rows; ++i) TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq + i * s.d, dq + (at + i * s.H) * s.d);
+  for (int64_t i = 0; i < rows; ++i)
+    dq.Past((at + i * s.H) * s.d).With([&](auto* row) { TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq + i * s.d, row); });
 }
 
 /// A sink has a share and no value: its exponent's slope is -share · delta, share = 2^(sink - lse).
@@ -229,18 +232,22 @@ void Backward(const Sizes& s, const float* q, const float* sinks, const float* o
 void Attention(const Call& c) { Forward(Plain(c), c.In<float>(0), c.In<float>(5), c.Out<float>(0), c.Out<float>(1)); }
 void AttentionGrad(const Call& c) {
   Backward(Plain(c), c.In<float>(0), c.In<float>(5), c.In<float>(6), c.In<float>(7), c.In<float>(8),
-           {c.Out<float>(0), c.Out<float>(1), nullptr, c.Out<float>(2), c.Out<float>(3), false});
+           {c.Result(0), c.Result(1), c.Result(2), nullptr, c.Out<float>(3), false});
 }
 void LatentAttention(const Call& c) { Forward(Latent(c), c.In<float>(0), nullptr, c.Out<float>(0), c.Out<float>(1)); }
 void LatentAttentionGrad(const Call& c) {
   const int64_t valueAt = c.n[9];
   Backward(Latent(c), c.In<float>(0), nullptr, c.In<float>(5), c.In<float>(6), c.In<float>(7),
-           {c.Out<float>(0), c.Out<float>(1), c.Out<float>(2), c.Out<float>(1) + valueAt, nullptr, valueAt == 0});
+           {c.Result(0), c.Result(1), c.Result(1).Past(valueAt), c.Out<float>(2), nullptr, valueAt == 0});
 }
+
+// May be halves: dq, dk and dv; dq and, where values lie apart from the keys, the slopes of both.
+uint64_t GradHalved(const Call& c) { return c.OutBit(0) | c.OutBit(1) | c.OutBit(2); }
+uint64_t LatentGradHalved(const Call& c) { return c.OutBit(0) | (c.n[9] != 0 ? c.OutBit(1) : 0); }
 
 }  // namespace
 
 LAB_KERNEL("Attention", Attention);
-LAB_KERNEL("AttentionGrad", AttentionGrad);
+LAB_KERNEL("AttentionGrad", AttentionGrad, GradHalved);
 LAB_KERNEL("LatentAttention", LatentAttention);
-LAB_KERNEL("LatentAttentionGrad", LatentAttentionGrad);
+LAB_KERNEL("LatentAttentionGrad", LatentAttentionGrad, LatentGradHalved);

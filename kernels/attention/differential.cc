@@ -38,7 +38,8 @@ struct Differential : Sizes {
 void DifferentialAttention(const Call& c) {
   const Differential s(c);
   const float* q = c.In<float>(0);
-  float *y = c.Out<float>(0), *read[2] = {c.Out<float>(1), c.Out<float>(2)}, *lse = c.Out<float>(3);
+  const Room y = c.Result(0);
+  float *read[2] = {c.Out<float>(1), c.Out<float>(2)}, *lse = c.Out<float>(3);
   const int64_t tiles = s.Tiles(), run = std::max<int64_t>(1, std::min(tiles, s.B * s.H * tiles / 32)), runs = (tiles + run - 1) / run;
   ParallelFor(s.B * s.H * runs, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
@@ -67,11 +68,13 @@ void DifferentialAttention(const Call& c) {
         for (int64_t i = 0; i < rows; ++i) {
           const float *first = read[0] + at + i * apart, *second = read[1] + at + i * apart;
           const F rstd(s.Rstd(first, second));
-          for (int64_t j = 0; j < s.e; j += W) {
-            const int64_t left = s.e - j;
-            const F o = s.Difference(LoadUpTo(first + j, left), LoadUpTo(second + j, left));
-            StoreUpTo(y + at + i * apart + j, o * rstd * LoadUpTo(s.weight + j, left), left);
-          }
+          y.Past(at + i * apart).With([&](auto* to) {
+            for (int64_t j = 0; j < s.e; j += W) {
+              const int64_t left = s.e - j;
+              const F o = s.Difference(LoadUpTo(first + j, left), LoadUpTo(second + j, left));
+              StoreUpTo(to + j, o * rstd * LoadUpTo(s.weight + j, left), left);
+            }
+          });
         }
       }
     }
@@ -150,22 +153,22 @@ void PairBackward(const Differential& s, const Pair& t, int64_t k0, bool start, 
 void DifferentialAttentionGrad(const Call& c) {
   const Differential s(c);
   const float *q = c.In<float>(0), *first = c.In<float>(7), *second = c.In<float>(8), *lse = c.In<float>(9), *dy = c.In<float>(10);
-  float *dq = c.Out<float>(0), *dk = c.Out<float>(1), *dv = c.Out<float>(2), *drest = c.Out<float>(3), *dweight = c.Out<float>(4);
+  const Room dq = c.Result(0), dk = c.Result(1), dv = c.Result(2);
+  float *drest = c.Out<float>(3), *dweight = c.Out<float>(4);
   const int64_t perKey = s.H / s.Hk, tiles = s.Tiles(), heads = s.B * s.Hk;
   const Deal deal(s, perKey * tiles);
   const int64_t perKeys = 2 * s.S * s.d, perValues = s.S * s.e, tasks = heads * deal.parts, kept = deal.parts > 1 ? tasks : 0;
   Scratch dKeys(kept * perKeys), dValues(kept * perValues), weights(tasks * s.e), rests(tasks);
-  const auto store = [&](int64_t head, int64_t from, int64_t past, int64_t parts, const float* keys, const float* values) {
+  // The other parts are added to the first.
+  const auto store = [&](int64_t head, int64_t from, int64_t past, int64_t parts, float* keys, float* values) {
     const int64_t b = head / s.Hk, g = head % s.Hk;
-    Scratch sum(2 * s.d);
     for (int64_t at = from; at < past; ++at) {
-      float* to = dv + ((b * s.S + at) * s.Hk + g) * s.e;
-      Copy(s.e, values + at * s.e, to);
-      for (int64_t p = 1; p < parts; ++p) Add(s.e, values + p * perValues + at * s.e, to);
+      for (int64_t p = 1; p < parts; ++p) Add(s.e, values + p * perValues + at * s.e, values + at * s.e);
+      dv.Past(((b * s.S + at) * s.Hk + g) * s.e).With([&](auto* to) { Copy(s.e, values + at * s.e, to); });
       for (const int map : {0, 1}) {
-        Copy(s.d, keys + (map * s.S + at) * s.d, sum);
-        for (int64_t p = 1; p < parts; ++p) Add(s.d, keys + p * perKeys + (map * s.S + at) * s.d, sum);
-        TurnRow(s, s.d, at, s.KeyScale(), -1.0f, sum, dk + ((b * s.S + at) * 2 * s.Hk + 2 * g + map) * s.d);
+        float* sum = keys + (map * s.S + at) * s.d;
+        for (int64_t p = 1; p < parts; ++p) Add(s.d, sum + p * perKeys, sum);
+        dk.Past(((b * s.S + at) * 2 * s.Hk + 2 * g + map) * s.d).With([&](auto* to) { TurnRow(s, s.d, at, s.KeyScale(), -1.0f, sum, to); });
       }
     }
   };
@@ -190,10 +193,11 @@ void DifferentialAttentionGrad(const Call& c) {
         rests[task] += LoadSlopes(s, rows, b, t0, h, first, second, lse, dy, x, weights + task * s.e);
         const int64_t hi = s.PastKey(place + rows - 1);
         for (int64_t k0 = 0; k0 < hi; k0 += kTile) PairBackward(s, Pair(s, rows, place, k0, hi), k0, k0 == 0, hi <= kTile, x, ownKeys, ownValues);
-        for (int64_t i = 0; i < rows; ++i) {
-          TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq0 + i * s.d, dq + at + i * apart);
-          TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq1 + i * s.d, dq + at + i * apart + s.d);
-        }
+        for (int64_t i = 0; i < rows; ++i)
+          dq.Past(at + i * apart).With([&](auto* to) {
+            TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq0 + i * s.d, to);
+            TurnRow(s, s.d, place + i, s.scale, -1.0f, x.dq1 + i * s.d, to + s.d);
+          });
       });
       if (!kept) store(head, 0, s.S, 1, ownKeys, ownValues);
     }
@@ -212,7 +216,11 @@ void DifferentialAttentionGrad(const Call& c) {
   for (int64_t task = 0; task < tasks; ++task) *drest += rests[task];
 }
 
+// May be halves: y; dq, dk and dv.
+uint64_t Halved(const Call& c) { return c.OutBit(0); }
+uint64_t GradHalved(const Call& c) { return c.OutBit(0) | c.OutBit(1) | c.OutBit(2); }
+
 }  // namespace
 
-LAB_KERNEL("DifferentialAttention", DifferentialAttention);
-LAB_KERNEL("DifferentialAttentionGrad", DifferentialAttentionGrad);
+LAB_KERNEL("DifferentialAttention", DifferentialAttention, Halved);
+LAB_KERNEL("DifferentialAttentionGrad", DifferentialAttentionGrad, GradHalved);

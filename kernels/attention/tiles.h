@@ -103,7 +103,8 @@ struct Upcoming {
   }
 };
 
-inline void Copy(int64_t width, const float* from, float* to) {
+template <class To>
+inline void Copy(int64_t width, const float* from, To* to) {
   for (int64_t j = 0; j < width; j += W) StoreUpTo(to + j, LoadUpTo(from + j, width - j), width - j);
 }
 inline void Add(int64_t width, const float* from, float* to) {
@@ -114,7 +115,8 @@ inline void RoundRow(int64_t width, float* p) {
 }
 
 /// to[0 : width] = scale · from, its last channels turned by the tables' row `place`; sign -1 turns back. `turning` of `width` channels turn.
-inline void TurnRow(const Sizes& s, int64_t width, int64_t place, float scale, float sign, const float* from, float* to) {
+template <class To>
+inline void TurnRow(const Sizes& s, int64_t width, int64_t place, float scale, float sign, const float* from, To* to) {
   const int64_t turning = s.cos ? s.turning : 0, still = width - turning, half = turning / 2;
   for (int64_t j = 0; j < still; j += W) StoreUpTo(to + j, F(scale) * LoadUpTo(from + j, still - j), still - j);
   const float *cs = s.cos + place * half, *sn = s.sin + place * half;

@@ -96,6 +96,20 @@ LAB_INLINE void PairRow(const Half* from, int64_t count, float* to) {
   if (count % 2) std::memset(reinterpret_cast<Half*>(to) + count, 0, sizeof(Half));
 }
 
+/// An array to be written, as it lies in memory.
+struct Room {
+  void* p = nullptr;
+  bool half = false;
+
+  /// From its `count`-th number on.
+  Room Past(int64_t count) const { return {static_cast<char*>(p) + count * static_cast<int64_t>(half ? sizeof(Half) : sizeof(float)), half}; }
+  /// run(pointer) with its type.
+  template <class Run>
+  void With(Run&& run) const {
+    if (half) return run(static_cast<Half*>(p));
+    run(static_cast<float*>(p));
+  }
+};
 /// An array as it lies in memory.
 struct Stored {
   const void* p = nullptr;

@@ -1,6 +1,11 @@
 // Kernels on arrays of bfloat16, as captured steps keep them: the bits that come of float32 arrays, whichever of the arguments are halves.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { kernels as attentions } from '../attention/kernel';
+import {
+  attentionGrad,
+  differentialAttention,
+  differentialAttentionGrad,
+  latentAttentionGrad,
+} from '../attention/kernel';
 import { kernels as activations } from '../gated-activation/kernel';
 import { kernels as maps } from '../linear/kernel';
 import { kernels as norms } from '../rms-norm/kernel';
@@ -18,6 +23,7 @@ interface Case {
   able: readonly number[];
 }
 
+const attentions = [attentionGrad, differentialAttention, differentialAttentionGrad, latentAttentionGrad];
 const known = new Map([...activations, ...maps, ...norms, ...attentions].map((one) => [one.name, one]));
 
 /** `able` by name: inputs, then outputs. */
@@ -76,6 +82,38 @@ function linear(rows: number, D: number, columns: readonly number[]): Case[] {
   ];
 }
 
+/** Two rows of `tokens` tokens and four heads: attention in its three forms, keys cut into several parts where there are many tokens. */
+function attending(tokens: number): Case[] {
+  const [heads, keys, wide, narrow] = [
+    [2, tokens, 4, 12],
+    [2, tokens, 2, 12],
+    [2, tokens, 4, 10],
+    [2, tokens, 2, 10],
+  ];
+  const turning = { cos: [tokens, 3], sin: [tokens, 3] };
+  const sums = [2, 4, tokens];
+  const attrs = { causal: true, scale: 0.3 };
+  const latent = { q: heads, shared: [2, tokens, 6], ...turning, lse: sums };
+  const two = { q: heads, k: [2, tokens, 4, 12], v: narrow, rest: [], weight: [10], ...turning };
+  const [tied, apart] = [
+    { kv: keys, o: heads, do: heads },
+    { kv: [2, tokens, 2, 16], o: wide, do: wide },
+  ];
+  const of2 = { first: narrow, second: narrow, lse: sums, dy: narrow };
+  return [
+    of(
+      'AttentionGrad',
+      { q: heads, k: keys, v: narrow, ...turning, o: wide, lse: sums, do: wide },
+      ['dq', 'dk', 'dv'],
+      attrs,
+    ),
+    of('LatentAttentionGrad', { ...latent, ...tied }, ['dq'], { ...attrs, own: 6, valueAt: 0 }),
+    of('LatentAttentionGrad', { ...latent, ...apart }, ['dq', 'dkv'], { ...attrs, own: 6, valueAt: 6 }),
+    of('DifferentialAttention', two, ['y'], { ...attrs, epsilon: 1e-5 }),
+    of('DifferentialAttentionGrad', { ...two, ...of2 }, ['dq', 'dk', 'dv'], { ...attrs, epsilon: 1e-5 }),
+  ];
+}
+
 const row = [33, 50];
 const norm = { x: row, weight: [50] };
 const eps = { epsilon: 1e-5 };
@@ -88,6 +126,8 @@ const cases: readonly Case[] = [
   ...linear(8, 64, [32, 32]),
   ...linear(40, 8, [32, 32]),
   ...linear(40, 16, [1, 32]),
+  ...attending(37),
+  ...attending(300),
   of('RmsNorm', norm, ['y'], eps),
   of('RmsNormGrad', { ...norm, rstd: [33, 1], dy: row }, ['dx'], eps),
   of('AddRmsNorm', { ...norm, y: row }, ['u'], eps),
@@ -95,7 +135,9 @@ const cases: readonly Case[] = [
   ...[true, false].flatMap((gateFirst) => [
     of('GatedRmsNorm', { ...norm, gate: row }, ['y'], { ...eps, gateFirst, groups: 2 }),
     of('GatedRmsNormGrad', { ...norm, gate: row, rstd: [33, 2], dy: row }, ['dx', 'dgate'], {
-      ...{ ...eps, gateFirst, groups: 2 },
+      ...eps,
+      gateFirst,
+      groups: 2,
     }),
   ]),
   ...['silu', 'gelu', 'relu2'].flatMap((activation) => [

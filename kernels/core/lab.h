@@ -35,9 +35,8 @@ struct Call {
   T* Out(int i) const { return static_cast<T*>(out[i]); }
   bool HalfIn(int i) const { return halves >> i & 1; }
   bool HalfOut(int i) const { return halves >> (inputs + i) & 1; }
-  /// Output i from its `count`-th number on.
-  void* OutPast(int i, int64_t count) const { return static_cast<char*>(out[i]) + count * (HalfOut(i) ? sizeof(Half) : sizeof(float)); }
-  Stored Array(int i) const { return {in[i], HalfIn(i)}; }
+  Stored Given(int i) const { return {in[i], HalfIn(i)}; }
+  Room Result(int i) const { return {out[i], HalfOut(i)}; }
   /// The bits of HalfIn(i) and HalfOut(i).
   static uint64_t InBit(int i) { return uint64_t{1} << i; }
   uint64_t OutBit(int i) const { return uint64_t{1} << (inputs + i); }

@@ -117,25 +117,25 @@ constexpr int64_t kGrain = 8192;
 void GatedActivation(const Call& c) {
   const auto forward = kTable[c.n[2]].forward[c.HalfOut(0)];
   const float *gate = c.In<float>(0), *up = c.In<float>(1);
-  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { forward(e - b, gate + b, up + b, c.OutPast(0, b)); });
+  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { forward(e - b, gate + b, up + b, c.Result(0).Past(b).p); });
 }
 
 void GatedActivationGrad(const Call& c) {
   const auto backward = kTable[c.n[2]].backward[c.HalfOut(0)][c.HalfOut(1)];
   const float *gate = c.In<float>(0), *up = c.In<float>(1), *dy = c.In<float>(2);
-  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { backward(e - b, gate + b, up + b, dy + b, c.OutPast(0, b), c.OutPast(1, b)); });
+  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { backward(e - b, gate + b, up + b, dy + b, c.Result(0).Past(b).p, c.Result(1).Past(b).p); });
 }
 
 void Activation(const Call& c) {
   const auto alone = kTable[c.n[1]].alone[c.HalfOut(0)];
   const float* x = c.In<float>(0);
-  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { alone(e - b, x + b, c.OutPast(0, b)); });
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { alone(e - b, x + b, c.Result(0).Past(b).p); });
 }
 
 void ActivationGrad(const Call& c) {
   const auto backward = kTable[c.n[1]].aloneBackward[c.HalfOut(0)];
   const float *x = c.In<float>(0), *dy = c.In<float>(1);
-  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { backward(e - b, x + b, dy + b, c.OutPast(0, b)); });
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { backward(e - b, x + b, dy + b, c.Result(0).Past(b).p); });
 }
 
 // x [rows, 2F], y [rows, F].
@@ -144,7 +144,7 @@ void PackedGatedActivation(const Call& c) {
   const int64_t rows = c.n[0], n = c.n[1];
   const float* x = c.In<float>(0);
   ParallelFor(rows, Grain(n, kGrain), [&](int64_t b, int64_t e) {
-    for (int64_t r = b; r < e; ++r) forward(n, x + r * 2 * n, x + r * 2 * n + n, c.OutPast(0, r * n));
+    for (int64_t r = b; r < e; ++r) forward(n, x + r * 2 * n, x + r * 2 * n + n, c.Result(0).Past(r * n).p);
   });
 }
 
@@ -153,7 +153,7 @@ void PackedGatedActivationGrad(const Call& c) {
   const int64_t rows = c.n[0], n = c.n[1];
   const float *x = c.In<float>(0), *dy = c.In<float>(1);
   ParallelFor(rows, Grain(n, kGrain), [&](int64_t b, int64_t e) {
-    for (int64_t r = b; r < e; ++r) backward(n, x + r * 2 * n, x + r * 2 * n + n, dy + r * n, c.OutPast(0, r * 2 * n), c.OutPast(0, r * 2 * n + n));
+    for (int64_t r = b; r < e; ++r) backward(n, x + r * 2 * n, x + r * 2 * n + n, dy + r * n, c.Result(0).Past(r * 2 * n).p, c.Result(0).Past(r * 2 * n + n).p);
   });
 }
 

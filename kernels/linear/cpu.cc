@@ -47,14 +47,14 @@ void Backward(const Maps& s, Stored x, Weight&& w, Length&& ld, Slope&& dy, floa
 // x [rows, D], w_i [D, N_i] to y_i [rows, N_i].
 void Linear(const Call& c) {
   const Maps s(c);
-  Forward(s, c.Array(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; }, [&](int i) { return c.Out<float>(i); });
+  Forward(s, c.Given(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; }, [&](int i) { return c.Out<float>(i); });
 }
 
 // x, w_i, dy_i to dx, dw_i.
 void LinearGrad(const Call& c) {
   const Maps s(c);
-  Backward(s, c.Array(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; },
-           [&](int i) { return c.Array(1 + s.count + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1 + i); });
+  Backward(s, c.Given(0), [&](int i) { return c.In<float>(1 + i); }, [&](int i) { return s.columns[i]; },
+           [&](int i) { return c.Given(1 + s.count + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1 + i); });
 }
 
 /// Where map i begins in a row of the weight that all share.
@@ -67,14 +67,14 @@ int64_t Start(const Maps& s, int i) {
 // x [rows, D], w [D, Σ N_i] to y_i [rows, N_i].
 void SplitLinear(const Call& c) {
   const Maps s(c);
-  Forward(s, c.Array(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; }, [&](int i) { return c.Out<float>(i); });
+  Forward(s, c.Given(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; }, [&](int i) { return c.Out<float>(i); });
 }
 
 // x, w, dy_i to dx, dw.
 void SplitLinearGrad(const Call& c) {
   const Maps s(c);
-  Backward(s, c.Array(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; },
-           [&](int i) { return c.Array(2 + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1) + Start(s, i); });
+  Backward(s, c.Given(0), [&](int i) { return c.In<float>(1) + Start(s, i); }, [&](int) { return s.all; },
+           [&](int i) { return c.Given(2 + i); }, c.Out<float>(0), [&](int i) { return c.Out<float>(1) + Start(s, i); });
 }
 
 /// Whether all maps read halves, in products of `rows` rows.

@@ -16,8 +16,8 @@ void MatMul(const Call& call) {
   const auto at = [&](int64_t i) {
     Product y = x;
     float* c = call.Out<float>(0) + i * m * n;
-    y.a[0] = {call.Array(0).Past(i * strideA), x.transA ? m : k, k};
-    y.b[0][0] = {call.Array(1).Past(i * strideB), x.transB ? k : n};
+    y.a[0] = {call.Given(0).Past(i * strideA), x.transA ? m : k, k};
+    y.b[0][0] = {call.Given(1).Past(i * strideB), x.transB ? k : n};
     y.c[0] = {c, n, n, {adds ? 1.0f : 0.0f, adds ? call.In<float>(2) + (whole ? i * m * n : 0) : c, whole ? n : 0}};
     return y;
   };

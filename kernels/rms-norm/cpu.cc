@@ -99,21 +99,14 @@ void Backward(const Sizes& s, const float* x, const float* gate, const float* we
   SumParts(partial, parts.count, s.width, s.width, dweight);
 }
 
-/// run(y) with output i, of its type.
-template <class Run>
-void WithOut(const Call& c, int i, Run&& run) {
-  if (c.HalfOut(i)) return run(c.Out<Half>(i));
-  run(c.Out<float>(i));
-}
-
 void RmsNorm(const Call& c) {
-  WithOut(c, 0, [&](auto* y) {
+  c.Result(0).With([&](auto* y) {
     Forward<Gate::kNone>(Sizes(c), static_cast<float>(c.f[0]), c.In<float>(0), nullptr, c.In<float>(1), y, c.Out<float>(1));
   });
 }
 
 void RmsNormGrad(const Call& c) {
-  WithOut(c, 0, [&](auto* dx) {
+  c.Result(0).With([&](auto* dx) {
     Backward<Gate::kNone>(Sizes(c), c.In<float>(0), nullptr, c.In<float>(1), c.In<float>(2), c.In<float>(3), dx, c.Out<float>(0), c.Out<float>(1));
   });
 }
@@ -124,7 +117,7 @@ void AddRmsNorm(const Call& c) {
   const float *x = c.In<float>(0), *y = c.In<float>(1);
   float* sum = c.Out<float>(0);
   // A few rows at a time, so that the norm finds them in cache.
-  WithOut(c, 1, [&](auto* norm) {
+  c.Result(1).With([&](auto* norm) {
     ParallelFor(s.rows, Grain(s.width), [&](int64_t begin, int64_t end) {
       const int64_t from = begin * s.width, past = end * s.width;
       for (int64_t j = from; j < past; j += W) StoreUpTo(sum + j, LoadUpTo(x + j, past - j) + LoadUpTo(y + j, past - j), past - j);
@@ -137,14 +130,14 @@ void AddRmsNorm(const Call& c) {
 
 // weight, sum, rstd, and the gradients of sum and of its norm, to the gradient of x, which is y's too, and dweight.
 void AddRmsNormGrad(const Call& c) {
-  WithOut(c, 0, [&](auto* dx) {
+  c.Result(0).With([&](auto* dx) {
     Backward<Gate::kNone>(Sizes(c), c.In<float>(1), nullptr, c.In<float>(0), c.In<float>(2), c.In<float>(4), dx, c.Out<float>(0), c.Out<float>(1),
                           c.In<float>(3));
   });
 }
 
 void GatedRmsNorm(const Call& c) {
-  WithOut(c, 0, [&](auto* y) {
+  c.Result(0).With([&](auto* y) {
     using Y = std::remove_pointer_t<decltype(y)>;
     const auto run = c.n[3] ? Forward<Gate::kBefore, Y> : Forward<Gate::kAfter, Y>;
     run(Sizes(c), static_cast<float>(c.f[0]), c.In<float>(0), c.In<float>(1), c.In<float>(2), y, c.Out<float>(1));
@@ -152,8 +145,8 @@ void GatedRmsNorm(const Call& c) {
 }
 
 void GatedRmsNormGrad(const Call& c) {
-  WithOut(c, 0, [&](auto* dx) {
-    WithOut(c, 1, [&](auto* dgate) {
+  c.Result(0).With([&](auto* dx) {
+    c.Result(1).With([&](auto* dgate) {
       using X = std::remove_pointer_t<decltype(dx)>;
       using Z = std::remove_pointer_t<decltype(dgate)>;
       const auto run = c.n[3] ? Backward<Gate::kBefore, X, Z> : Backward<Gate::kAfter, X, Z>;
