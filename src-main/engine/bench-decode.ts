@@ -1,7 +1,7 @@
 // Decoding token by token at growing contexts: time a token, beside the bytes that it must read.
 import type { Tensor1D } from '@tensorflow/tfjs-core';
-import { kernelTimes, tf } from '../ops';
-import { benchModel, CONFIGS, DECODABLE, tokenIds, VOCABULARY } from './bench-models';
+import { kernelTimes, servesHalves, tf } from '../ops';
+import { benchModel, CONFIGS, DECODABLE, type Precision, tokenIds, VOCABULARY } from './bench-models';
 import { roof } from './bench-peaks';
 import { type Row, spread } from './bench-rows';
 import { type Asked, open, taken, type Work } from './bench-work';
@@ -58,8 +58,9 @@ async function decode(model: Model, context: number, seconds: number) {
   }
 }
 
-async function measure(asked: Asked, config: string, block: string): Promise<Row[]> {
-  const facts = await open(asked);
+async function measure(asked: Asked, config: string, block: string, precision: Precision): Promise<Row[]> {
+  const facts = await open(asked, precision);
+  const halves = servesHalves();
   const size = CONFIGS[config];
   const spec = benchModel(block, size);
   const rows: Row[] = [];
@@ -68,12 +69,12 @@ async function measure(asked: Asked, config: string, block: string): Promise<Row
     for (const context of asked.contexts) {
       const { times, stateBytes, captured, cpuUsPerToken, kernelPercent } = await decode(model, context, asked.seconds);
       const usPerToken = spread(times.map((ms) => 1000 * ms));
-      const bytesPerToken = 4 * model.parameters + BATCH * stateBytes;
+      const bytesPerToken = (halves ? 2 : 4) * model.parameters + BATCH * stateBytes;
       const bandwidth = asked.device === 'cpu' ? roof(bytesPerToken, 'read', facts.threads) : undefined;
       const floorUs = bandwidth ? bytesPerToken / bandwidth / 1e3 : null;
       rows.push({
         kind: 'decode',
-        ...taken(facts, 'float32'),
+        ...taken(facts, precision),
         config,
         block,
         context,
@@ -86,7 +87,11 @@ async function measure(asked: Asked, config: string, block: string): Promise<Row
         floorUs,
         floorShare: floorUs === null ? null : floorUs / usPerToken.median,
         stateBytes,
-        modelStateBytes: inspect(spec, { tokens: context, vocabulary: VOCABULARY }).total.stateBytes,
+        modelStateBytes: inspect(spec, {
+          tokens: context,
+          vocabulary: VOCABULARY,
+          caches: halves ? 'bfloat16' : 'float32',
+        }).total.stateBytes,
         note: NOTE,
       });
     }
@@ -101,9 +106,11 @@ export function decoding(asked: Asked): Work[] {
   const config = asked.configs.includes('M') ? 'M' : asked.configs[0];
   return asked.blocks
     .filter((block) => DECODABLE.includes(block))
-    .map((block) => ({
-      label: `${config} ${block} decoding`,
-      seconds: asked.contexts.length * (asked.seconds + 0.5),
-      run: () => measure(asked, config, block),
-    }));
+    .flatMap((block) =>
+      (asked.brief ? asked.precisions.slice(0, 1) : asked.precisions).map((precision) => ({
+        label: `${config} ${block} decoding, ${precision}`,
+        seconds: asked.contexts.length * (asked.seconds + 0.5),
+        run: () => measure(asked, config, block, precision),
+      })),
+    );
 }

@@ -137,7 +137,7 @@ export type Row =
       cpuUsPerToken: number;
       /** Of the time a token, by native kernel; the rest is JavaScript. */
       kernelPercent?: Record<string, number>;
-      /** Read once a token: weights and state. */
+      /** Read once a token: weights, of two bytes in bfloat16, and state. */
       bytesPerToken: number;
       /** bytesPerToken at the read bandwidth of that much memory. */
       floorUs: number | null;
@@ -267,7 +267,7 @@ export function lineOf(row: Row): string {
       );
     case 'decode':
       return (
-        `${row.config} ${row.block} decodes after ${row.context} tokens: ${between(row.usPerToken)} us a token, ${fixed(row.cpuUsPerToken)} of CPU` +
+        `${row.config} ${row.block}, ${taken(row)}, decodes after ${row.context} tokens: ${between(row.usPerToken)} us a token, ${fixed(row.cpuUsPerToken)} of CPU` +
         `${percent(row.floorShare)}${row.floorShare === null ? '' : ' of the floor'}${row.captured ? '' : ', not captured'}; state ${much(row.stateBytes)}` +
         (row.stateBytes === row.modelStateBytes
           ? ''

@@ -125,70 +125,66 @@ async function trained(asked: Asked, config: string, block: string, precision: P
 
 /**
  * Both generate greedily, a burst of tokens here and one there, each from the same context on, and who begins a round changes. Token by token in turn each
- * would push the other's weights out of the caches, which nobody meets who generates.
+ * would push the other's weights out of the caches, which nobody meets who generates. In bfloat16 PyTorch may decode in float32 where that is faster.
  */
-async function decoded(asked: Asked, config: string, block: string): Promise<OfDecode> {
-  const facts = await open(asked);
+async function decoded(asked: Asked, config: string, block: string, precision: Precision): Promise<OfDecode> {
+  const facts = await open(asked, precision);
   const request = { op: 'decode', context: CONTEXT, room: BURST };
-  return beside(
-    { config, block, precision: 'float32', threads: facts.threads },
-    request,
-    async (model, server, theirs) => {
-      let state = model.stateAfter(1, CONTEXT, (shape) => tf.randomUniform(shape, 0.1, 1));
-      const burst = async (): Promise<TorchBurst> => {
-        const ms: number[] = [];
-        let cpu = process.cpuUsage();
-        let next = 0;
-        for (let i = 0; i < BURST; i++) {
-          if (i === LEFT_OUT) cpu = process.cpuUsage();
-          const start = performance.now();
-          const token = tf.tensor1d([next], 'int32') as Tensor1D;
-          const done = model.step(token, state);
-          state = done.state;
-          next = greatest((await done.logits.data()) as Float32Array);
-          tf.dispose([token, done.logits]);
-          if (i >= LEFT_OUT) ms.push(performance.now() - start);
-        }
-        const used = cpuMs(cpu) / ms.length;
-        state = setBack(state, BURST);
-        return { ms, cpuMs: used };
-      };
-      const sides = [
-        { run: burst, rounds: [] as TorchBurst[] },
-        { run: () => server.burst(BURST, LEFT_OUT), rounds: [] as TorchBurst[] },
-      ];
-      try {
-        await burst(); // records a step
-        const end = performance.now() + 1000 * asked.seconds;
-        for (let done = 0; done < ROUNDS || performance.now() < end; done++)
-          for (const side of done % 2 ? sides.toReversed() : sides) side.rounds.push(await side.run());
-        const [ours, torch] = sides.map(({ rounds }) => ({
-          ms: rounds.flatMap((round) => round.ms),
-          cpuMs: rounds.map((round) => round.cpuMs),
-          medians: rounds.map((round) => spread(round.ms).median),
-        }));
-        return {
-          kind: 'torch-decode',
-          ...taken(facts, 'float32'),
-          version: server.version,
-          config,
-          block,
-          context: CONTEXT,
-          burst: BURST,
-          leftOut: LEFT_OUT,
-          rounds: ours.medians.length,
-          parameters: model.parameters,
-          captured: state.played > 0,
-          ...compared(ours, torch),
-          timesTorch: spread(torch.medians.map((ms, i) => ms / ours.medians[i])),
-          form: fastest(theirs.forms),
-          forms: theirs.forms ?? {},
-        };
-      } finally {
-        disposeState(state);
+  return beside({ config, block, precision, threads: facts.threads }, request, async (model, server, theirs) => {
+    let state = model.stateAfter(1, CONTEXT, (shape) => tf.randomUniform(shape, 0.1, 1));
+    const burst = async (): Promise<TorchBurst> => {
+      const ms: number[] = [];
+      let cpu = process.cpuUsage();
+      let next = 0;
+      for (let i = 0; i < BURST; i++) {
+        if (i === LEFT_OUT) cpu = process.cpuUsage();
+        const start = performance.now();
+        const token = tf.tensor1d([next], 'int32') as Tensor1D;
+        const done = model.step(token, state);
+        state = done.state;
+        next = greatest((await done.logits.data()) as Float32Array);
+        tf.dispose([token, done.logits]);
+        if (i >= LEFT_OUT) ms.push(performance.now() - start);
       }
-    },
-  );
+      const used = cpuMs(cpu) / ms.length;
+      state = setBack(state, BURST);
+      return { ms, cpuMs: used };
+    };
+    const sides = [
+      { run: burst, rounds: [] as TorchBurst[] },
+      { run: () => server.burst(BURST, LEFT_OUT), rounds: [] as TorchBurst[] },
+    ];
+    try {
+      await burst(); // records a step
+      const end = performance.now() + 1000 * asked.seconds;
+      for (let done = 0; done < ROUNDS || performance.now() < end; done++)
+        for (const side of done % 2 ? sides.toReversed() : sides) side.rounds.push(await side.run());
+      const [ours, torch] = sides.map(({ rounds }) => ({
+        ms: rounds.flatMap((round) => round.ms),
+        cpuMs: rounds.map((round) => round.cpuMs),
+        medians: rounds.map((round) => spread(round.ms).median),
+      }));
+      return {
+        kind: 'torch-decode',
+        ...taken(facts, precision),
+        version: server.version,
+        config,
+        block,
+        context: CONTEXT,
+        burst: BURST,
+        leftOut: LEFT_OUT,
+        rounds: ours.medians.length,
+        parameters: model.parameters,
+        captured: state.played > 0,
+        ...compared(ours, torch),
+        timesTorch: spread(torch.medians.map((ms, i) => ms / ours.medians[i])),
+        form: fastest(theirs.forms),
+        forms: theirs.forms ?? {},
+      };
+    } finally {
+      disposeState(state);
+    }
+  });
 }
 
 const greatest = (values: Float32Array): number => {
@@ -269,10 +265,13 @@ export const torchDecoding = (asked: Asked): Work[] =>
     const config = asked.configs.includes('M') ? 'M' : asked.configs[0];
     return blocks
       .filter((block) => DECODABLE.includes(block))
-      .map((block) => {
-        const label = `${config} ${block} decoding beside PyTorch`;
-        return { label, seconds: asked.seconds + 8, run: () => orSkipped(label, () => decoded(asked, config, block)) };
-      });
+      .flatMap((block) =>
+        asked.precisions.map((precision) => {
+          const label = `${config} ${block} decoding beside PyTorch, ${precision}`;
+          const run = () => orSkipped(label, () => decoded(asked, config, block, precision));
+          return { label, seconds: asked.seconds + (precision === 'float32' ? 8 : 12), run };
+        }),
+      );
   });
 
 /** Steps of each block that PyTorch has here, at each size and precision; then decoding. */

@@ -159,7 +159,7 @@ class Rotary(nn.Module):
     def prepare(self, tokens: int) -> None:
         """Tables for decoding as many tokens one by one, [tokens, half]."""
         angles = torch.outer(torch.arange(tokens, dtype=torch.float64), self.rates)
-        self.cos, self.sin = angles.cos().float(), angles.sin().float()
+        self.cos, self.sin = (table.to(torch.get_default_dtype()) for table in (angles.cos(), angles.sin()))
 
     def table(self, start: int, tokens: int, axes: int, kind: torch.dtype):
         key = (start, tokens, axes, kind)

@@ -1,5 +1,6 @@
 # Trains or decodes one of the lab's models with PyTorch, a step or a burst of tokens for each line that asks: JSON lines in, JSON lines out.
 import contextlib
+import copy
 import json
 import os
 import resource
@@ -17,6 +18,17 @@ ROUNDS, TOKENS = 3, 24  # bursts by which a form of decoding is judged, and thei
 def cpu_seconds() -> float:
     use = resource.getrusage(resource.RUSAGE_SELF)
     return use.ru_utime + use.ru_stime
+
+
+@contextlib.contextmanager
+def of_kind(kind: torch.dtype):
+    """New tensors are of this type meanwhile."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(kind)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Training:
@@ -60,15 +72,24 @@ class Training:
 class Decoding:
     """Greedy decoding of one sequence, in bursts that each begin after `context` tokens; recurrent states go on from where they are."""
 
-    def __init__(self, model: Model, context: int, room: int, threads: int):
-        self.model, self.context, self.threads = model, context, threads
-        with torch.inference_mode():
-            self.states = model.begin(1, context + max(room, TOKENS))
+    def __init__(self, model: Model, context: int, room: int, threads: int, half: bool):
+        """With `half` weights, states and sums in bfloat16 are tried too."""
+        self.context, self.threads = context, threads
+        self.kinds = {}
+        for kind in [torch.float32] + [torch.bfloat16] * half:
+            own = model if kind == torch.float32 else copy.deepcopy(model).to(kind)
+            with of_kind(kind), torch.inference_mode():
+                self.kinds[kind] = own, own.begin(1, context + max(room, TOKENS))
+        self.use(torch.float32)
+
+    def use(self, kind: torch.dtype) -> None:
+        self.kind = kind
+        self.model, self.states = self.kinds[kind]
 
     def burst(self, count: int, left_out: int = 0) -> tuple[list[float], float]:
         """Milliseconds of each token, and processor milliseconds of one on average, without the first `left_out`."""
         spans = []
-        with torch.inference_mode():
+        with of_kind(self.kind), torch.inference_mode():
             token = torch.zeros(1, dtype=torch.int64)
             for i in range(count):
                 if i == left_out:
@@ -80,8 +101,9 @@ class Decoding:
         return spans[left_out:], 1000 * (cpu_seconds() - before) / (count - left_out)
 
     def choose(self, form: str) -> None:
-        """A form of the mixer (where there are several), how weights lie, and how many threads compute."""
-        *mixer, layout, threads = form.split(', ')
+        """A form of the mixer (where there are several), how weights lie, how many threads compute, and in what."""
+        *mixer, layout, threads, kind = form.split(', ')
+        self.use(getattr(torch, kind))
         for name in mixer:
             self.model.choose(name)
         with torch.inference_mode():
@@ -89,14 +111,22 @@ class Decoding:
         torch.set_num_threads(int(threads.split()[0]))
 
     def try_forms(self) -> dict[str, float]:
-        """Milliseconds of a token in each form, the least of a few medians; forms take turns. The fastest stays chosen."""
+        """Milliseconds of a token in each form, the least of a few medians; forms take turns, those that torch has no kernels for drop out. The fastest stays."""
         mixers = [f'{name}, ' for name in self.model.decoding_forms()] or ['']
         counts = ['1 thread'] + [f'{self.threads} threads'] * (self.threads > 1)
-        times = {f'{mixer}{layout}, {count}': [] for mixer in mixers for layout in self.model.LAYOUTS for count in counts}
+        kinds = [str(kind).removeprefix('torch.') for kind in self.kinds]
+        layouts = self.model.LAYOUTS
+        times = {f'{mixer}{layout}, {count}, {kind}': [] for kind in kinds for mixer in mixers for layout in layouts for count in counts}
         for _ in range(ROUNDS):
-            for form, medians in times.items():
-                self.choose(form)
-                spans, _ = self.burst(TOKENS, TOKENS // 2)
+            for form, medians in list(times.items()):
+                try:
+                    self.choose(form)
+                    spans, _ = self.burst(TOKENS, TOKENS // 2)
+                except RuntimeError:
+                    if form.endswith('float32'):
+                        raise
+                    del times[form]
+                    continue
                 medians.append(sorted(spans)[len(spans) // 2])
         least = {form: min(medians) for form, medians in times.items()}
         self.choose(min(least, key=least.get))
@@ -113,7 +143,7 @@ def start(asked: dict):
     answer = {'parameters': sum(p.numel() for p in model.parameters()), 'torch': torch.__version__}
     if asked['op'] == 'decode':
         model.requires_grad_(False)
-        decoding = Decoding(model, asked['context'], asked['room'], asked['threads'])
+        decoding = Decoding(model, asked['context'], asked['room'], asked['threads'], asked['precision'] == 'bfloat16')
         answer['forms'] = decoding.try_forms()
         return decoding, answer
     training = Training(model, asked)
