@@ -81,6 +81,15 @@ describe('a trained run', () => {
     expect((await write({ prompt: '' })).pieces.at(-1)).toMatchObject({ tokens: 8 });
   });
 
+  it('writes in the precision asked for, else in its own, and says in which', async () => {
+    const last = async (more: Partial<Continuation>) =>
+      (await write({ device: 'cpu', threads: 1, ...more })).pieces.at(-1)!;
+    const [own, half] = [await last({}), await last({ precision: 'bfloat16' })];
+    expect([own.precision, half.precision]).toEqual(['float32', 'bfloat16']);
+    expect(half.tokens).toBe(own.tokens);
+    expect(half.stateBytes).toBe(own.stateBytes! / 2); // caches are all that attention keeps
+  });
+
   it('names the characters of a prompt that its vocabulary lacks', async () => {
     await expect(write({ prompt: 'дом Zoo' })).rejects.toThrow(/has no "Z", "o", so its vocabulary .* no id for them/);
   });

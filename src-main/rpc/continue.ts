@@ -22,7 +22,7 @@ export function continueRun(request: Continuation, hear: (piece: Piece) => void)
     request,
     'next_token',
     (data) => idsOf(prompt, data),
-    async (model, data, given) => {
+    async (model, data, given, precision) => {
       const { add, rest } = pieces(data.decode);
       const meter = new Meter();
       let text = '';
@@ -39,14 +39,14 @@ export function continueRun(request: Continuation, hear: (piece: Piece) => void)
           text += add(id);
           const now = performance.now();
           if (!text || (meter.tokens > 1 && now - told < PIECE_MS)) return undefined;
-          hear({ ...meter.reading(), text, done: false });
+          hear({ ...meter.reading(), precision, text, done: false });
           text = '';
           told = now;
           return undefined;
         },
         onRead: turns(),
       });
-      hear({ ...meter.reading(), text: text + rest(), done: true });
+      hear({ ...meter.reading(), precision, text: text + rest(), done: true });
     },
   );
 }

@@ -8,7 +8,7 @@ import type { Fill, RunEvent, RunStatus } from '../spec/event';
 import type { GapPart } from '../spec/gap';
 import type { Inspection, ModelPreset } from '../spec/inspection';
 import type { ModelSpec } from '../spec/model';
-import type { DeviceId, ObjectiveDraft, ObjectiveKind, RunDraft, RunSpec } from '../spec/run';
+import type { DeviceId, ObjectiveDraft, ObjectiveKind, Precision, RunDraft, RunSpec } from '../spec/run';
 
 export type { GapPart } from '../spec/gap';
 export type { NodeFacts } from '../spec/inspection';
@@ -135,6 +135,8 @@ export interface GenerationRequest {
   seed: number;
   /** Default: the one that the run was trained on. */
   device?: DeviceId;
+  /** What products round to, and what weights and caches are kept in on `cpu`. Default: as the run was trained. */
+  precision?: Precision;
 }
 /** What a trained run that learned masked tokens is asked to fill in. */
 export interface FillRequest extends Omit<GenerationRequest, 'prompt' | 'length'> {
@@ -156,6 +158,8 @@ export interface GenerationPiece {
   tokensPerSecond: number | null;
   /** What the model keeps between tokens, as it is now; null before the first token. */
   stateBytes: number | null;
+  /** What products round to; null before the model is there. */
+  precision: Precision | null;
   /** No more pieces come: the text has its length, was cancelled, or `error` says what went wrong. */
   done: boolean;
   error?: string;

@@ -19,7 +19,7 @@ export function fillRun(request: Filling, hear: (piece: Piece) => void): Promise
     request,
     'masked',
     (data) => idsOf(prompt, data),
-    async (model, data, given) => {
+    async (model, data, given, precision) => {
       const maskToken = data.maskToken!;
       const gaps = given.filter((id) => id === maskToken).length;
       const from = performance.now();
@@ -29,6 +29,7 @@ export function fillRun(request: Filling, hear: (piece: Piece) => void): Promise
         tokens: gaps - open,
         tokensPerSecond: open < gaps ? (gaps - open) / Math.max(1e-6, (performance.now() - from) / 1000) : null,
         stateBytes: null,
+        precision,
         done: open === 0,
       });
       const turn = turns();

@@ -27,7 +27,7 @@ export function startGeneration({ script, work, hear }: GenerationOptions): () =
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  let last: Piece = { text: '', tokens: 0, tokensPerSecond: null, stateBytes: null, done: false };
+  let last: Piece = { text: '', tokens: 0, tokensPerSecond: null, stateBytes: null, precision: null, done: false };
   let said: string[] = [];
   const end = (error?: string) => {
     child.kill('SIGKILL');

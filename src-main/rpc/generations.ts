@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { checkpointSteps } from '../engine/checkpoint';
 import { runFolder } from '../runs/folder';
 import { SpecError } from '../spec/error';
-import { DEVICES, type ObjectiveKind } from '../spec/run';
+import { DEVICES, type ObjectiveKind, PRECISIONS } from '../spec/run';
 import { getRun } from '../store/run';
 import type { FillRequest, GenerationRequest, Implementation } from './contract';
 import { startGeneration, type Work } from './generation';
@@ -27,6 +27,7 @@ const choiceShape = {
   topP: z.number().gt(0).max(1),
   seed: z.int().min(0).max(0xffff_ffff),
   device: z.enum(DEVICES).optional(),
+  precision: z.enum(PRECISIONS).optional(),
 };
 /** What shapes a text, whoever asks: the window, or the command line. */
 export const samplingShape = { ...choiceShape, length: z.int().min(1).max(MAX_LENGTH) };

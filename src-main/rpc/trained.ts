@@ -7,7 +7,7 @@ import { loadWeights } from '../engine/trained';
 import { useDevice } from '../ops';
 import { readSpec } from '../runs/folder';
 import { SpecError } from '../spec/error';
-import { type DeviceId, type ObjectiveKind, parseRun, type RunSpec } from '../spec/run';
+import { type DeviceId, type ObjectiveKind, type Precision, parseRun, type RunSpec } from '../spec/run';
 import { makeRunData, tasks } from '../tasks';
 import type { TaskData } from '../tasks/define';
 
@@ -17,6 +17,8 @@ export interface TrainedRun {
   /** The lab folder, where the user's texts are. */
   lab: string;
   device?: DeviceId;
+  /** Default: the run's own. */
+  precision?: Precision;
   /** Threads of the device; default: all. */
   threads?: number;
 }
@@ -30,10 +32,10 @@ export const PIECE_MS = 40;
  * @throws SpecError for a run that has no checkpoint, no text, or another objective; Error of the device.
  */
 export async function withTrained<P>(
-  { folder, lab, device, threads }: TrainedRun,
+  { folder, lab, device, precision: asked, threads }: TrainedRun,
   objective: ObjectiveKind,
   prepare: (data: TaskData) => P,
-  work: (model: Model, data: TaskData, prepared: P) => Promise<void>,
+  work: (model: Model, data: TaskData, prepared: P, precision: Precision) => Promise<void>,
 ): Promise<void> {
   const spec = parseRun(readSpec(folder), catalogue, tasks);
   refuseOthers(spec, objective);
@@ -49,13 +51,14 @@ export async function withTrained<P>(
         hint: 'put the text back as it was; a run with the vocabulary bytes does not depend on it',
       },
     ]);
-  await useDevice(device ?? spec.device, { threads, precision: spec.precision });
+  const precision = asked ?? spec.precision;
+  await useDevice(device ?? spec.device, { threads, precision });
   const { vocabulary, tokens } = data;
   const order = objective === 'masked' ? 'any' : 'causal';
   const model = buildModel(spec.model, { vocabulary, tokens, seed: spec.seed, order });
   try {
     loadWeights(model, checkpoint);
-    await work(model, data, prepared);
+    await work(model, data, prepared, precision);
   } finally {
     model.dispose();
   }

@@ -30,7 +30,17 @@ function fakeMain({ refuses = false } = {}) {
   });
   const piece = (id: string, text: string, more: Partial<GenerationPiece> = {}) =>
     tell({
-      notice: { kind: 'generation', id, text, tokens: 1, tokensPerSecond: null, stateBytes: 8, done: false, ...more },
+      notice: {
+        kind: 'generation',
+        id,
+        text,
+        tokens: 1,
+        tokensPerSecond: null,
+        stateBytes: 8,
+        precision: 'float32',
+        done: false,
+        ...more,
+      },
     });
   return { sent, piece, lose: () => link('lost'), back: () => link('open') };
 }

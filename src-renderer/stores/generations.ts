@@ -1,7 +1,7 @@
 // Texts that trained runs write, live: one for each run, kept while the window lives.
 import { defineStore } from 'pinia';
 import { shallowReactive } from 'vue';
-import type { FillRequest, GapPart, GenerationRequest } from '../../src-main/rpc/contract';
+import type { FillRequest, GapPart, GenerationPiece, GenerationRequest } from '../../src-main/rpc/contract';
 import { onNotice, onReturn, rpc } from '../rpc';
 
 export interface Written {
@@ -12,6 +12,8 @@ export interface Written {
   tokens: number;
   tokensPerSecond: number | null;
   stateBytes: number | null;
+  /** What products round to. */
+  precision: GenerationPiece['precision'];
   /** `waiting`: asked for, nothing has come. */
   status: 'waiting' | 'writing' | 'done' | 'stopped' | 'failed';
   /** What went wrong. */
@@ -33,7 +35,7 @@ export const useGenerations = defineStore('generations', () => {
     const run = [...ids].find(([, id]) => id === notice.id)?.[0];
     const was = run === undefined ? undefined : texts.get(run);
     if (run === undefined || !was || !isGoing(run)) return;
-    const { text, parts, tokens, tokensPerSecond, stateBytes, done, error } = notice;
+    const { text, parts, tokens, tokensPerSecond, stateBytes, precision, done, error } = notice;
     const status = error !== undefined ? 'failed' : done ? 'done' : 'writing';
     if (done) ids.delete(run);
     change(run, {
@@ -42,6 +44,7 @@ export const useGenerations = defineStore('generations', () => {
       tokens,
       tokensPerSecond,
       stateBytes,
+      precision,
       status,
       error: error === undefined ? null : new Error(error),
     });
@@ -67,6 +70,7 @@ export const useGenerations = defineStore('generations', () => {
       tokens: 0,
       tokensPerSecond: null,
       stateBytes: null,
+      precision: null,
       status: 'waiting',
       error: null,
     };

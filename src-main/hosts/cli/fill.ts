@@ -26,11 +26,14 @@ export async function fill(run: string, options: FillOptions): Promise<ExitCode>
   });
   if (process.stderr.isTTY) process.stderr.write('\r');
   if (last.error !== undefined) throw new CommandError(last.error);
-  const { tokens, tokensPerSecond } = last;
+  const { tokens, tokensPerSecond, precision } = last;
   const { prompt, seed, passes } = filling;
   if (json)
-    answerJson({ run: basename(folder), prompt, seed, passes, text: joined(parts), parts, tokens, tokensPerSecond });
+    answerJson({
+      ...{ run: basename(folder), prompt, seed, passes, precision },
+      ...{ text: joined(parts), parts, tokens, tokensPerSecond },
+    });
   else if (parts.length) answer(joined(parts));
-  say(`${tokens} tokens filled in${paceOf(last)}`);
+  say(`${tokens} tokens filled in${paceOf(last)}${precision === null ? '' : `, in ${precision}`}`);
   return interrupt.times ? 1 : 0;
 }

@@ -26,6 +26,7 @@ export interface GenerateOptions {
   topP: number;
   seed: number;
   device?: string;
+  precision?: string;
   folder?: string;
   json?: boolean;
 }
@@ -47,10 +48,10 @@ export async function generate(run: string, options: GenerateOptions): Promise<E
   );
   if (!json && text) answer('');
   if (last.error !== undefined) throw new CommandError(last.error);
-  const { tokens, tokensPerSecond, stateBytes } = last;
+  const { tokens, tokensPerSecond, stateBytes, precision } = last;
   const { prompt, seed } = sampling;
-  if (json) answerJson({ run: basename(folder), prompt, seed, text, tokens, tokensPerSecond, stateBytes });
-  say(`${tokens} tokens${paceOf(last)}, ${bytes(stateBytes)} of state`);
+  if (json) answerJson({ run: basename(folder), prompt, seed, precision, text, tokens, tokensPerSecond, stateBytes });
+  say(`${tokens} tokens${paceOf(last)}, ${bytes(stateBytes)} of state${precision === null ? '' : `, in ${precision}`}`);
   return interrupt.times ? 1 : 0;
 }
 

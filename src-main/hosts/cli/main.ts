@@ -110,6 +110,7 @@ function commands(ended: (code: ExitCode) => void): Command {
       .option('--top-p <x>', 'choose among the likeliest tokens that together hold this share', number, 1)
       .option('--seed <n>', 'the same seed gives the same text', number, 1)
       .option('--device <id>', 'default: the one that the run was trained on')
+      .option('--precision <kind>', 'float32 or bfloat16, which reads half the bytes; default: as the run was trained')
       .option(...folder)
       .option(...json);
   ofTrained('generate', 'let a trained model write on, streaming to stdout')

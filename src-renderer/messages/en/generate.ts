@@ -19,6 +19,10 @@ export default {
   topPHelp: 'Chooses among the likeliest tokens that together hold this share; 1: all',
   seed: 'Seed',
   seedHelp: 'The same seed and settings give the same text',
+  precision: 'Precision',
+  precisionHelp:
+    'In bfloat16 weights and caches are read in 16 bits, which is faster; sums stay in float32. The usual choice is the precision that the model was trained in',
+  asTrained: 'as trained',
   start: 'Generate',
   startHelp: 'Generate (Ctrl+Enter in the prompt)',
   fill: 'Fill in',
