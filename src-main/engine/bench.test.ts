@@ -152,15 +152,15 @@ describe('a run', () => {
       blocks: ['softmax_attention', 'mamba2', 'hydra'],
     };
     const rows = only(await rowsOf(options), 'decode');
-    expect(rows.map(({ block, context }) => `${block} ${context}`)).toEqual([
-      'softmax_attention 16',
-      'softmax_attention 40',
-      'mamba2 16',
-      'mamba2 40',
-    ]);
+    const names = ['softmax_attention', 'mamba2'].flatMap((block) =>
+      ['float32', 'bfloat16'].flatMap((precision) => [16, 40].map((context) => `${block} ${precision} ${context}`)),
+    );
+    expect(rows.map(({ block, precision, context }) => `${block} ${precision} ${context}`)).toEqual(names);
     for (const { stateBytes, modelStateBytes } of rows) expect(stateBytes).toBe(modelStateBytes);
-    expect(rows[1].stateBytes).toBe(2.5 * rows[0].stateBytes);
-    expect(rows[3].stateBytes).toBe(rows[2].stateBytes);
+    const bytes = rows.map(({ stateBytes }) => stateBytes);
+    expect(bytes[1]).toBe(2.5 * bytes[0]);
+    expect(bytes.slice(2, 4)).toEqual([bytes[0] / 2, bytes[1] / 2]);
+    expect(new Set(bytes.slice(4)).size).toBe(1); // a recurrent state does not grow, and stays in float32
   });
 
   it('follows time and memory over growing lengths', async () => {

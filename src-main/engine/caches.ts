@@ -90,7 +90,7 @@ export class Caches {
     if (this.known === undefined) {
       const counts = [...this.entries.values()].map(({ count }) => count);
       const most = Math.max(0, ...counts);
-      this.known = counts.map((count) => most - count).join();
+      this.known = counts.every((count) => count === most) ? '' : counts.map((count) => most - count).join();
     }
     return this.known;
   }

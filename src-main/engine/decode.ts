@@ -40,8 +40,10 @@ interface Text {
   served: ServedWeights;
   /** Shape of the step before: one is recorded when the next is like it. */
   before: string;
-  /** Shapes of the state, as they stand in `keyOf`, and whose they are. */
-  shapes: { layers: readonly State[]; text: string } | undefined;
+  /** Shapes that the state has had, and the numbers by which `keyOf` knows them. */
+  known: Map<string, number>;
+  /** The number of the shapes of these layers. */
+  shapes: { layers: readonly State[]; number: number } | undefined;
 }
 
 const newText = (stack: Stack, batch: number, captured: boolean | undefined): Text => ({
@@ -51,6 +53,7 @@ const newText = (stack: Stack, batch: number, captured: boolean | undefined): Te
   tests: new Map(),
   made: new Map(),
   before: '',
+  known: new Map(),
   shapes: undefined,
 });
 
@@ -140,9 +143,11 @@ export function decodeStep(
 function keyOf({ layers, position, text, caches }: DecodeState): string {
   if (text.shapes?.layers !== layers) {
     const shapes = layers.map((layer) => Object.entries(layer).map(([name, { shape }]) => `${name} ${shape}`));
-    text.shapes = { layers, text: shapes.join(';') };
+    const all = shapes.join(';');
+    if (!text.known.has(all)) text.known.set(all, text.known.size);
+    text.shapes = { layers, number: text.known.get(all)! };
   }
-  let key = `${text.shapes.text}|${caches.key}`;
+  let key = `${text.shapes.number}|${caches.key}`;
   for (const test of text.tests.values()) key += `|${test(position)}`;
   return key;
 }

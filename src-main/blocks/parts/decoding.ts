@@ -40,13 +40,23 @@ export const when = (context: Context, name: string, test: (position: number) =>
 export const once = <T extends Tensor>(context: Context, name: string, make: () => T): T =>
   (context.decoding ? context.decoding.once(name, make) : make()) as T;
 
+/** What follows from a position, worked out once for as long as the position stays. */
+function newest<Result>(work: (position: number) => Result): (position: number) => Result {
+  let known: { position: number; result: Result } | undefined;
+  return (position) => {
+    if (known?.position !== position) known = { position, result: work(position) };
+    return known.result;
+  };
+}
+
 /** cos and sin [1, d/2] of the token's position; undefined where no pair turns. */
 export function rotaryNow(context: Context, headDim: number, rotary: Rotary) {
   if (Math.floor(rotary.fraction * (headDim / 2)) === 0) return undefined;
   const shape: [number, number] = [1, headDim / 2];
   const { decoding } = context;
+  const tables = newest((position) => turnTable(position, 1, headDim, rotary));
   const table = (name: 'cos' | 'sin') => {
-    const read = (position: number) => turnTable(position, 1, headDim, rotary)[name];
+    const read = (position: number) => tables(position)[name];
     if (!decoding) return tf.tensor2d(read(context.position), shape);
     return decoding.now(`${name} ${headDim} ${rotary.theta} ${rotary.fraction}`, shape, read) as Tensor2D;
   };

@@ -95,8 +95,10 @@ export class NativeBackend extends MathBackendCPU {
 
   override disposeData(dataId: DataId, force = false): boolean {
     if (!this.data.has(dataId)) return true;
-    const { values } = this.data.get(dataId);
+    const entry = this.data.get(dataId);
+    const { values } = entry;
     const gone = super.disposeData(dataId, force);
+    if (gone) entry.values = undefined as never; // for whoever watches the entry
     if (gone && ArrayBuffer.isView(values)) {
       this.liveBytes -= values.byteLength;
       this.recording?.free(values as AnyArray);
@@ -112,11 +114,11 @@ export class NativeBackend extends MathBackendCPU {
     return ArrayBuffer.isView(values) ? (values as Float32Array).slice() : values;
   }
 
-  /** True if the tensor's data is there and lies in this array; `alone`: and no other tensor shares it. */
-  holds(dataId: DataId, array: AnyArray, alone: boolean): boolean {
-    if (!this.data.has(dataId)) return false;
-    const { values, refCount } = this.data.get(dataId);
-    return values === array && !(alone && refCount > 1);
+  /** Tells, again and again, whether the tensor's data is there and lies in this array; `alone`: and no other tensor shares it. */
+  watch(dataId: DataId, array: AnyArray, alone: boolean): () => boolean {
+    if (!this.data.has(dataId)) return () => false;
+    const entry = this.data.get(dataId);
+    return () => entry.values === array && !(alone && entry.refCount > 1);
   }
 
   /** True if nobody else sees when the tensor's numbers change: its buffer is ours and no other tensor shares it. */

@@ -58,6 +58,8 @@ export class Program {
   private readonly places: Float64Array;
   private readonly outside: Exclude<Place, { kind: 'made' }>[];
   private readonly calls: number;
+  /** Of each tensor of before the step. */
+  private readonly holding: readonly (() => boolean)[];
   private number: number | undefined;
   /** Milliseconds that the first half took last time. */
   private firstMs = Number.POSITIVE_INFINITY;
@@ -90,6 +92,9 @@ export class Program {
     this.places = new Float64Array(2 * all.length); // memory and offset of each place; the arena is the last memory
     for (const [i, { index }] of made.entries()) this.places.set([this.outside.length, offsets[i]], 2 * index);
     for (const [i, { index }] of this.outside.entries()) this.places.set([i, 0], 2 * index);
+    this.holding = this.outside.flatMap((one) =>
+      one.kind === 'kept' ? [backend.watch(one.dataId, one.array, one.written)] : [],
+    );
     this.bind(arena.join(this));
   }
 
@@ -104,9 +109,7 @@ export class Program {
 
   /** False once a tensor of before the step, a weight say, is gone or lies elsewhere, or another one shares what the step writes to. */
   get valid(): boolean {
-    for (const one of this.outside)
-      if (one.kind === 'kept' && !this.backend.holds(one.dataId, one.array, one.written)) return false;
-    return true;
+    return this.holding.every((holds) => holds());
   }
 
   /** Computes the result. */
