@@ -49,6 +49,16 @@ export function inverseTemperature(entropy: Tensor): Tensor {
   return tf.maximum(poly, 1);
 }
 
+// From which share on the entropy counts what is missing to 1; no share that equal scores would give, as its slope would count twice there.
+const LARGE = 0.6;
+
+/** −Σ p ln(p + 1e-9) in nats of shares p [.., S], to [.., 1]. Added to a share near 1, 1e-9 is lost, so that goes by what it lacks. */
+export function entropyOf(p: Tensor): Tensor {
+  const small = tf.log(tf.div(tf.add(tf.minimum(p, LARGE), 1e-9), LARGE)); // ln(p / LARGE), 0 for large shares
+  const large = tf.log1p(tf.add(tf.sub(tf.maximum(p, LARGE), 1), 1e-9)); // ln p, ln LARGE for small shares
+  return tf.neg(tf.sum(tf.mul(p, tf.add(small, large)), -1, true));
+}
+
 export interface Heads {
   /** [B, T, H, d] */
   q: Tensor4D;
@@ -94,7 +104,7 @@ const sharpened =
   ([B, H, T]: readonly number[], saw?: Saw): Normalise =>
   (scores, hide) => {
     const p = tf.softmax(hide(scores));
-    const entropy = tf.neg(tf.sum(tf.mul(p, tf.log(tf.add(p, 1e-9))), -1, true)); // [B, H, T, 1]
+    const entropy = entropyOf(p); // [B, H, T, 1]
     const beta = inverseTemperature(entropy);
     saw?.('entropy', tf.reshape(entropy, [B, H, T]));
     saw?.('beta', tf.reshape(beta, [B, H, T]));

@@ -5,7 +5,7 @@ import { countsItsProducts, decodesAlike, staysCausal } from '../../../test/suit
 import { tf } from '../../ops';
 import { complete } from '../../spec/options';
 import block from './block';
-import { alibiSlopes, inverseTemperature } from './reference';
+import { alibiSlopes, entropyOf, inverseTemperature } from './reference';
 
 const variants = [
   { heads: 4, kvHeads: 2, qkNorm: true, ropeFraction: 0.5 },
@@ -80,6 +80,32 @@ describeBlock(block, ({ golden, agree, it }) => {
     const beta = tf.tidy(() => inverseTemperature(tf.tensor1d(entropies)).dataSync());
     // 1e-6: the polynomial peaks at 2.42, so float32 leaves about 5e-7.
     for (const [i, e] of entropies.entries()) expect(Math.abs(beta[i] - Math.max(poly(e), 1))).toBeLessThan(1e-6);
+  });
+
+  it('has the entropy of rows that see one key or nearly so, and slopes at shares of 0 and 1', () => {
+    const rows = [
+      [1, 0, 0],
+      [Math.fround(1 - 2 ** -20), 2 ** -20, 0],
+      [0.5, 0.25, 0.25],
+      [2 ** -30, 0.5, Math.fround(0.5 - 2 ** -30)],
+    ];
+    const [found, slopes] = tf.tidy(() => {
+      const p = tf.tensor2d(rows);
+      return [
+        entropyOf(p).dataSync(),
+        tf
+          .grad((u) => tf.sum(entropyOf(u)))(p)
+          .dataSync(),
+      ];
+    });
+    for (const [i, row] of rows.entries()) {
+      const entropy = -row.reduce((sum, p) => sum + p * Math.log(p + 1e-9), 0);
+      expect(Math.abs(found[i] - entropy)).toBeLessThan(1e-6 * Math.max(Math.abs(entropy), 1e-6));
+      for (const [j, p] of row.entries()) {
+        const slope = -Math.log(p + 1e-9) - p / (p + 1e-9);
+        expect(Math.abs(slopes[3 * i + j] - slope)).toBeLessThan(1e-5);
+      }
+    }
   });
 
   it('sharpens in evaluation and not in training', () => {
