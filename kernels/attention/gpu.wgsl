@@ -382,6 +382,24 @@ fn known(at: Heads, t: u32) -> vec2<f32> {
   return vec2<f32>(lse[row], delta[row]);
 }
 
+// Whether the queries from t0 see keys of one tile alone. Then delta is made of their shares anew, Σ p (do · v) / Σ p, so that slopes cancel in a row as
+// they should: from Σ do · o it differs by rounding. With sinks a row's shares do not add up to 1.
+fn whole(t0: u32) -> bool {
+  return call.sunk == 0u && past_keys(t0) <= first_key(t0) + kTile;
+}
+// Sums of the lane's two rows of a tile.
+fn row_sums(lane: u32, z: vec4<f32>) -> vec2<f32> {
+  keep(lane, z);
+  workgroupBarrier();
+  let row = lane / 16u * kPitch;
+  var sum = vec2<f32>(0.0);
+  for (var s = 0u; s < kTile; s++) {
+    sum += vec2<f32>(shares[row + s], shares[row + 16u * kPitch + s]);
+  }
+  workgroupBarrier();
+  return sum;
+}
+
 // Shares of a tile and gradients of its scores, rebuilt.
 struct Rebuilt {
   share: vec4<f32>,
@@ -395,7 +413,12 @@ fn rebuilt(lane: u32, at: Heads, t0: u32, s0: u32) -> Rebuilt {
   let second = known(at, t0 + lane / 16u + 16u);
   let open = exp2(min(z - vec4<f32>(first.xx, second.xx), vec4<f32>(0.0)));
   let share = select(vec4<f32>(0.0), open, mask(lane, t0, s0));
-  return Rebuilt(share, share * (slope - vec4<f32>(first.yy, second.yy)) * gains(score));
+  var along = vec2<f32>(first.y, second.y);
+  if (whole(t0)) {
+    let sum = row_sums(lane, share);
+    along = row_sums(lane, share * slope) / max(sum, vec2<f32>(1.0e-30)); // a row may see nothing
+  }
+  return Rebuilt(share, share * (slope - along.xxyy) * gains(score));
 }
 
 @compute @workgroup_size(256)

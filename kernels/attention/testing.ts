@@ -42,7 +42,6 @@ export function differentialSetting({
       ...(rotary && rope),
     },
     attrs: { scale: d ** -0.5, causal, epsilon: 1e-2 },
-    floor: T === 1 ? 3 : undefined, // one key: the gradients of q and k are sums of products that cancel to 0
   };
 }
 
@@ -71,6 +70,5 @@ export function latentSetting({ B = 2, T, S = T, H, Hk, own, r, e, causal = true
     shapes: rotary ? { ...shapes, cos: [S, r / 2], sin: [S, r / 2] } : shapes,
     inputs: { q: draw(B * T * H * (own + r), 1).map((u) => Math.fround(3 * u)), ...(rotary && rope) },
     attrs: { scale: (own + r) ** -0.5, causal, own, valueAt: e ? own : 0 },
-    floor: T === 1 ? 3 : undefined, // one key: the gradients of q and the keys are sums of products that cancel to 0
   };
 }
