@@ -30,10 +30,14 @@ struct Backward {
   const Inputs& in;
   const float *states, *dy;
   float *dx, *ddt, *dB, *dC;
-  bool add;  // dx += what comes out
+  bool add;       // dx += what comes out
+  bool nothing;  // the state before the first token is 0, as is the slope of that after the last
   double *dA, *dD;  // [B, H, chunks]; dD may be nullptr
 
   const float* StateOf(const Task& on, int64_t h, int64_t chunk) const { return states + ((on.b * s.H + h) * s.chunks + chunk) * s.State(); }
+
+  bool First(const Chunk& at) const { return nothing && at.index == 0; }
+  bool Last(const Chunk& at) const { return nothing && at.index + 1 == s.chunks; }
 
   // Slopes of the chunk's outputs into `dense` [tokens, P], since rows some powers of two apart share few places in the cache; the last ones may be
   // nobody's. On the way asks for what the next head needs.
@@ -130,14 +134,23 @@ struct Backward {
     Multiply(tokens, s.P, tokens, {t.weights, 1, kChunk}, {t.dy, s.P}, dxs, add, [&](int64_t s0, int64_t) { return Span{s0, tokens, 0, s.P}; });
 
     // Into the state that leaves, and out of the state that entered.
-    ScaleRows(tokens, s.N, decay.fed, at.B, {t.scaled, s.N});
-    Multiply(tokens, s.P, s.N, {t.scaled, s.N, 1}, {dST, s.P}, dxs, true);
-    Multiply(s.N, kChunk, s.P, {dST, s.P, 1}, {t.xT, kChunk}, {t.u, kChunk}, false);
-    Gather(t.u, t.bT, decay.fed, t.dBT, fedBy);
-    Multiply(s.N, kChunk, s.P, {stateT, s.P, 1}, {t.dyT, kChunk}, {t.u, kChunk}, false);
-    Gather(t.u, t.cT, decay.out, t.dCT, readBy);
+    const bool leaves = !Last(at), entered = !First(at);
+    if (leaves) {
+      ScaleRows(tokens, s.N, decay.fed, at.B, {t.scaled, s.N});
+      Multiply(tokens, s.P, s.N, {t.scaled, s.N, 1}, {dST, s.P}, dxs, true);
+      Multiply(s.N, kChunk, s.P, {dST, s.P, 1}, {t.xT, kChunk}, {t.u, kChunk}, false);
+      Gather(t.u, t.bT, decay.fed, t.dBT, fedBy);
+    } else {
+      std::fill_n(fedBy, kChunk, 0.0f);
+    }
+    if (entered) {
+      Multiply(s.N, kChunk, s.P, {stateT, s.P, 1}, {t.dyT, kChunk}, {t.u, kChunk}, false);
+      Gather(t.u, t.cT, decay.out, t.dCT, readBy);
+    } else {
+      std::fill_n(readBy, kChunk, 0.0f);
+    }
 
-    double fedBefore = static_cast<double>(decay.tot) * Dot(s.State(), dST, stateT), readAfter = 0, sumA = 0, sumD = 0;
+    double fedBefore = leaves && entered ? static_cast<double>(decay.tot) * Dot(s.State(), dST, stateT) : 0.0, readAfter = 0, sumA = 0, sumD = 0;
     for (int64_t l = 0; l < tokens; ++l) {
       da[l] += fedBefore;
       direct[l] += decay.tail[l] * fedBy[l];
@@ -216,8 +229,9 @@ struct Backward {
     for (int64_t chunk = s.chunks - 1; chunk >= 0; --chunk) {
       const Chunk at(s, in, on, chunk);
       Heads(at, on, MapsOf(at, on, dB, ownB), MapsOf(at, on, dC, ownC), room, of, [&](int64_t h, const Decay& decay) {
-        ScaleRows(1, size, &decay.tot, {of(h), 0}, {of(h), 0});
-        Entering(at, decay, room, true, of(h));
+        if (First(at)) return;  // nobody asks for slopes of the state before
+        if (!Last(at)) ScaleRows(1, size, &decay.tot, {of(h), 0}, {of(h), 0});
+        Entering(at, decay, room, !Last(at), of(h));
       });
     }
   }

@@ -34,9 +34,12 @@ struct Forward {
   const Sizes& s;
   const Inputs& in;
   float *y, *states;
-  bool add;  // y += what comes out
+  bool add;         // y += what comes out
+  bool fromNothing;  // the state before the first token is 0
 
   float* StateOf(const Task& on, int64_t h, int64_t chunk) const { return states + ((on.b * s.H + h) * s.chunks + chunk) * s.State(); }
+
+  bool Nothing(const Chunk& at) const { return fromNothing && at.index == 0; }
 
   // Head h of a chunk, to come next; from h1 on head h0 of the chunk behind it.
   Upcoming Next(const Chunk& at, const Task& on, int64_t h) const {
@@ -75,9 +78,9 @@ struct Forward {
     for (int64_t part : {2, 3}) next.Ask(part);
     Multiply(rows, s.P, rows, {room.weights, kChunk, 1}, x, ys, add, [&](int64_t, int64_t i1) { return Span{0, i1, 0, s.P}; });
     for (int64_t part : {4, 5}) next.Ask(part);
-    ScaleRows(rows, s.N, decay.out, at.C, {room.scaledC, s.N});
+    if (!Nothing(at)) ScaleRows(rows, s.N, decay.out, at.C, {room.scaledC, s.N});
     for (int64_t part : {6, 7}) next.Ask(part);
-    Multiply(rows, s.P, s.N, {room.scaledC, s.N, 1}, {StateOf(on, h, at.index), s.P}, ys, true);
+    if (!Nothing(at)) Multiply(rows, s.P, s.N, {room.scaledC, s.N, 1}, {StateOf(on, h, at.index), s.P}, ys, true);
   }
 
   // What the chunk adds to the state of one head, into `state` [N, P] (+= with `to`).
@@ -108,8 +111,8 @@ struct Forward {
         Outputs(at, on, h, decay, room);
         float* next = chunk + 1 < s.chunks ? StateOf(on, h, chunk + 1) : last(h);
         if (!next) continue;
-        ScaleRows(1, size, &decay.tot, {StateOf(on, h, chunk), 0}, {next, 0});
-        Adds(at, h, decay, room, true, next);
+        if (!Nothing(at)) ScaleRows(1, size, &decay.tot, {StateOf(on, h, chunk), 0}, {next, 0});
+        Adds(at, h, decay, room, !Nothing(at), next);
       }
     }
   }

@@ -23,14 +23,14 @@ struct Packed {
 
 void PackedScan(const Call& c) {
   const Packed p(c, false, false, 2, 0, c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3));
-  ssd::Forward{p.s, p.in, c.Out<float>(0), c.Out<float>(1), false}.Run(nullptr, nullptr);
+  ssd::Forward{p.s, p.in, c.Out<float>(0), c.Out<float>(1), false, true}.Run(nullptr, nullptr);
 }
 
 void PackedScanGrad(const Call& c) {
   const Packed p(c, false, false, 2, 0, c.In<float>(0), c.In<float>(1), c.In<float>(2), c.In<float>(3));
   float* dMixed = c.Out<float>(0);
   std::vector<double> dA(p.Parts()), dD(p.Parts());
-  ssd::Backward{p.s, p.in, c.In<float>(4), c.In<float>(5), dMixed, c.Out<float>(1), dMixed + p.b, dMixed + p.c, false, dA.data(), dD.data()}.Run(nullptr, nullptr);
+  ssd::Backward{p.s, p.in, c.In<float>(4), c.In<float>(5), dMixed, c.Out<float>(1), dMixed + p.b, dMixed + p.c, false, true, dA.data(), dD.data()}.Run(nullptr, nullptr);
   ssd::SumOfHeads(p.s, dA.data(), c.Out<float>(2));
   ssd::SumOfHeads(p.s, dD.data(), c.Out<float>(3));
 }
@@ -60,7 +60,7 @@ void Quasiseparable(const Call& c) {
   const float* D = c.In<float>(4);
   float *y = c.Out<float>(0), *own = c.Out<float>(3);
   NarrowMap(maps, s.B * s.T, &q.mixed, s.xStep, [&](int64_t t, int64_t h, float sum) { own[t * s.H + h] = D[h] + sum; });
-  const ssd::Forward ahead{q.ahead.s, q.ahead.in, y, c.Out<float>(1), true}, back{q.back.s, q.back.in, y, c.Out<float>(2), true};
+  const ssd::Forward ahead{q.ahead.s, q.ahead.in, y, c.Out<float>(1), true, true}, back{q.back.s, q.back.in, y, c.Out<float>(2), true, true};
   const auto begin_ = [&](const ssd::Task& on) {
     q.Each(on, [&](int64_t t, int64_t h) { ssd::ScaleRows(1, s.P, own + t * s.H + h, {q.mixed + t * s.xStep + h * s.P, 0}, {y + (t * s.H + h) * s.P, 0}); });
   };
@@ -95,8 +95,8 @@ void QuasiseparableGrad(const Call& c) {
   Scratch dOwn(std::max<int64_t>(1, s.B * s.T * s.H));
   std::vector<double> dA(2 * q.ahead.Parts());
   double* dABack = dA.data() + q.ahead.Parts();
-  const ssd::Backward ahead{q.ahead.s, q.ahead.in, c.In<float>(6), dy, dMixed, c.Out<float>(1), dMixed + q.ahead.b, dMixed + q.ahead.c, true, dA.data(), nullptr};
-  const ssd::Backward back{q.back.s, q.back.in, c.In<float>(7), dy, dMixed, c.Out<float>(2), dMixed + q.back.b, dMixed + q.back.c, true, dABack, nullptr};
+  const ssd::Backward ahead{q.ahead.s, q.ahead.in, c.In<float>(6), dy, dMixed, c.Out<float>(1), dMixed + q.ahead.b, dMixed + q.ahead.c, true, true, dA.data(), nullptr};
+  const ssd::Backward back{q.back.s, q.back.in, c.In<float>(7), dy, dMixed, c.Out<float>(2), dMixed + q.back.b, dMixed + q.back.c, true, true, dABack, nullptr};
   const auto begin_ = [&](const ssd::Task& on) {
     q.Each(on, [&](int64_t t, int64_t h) {
       const float *slope = dy + (t * s.H + h) * s.P, *x = q.mixed + t * s.xStep + h * s.P;
