@@ -51,7 +51,8 @@ describe.each(natives({ emulated: true }))('packed scans on $isa', (native) => {
   it('agree where heads of a group are shared out, and over more chunks than run at a time', () => {
     for (const make of [one, two])
       for (const [b, T, H, P, G, N] of [
-        [4, 130, 5, 3, 1, 4], // two slices of a group
+        [4, 130, 5, 3, 1, 4], // four slices of a group
+        [5, 130, 2, 3, 1, 4], // two, as many as it has heads
         [1, 40, 9, 3, 1, 4], // a single chunk
         [1, 64 * 18 + 3, 3, 2, 1, 3],
         [3, 64 * 7, 2, 2, 1, 3],

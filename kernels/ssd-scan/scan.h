@@ -27,7 +27,7 @@ namespace lab {
 namespace ssd {
 
 constexpr int64_t kChunk = 64;
-constexpr int64_t kEnoughTasks = 8;  // fewer run chunk by chunk
+constexpr int64_t kEnoughTasks = 16;  // fewer run chunk by chunk
 constexpr int64_t kTogether = 16;    // tasks times chunks that run side by side
 
 struct Sizes {
@@ -38,13 +38,13 @@ struct Sizes {
   Sizes(const int64_t* n, bool backwards, bool late)
       : B(n[0]), T(n[1]), H(n[2]), P(n[3]), G(n[4]), N(n[5]), backwards(backwards), late(late), chunks((T + kChunk - 1) / kChunk),
         perGroup(H / G), sign(backwards ? -1 : 1), xStep(H * P), mapStep(G * N) {
-    // The heads of a group share C·B, so only half of the tasks that are wanted make them share it in slices, or a single chunk, whose heads are
+    // The heads of a group share C·B, so only a quarter of the tasks that are wanted make them share it in slices, or a single chunk, whose heads are
     // all that there is to share out. Depends on the shape only.
     const int64_t groups = std::max<int64_t>(1, B * G);
-    slices = chunks > 1 && 2 * groups < kEnoughTasks ? 1 : std::min(perGroup, (kEnoughTasks + groups - 1) / groups);
+    slices = chunks > 1 && 4 * groups < kEnoughTasks ? 1 : std::min(perGroup, (kEnoughTasks + groups - 1) / groups);
   }
   int64_t Tasks() const { return B * G * slices; }
-  bool SideBySide() const { return Tasks() < kEnoughTasks && chunks > 1; }  // then the heads of a group aren't sliced
+  bool SideBySide() const { return slices == 1 && Tasks() < kEnoughTasks && chunks > 1; }
   // Chunks that run side by side at a time.
   int64_t Segment() const { return std::min(chunks, (kTogether + Tasks() - 1) / std::max<int64_t>(1, Tasks())); }
   int64_t State() const { return N * P; }
