@@ -67,9 +67,9 @@ export default defineBlock({
     // In chunks: a multiplication a pair for the decays of the keys, the products within, and the state's in and out.
     const scan = Q * Hk * d + 2 * H * Q * (d + e) + 2 * (Hk + H) * d * e;
     const forwardFlops = T * (matrices + 2 * K * convolved + scan);
-    // Kept: the input, the branches (before the convolution too), the rank of the decays and their logarithm's steps, the output, its gate and its
+    // Kept: the input, the branches (before the convolution too), the rank of the decays and their logarithm, the output, its gate and its
     // norm; and a state a segment.
-    const branch = (K ? 2 : 1) * convolved + R + 2 * Hk * d;
+    const branch = (K ? 2 : 1) * convolved + R + Hk * d;
     const out = 2 * H * e + H + gate;
     const states = Math.ceil(T / segment) * Hk * d * e;
     const savedNumbers = T * (D + branch + out) + states;

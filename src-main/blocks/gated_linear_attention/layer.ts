@@ -4,20 +4,19 @@ import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
 import { causalConvSilu } from '../parts/causal_conv';
 import { linear, linears } from '../parts/linear';
-import { logSigmoid } from '../parts/log_sigmoid';
 import { gatedRmsNorm, rmsNorm } from '../parts/norm';
 import { outerStep } from '../parts/state_step';
 import { convolveToken } from '../parts/tokens';
-import { gatedLinearScan } from './fused';
+import { gatedLinearScan, logDecays } from './fused';
 import { branches, FREE, type GatedLinearAttentionOptions, sizes } from './options';
 
 type Branch = 'q' | 'k' | 'v';
 
 /** Log decays [B, T, Hk·d]. */
-function logDecays(x: Tensor3D, w: Weights, { gateNormalizer, gateClampMin }: GatedLinearAttentionOptions): Tensor3D {
-  const raw = linear(linear(x, w.w_gk1), w.w_gk2, w.b_gk2) as Tensor3D;
-  const g = tf.div(logSigmoid(raw), gateNormalizer);
-  return (gateClampMin > FREE ? tf.maximum(g, gateClampMin) : g) as Tensor3D;
+function decaysOf(x: Tensor3D, w: Weights, { gateNormalizer, gateClampMin }: GatedLinearAttentionOptions): Tensor3D {
+  const raw = linear(linear(x, w.w_gk1), w.w_gk2, w.b_gk2);
+  const floor = gateClampMin > FREE ? gateClampMin : Number.NEGATIVE_INFINITY;
+  return logDecays(raw, { share: 1 / gateNormalizer, floor }) as Tensor3D;
 }
 
 /** Branches [B, T, channels] as heads: q [B, T, H, d], scaled, k and g [B, T, Hk, d], v [B, T, Hk, e]. */
@@ -47,7 +46,7 @@ export const layer: Layer<GatedLinearAttentionOptions> = {
     const [q, k, v] = projected.map((u, i) =>
       size.K ? causalConvSilu(u, w[`conv_${names[i]}`], w[`conv_b_${names[i]}`]) : u,
     );
-    const g = logDecays(x, w, options);
+    const g = decaysOf(x, w, options);
     extra?.('log_gate', g);
     const o = gatedLinearScan(intoHeads({ q, k, v, g }, size));
     return finish(o, x, w, options);
@@ -74,7 +73,7 @@ export const layer: Layer<GatedLinearAttentionOptions> = {
       if (rows) next[`conv_${name}`] = rows;
       return y;
     };
-    const g = logDecays(x, w, options);
+    const g = decaysOf(x, w, options);
     const heads = intoHeads({ q: branch('q'), k: branch('k'), v: branch('v'), g }, size);
     const token = (u: Tensor4D) => tf.reshape(u, [B, u.shape[2], u.shape[3]]);
     const { q, k, v } = heads;
