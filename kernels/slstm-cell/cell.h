@@ -228,67 +228,43 @@ void Forward(const Sizes& s, const Task& at, const float* r, const float* bias, 
   }
 }
 
-// What the slopes carry from a token to the one before, [rows, d] each.
-struct Carried {
-  float *dh, *dcell, *dscale;
-};
-
-// Slopes of one token of R rows: da [4 d], `apart` from row to row, of dy and what is carried, [R, d] each. before: what the token before kept, or nullptr.
-template <int R>
+// Slopes of one token of one row, and what they carry to the one before: [d] each.
 struct Slopes {
-  int64_t d, apart, number;
-  const float *keep[R], *before[R], *dy[R];
-  float *dh, *dcell, *dscale, *da;
+  int64_t d, number;
+  const float *keep, *before, *dy;  // before: what the token before kept, or nullptr
+  float *dh, *dcell, *dscale, *da;  // da: [4 d]
 
+  // The vector of channels at j, all of its lanes or `d - j`.
   template <bool Full>
   LAB_INLINE void At(int64_t j) const {
     const int64_t left = Full ? W : d - j;
     const auto read = [&](const float* from, Kept which) { return LoadUpTo(from + which * number + j, left); };
-    // Each step for all rows before the next: what waits for one row's numbers lets the others' go on.
-    F small[R], tail[R], bend[R], whole[R], share[R], mean[R], remembered[R];
+    const F write = read(keep, kWrite), forget = read(keep, kKeep), input = read(keep, kInput), output = read(keep, kOutput);
+    F mean(0.0f), remembered(0.0f);  // r and F n, before the token
+    if (before) mean = read(before, kMean), remembered = forget * read(before, kCount);
     // exp(-|a|) of tanh's and of the sigmoid's argument: 1 - tanh² and 1 - sigmoid are no differences by them.
-    LAB_UNROLL for (int r = 0; r < R; ++r) small[r] = ExpDown(Abs(read(keep[r], kInput)) * F(-2.0f));
-    LAB_UNROLL for (int r = 0; r < R; ++r) tail[r] = ExpDown(Neg(Abs(read(keep[r], kOutput))));
-    LAB_UNROLL for (int r = 0; r < R; ++r) {
-      // Lanes past the end must not divide by 0.
-      const F count = read(keep[r], kCount), some = left >= W ? count : Select(Lt(Iota(), F(static_cast<float>(left))), count, F(1.0f));
-      const Inverses one(F(1.0f) + small[r], F(1.0f) + tail[r], some);
-      bend[r] = one.a, whole[r] = one.b, share[r] = one.c;
-      mean[r] = before[r] ? read(before[r], kMean) : F(0.0f);  // r and F n, before the token
-      remembered[r] = before[r] ? read(keep[r], kKeep) * read(before[r], kCount) : F(0.0f);
-    }
-    LAB_UNROLL for (int r = 0; r < R; ++r) {
-      const F input = read(keep[r], kInput), write = read(keep[r], kWrite), forget = read(keep[r], kKeep);
-      float *ofH = dh + r * d + j, *ofCell = dcell + r * d + j, *ofScale = dscale + r * d + j, *slope = da + r * apart + j;
-      const F g = LoadUpTo(ofH, left) + LoadUpTo(dy[r] + j, left);
-      const F gate = Select(Lt(read(keep[r], kOutput), F(0.0f)), tail[r] * whole[r], whole[r]);
-      const F step = TanhOr(input, (F(1.0f) - small[r]) * bend[r]) - mean[r];
-      const F dc = LoadUpTo(ofCell, left) + g * gate * share[r], e = LoadUpTo(ofScale, left);
-      const F pull = dc * step * share[r], through = e - pull * write;
-      StoreUpTo(slope, Fma(pull, remembered[r], e) * write, left);
-      StoreUpTo(slope + d, through * remembered[r] * read(keep[r], kOpen), left);
-      StoreUpTo(slope + 2 * d, dc * write * F(4.0f) * small[r] * bend[r] * bend[r], left);
-      StoreUpTo(slope + 3 * d, g * read(keep[r], kMean) * tail[r] * whole[r] * whole[r], left);
-      StoreUpTo(ofCell, dc * forget, left);
-      StoreUpTo(ofScale, through * forget, left);
-    }
+    const F small = ExpDown(Abs(input) * F(-2.0f)), tail = ExpDown(Neg(Abs(output)));
+    // Lanes past the end must not divide by 0.
+    const F count = Full ? read(keep, kCount) : Select(Lt(Iota(), F(static_cast<float>(left))), read(keep, kCount), F(1.0f));
+    const Inverses one(F(1.0f) + small, F(1.0f) + tail, count);
+    const F bend = one.a, whole = one.b, share = one.c;
+    const F g = LoadUpTo(dh + j, left) + LoadUpTo(dy + j, left);
+    const F gate = Select(Lt(output, F(0.0f)), tail * whole, whole), step = TanhOr(input, (F(1.0f) - small) * bend) - mean;
+    const F dc = LoadUpTo(dcell + j, left) + g * gate * share, e = LoadUpTo(dscale + j, left);
+    const F pull = dc * step * share, through = e - pull * write;
+    StoreUpTo(da + j, Fma(pull, remembered, e) * write, left);
+    StoreUpTo(da + d + j, through * remembered * read(keep, kOpen), left);
+    StoreUpTo(da + 2 * d + j, dc * write * F(4.0f) * small * bend * bend, left);
+    StoreUpTo(da + 3 * d + j, g * read(keep, kMean) * tail * whole * whole, left);
+    StoreUpTo(dcell + j, dc * forget, left);
+    StoreUpTo(dscale + j, through * forget, left);
+  }
+  void All() const {
+    int64_t j = 0;
+    for (; j + W <= d; j += W) At<true>(j);
+    if (j < d) At<false>(j);
   }
 };
-
-template <int R>
-void StepBack(const Sizes& s, const Task& at, int64_t row, int64_t t, const Keeping<const float>& kept, const float* dy, const Carried& carried, float* da,
-              int64_t apart) {
-  const int64_t first = row * s.d;
-  Slopes<R> slopes{s.d, apart, kept.number, {}, {}, {}, carried.dh + first, carried.dcell + first, carried.dscale + first, da};
-  for (int r = 0; r < R; ++r) {
-    slopes.keep[r] = kept.At(s, at, row + r, t);
-    slopes.before[r] = t > 0 ? slopes.keep[r] - kept.token : nullptr;
-    slopes.dy[r] = dy + at.At(s, row + r, t);
-  }
-  int64_t j = 0;
-  for (; j + W <= s.d; j += W) slopes.template At<true>(j);
-  if (j < s.d) slopes.template At<false>(j);
-}
 
 // The slopes of one task from the last token back. take(t0, t1, da) gets those of the preactivations of tokens t0 .. t1 - 1, [rows, t1 - t0, 4 d];
 // soon: tensors [B, T, D] that it will read.
@@ -312,7 +288,12 @@ void Backward(const Sizes& s, const Task& at, const float* r, const Keeping<cons
         }
         for (const float* from : soon) Soon(from + at.At(s, row, t), s.d);
       }
-      EachRows(at.rows, [&](auto together, int64_t row) { StepBack<decltype(together)::value>(s, at, row, t, kept, dy, {dh, dcell, dscale}, da + row * apart, apart); });
+      for (int64_t row = 0; row < at.rows; ++row) {
+        const float* keep = kept.At(s, at, row, t);
+        Slopes{s.d, kept.number, keep, t > 0 ? keep - kept.token : nullptr, dy + at.At(s, row, t), dh + row * s.d, dcell + row * s.d, dscale + row * s.d,
+               da + row * apart}
+            .All();
+      }
       if (t > 0) Product(at.rows, s.d, wide, {da, apart, 1}, {turned, s.d}, {dh, s.d}, false);
     }
     take(t0, t1, slopes.data());
