@@ -55,6 +55,7 @@ struct Backward {
     TurnTokens(tokens, s.d, c.v, room.turned);
     Pairs(tokens, s.d, slopes, room.turned, room.A);
 
+    const int64_t lines = (s.Memory() + kChunk - 1) / kChunk;
     double later[kChunk] = {};  // of b[t] alone, through eps
     for (int64_t t = 0; t < kChunk; ++t) to.dlog[t] = to.dfade[t] = 0;
     to.entered = to.kept = 0;
@@ -62,6 +63,10 @@ struct Backward {
     for (int64_t t = tokens - 1; t >= 0; --t) {
       const int64_t at = c.at + t * s.ld;
       for (float* slope : {dq, dk, dv}) SoonWritten(slope + at, s.d);
+      if (past && !s.SideBySide()) {  // of the chunk that comes next, the one before this
+        for (const float* from : {in.q, in.k, in.v, dy}) Soon(from + at - kChunk * s.ld, s.d);
+        if (c.index > 1) Soon(memory - s.Memory() + t * lines, lines);
+      }
       float *S = room.S + t * kChunk, *D = room.D + t * kChunk, *A = room.A + t * kChunk;
       const int64_t filled = (t / W + 1) * W;
       Ruler rules;

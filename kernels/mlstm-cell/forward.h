@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "../core/doubles.h"
+#include "../core/soon.h"
 #include "cell.h"
 
 namespace lab {
@@ -98,7 +99,14 @@ struct Forward {
     TurnTokens(c.tokens, s.d, c.k, turned);
     Pairs(c.tokens, s.d, c.q, turned, pairs);
     if (c.index > 0) ScaleRows(c.tokens, s.d, c.q, {scaled, s.d}, [&](int64_t t) { return gates.recall[t]; });
+    const bool more = c.index + 1 < s.chunks && !s.SideBySide();
+    const int64_t lines = (s.Memory() + kChunk - 1) / kChunk;  // of the next memory, to be written
     for (int64_t t = 0; t < c.tokens; ++t) {
+      if (more) {
+        const int64_t ahead = c.at + (t + kChunk) * s.ld;
+        for (const float* from : {in.q, in.k, in.v}) Soon(from + ahead, t + kChunk < s.T - c.index * kChunk ? s.d : 0);
+        SoonWritten(memory + s.Memory() + t * lines, lines);
+      }
       sizes[s.Gate(c.row, c.index * kChunk + t)] = static_cast<float>(size[t]);
       share[t] = static_cast<float>(1.0 / (std::max(std::fabs(size[t]), gates.floor[t]) + s.eps));
       float* S = pairs + t * kChunk;
@@ -134,15 +142,18 @@ struct Forward {
     return top < 0 ? before : c.v.p + top * c.v.ld;
   }
 
-  // next = keep (memory, about the next r); what the chunk adds is to be added.
+  // next = keep (memory, about the next r); what the chunk adds is to be added, and its n to be written.
   void Keep(const Gates& gates, const float* memory, const float* r, float* next) const {
     const float *n0 = memory + s.Matrix(), *before = n0 + s.d;
+    float* moved = next + s.Matrix();
+    Centre(1, s.d, {before, s.d}, r, {moved, s.d});
     const F keep(gates.keep);
-    for (int64_t j = 0; j < s.d; j += W) {
-      const int64_t left = s.d - j;
-      const F moved = LoadUpTo(before + j, left) - LoadUpTo(r + j, left);
-      for (int64_t i = 0; i < s.d; ++i)
-        StoreUpTo(next + i * s.d + j, keep * Fma(F(n0[i]), moved, LoadUpTo(memory + i * s.d + j, left)), left);
+    for (int64_t i = 0; i < s.d; ++i) {
+      const F n(n0[i]);
+      for (int64_t j = 0; j < s.d; j += W) {
+        const int64_t left = s.d - j;
+        StoreUpTo(next + i * s.d + j, keep * Fma(n, LoadUpTo(moved + j, left), LoadUpTo(memory + i * s.d + j, left)), left);
+      }
     }
     std::copy_n(r, s.d, next + s.Matrix() + s.d);
   }
