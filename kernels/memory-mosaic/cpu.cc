@@ -1,6 +1,7 @@
 // Keys and values of Memory Mosaics. One task a (row, head), which walks over the tokens; gradients of a head's scalars are summed over rows in order.
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "../core/lab.h"
 #include "../core/rows.h"
@@ -21,22 +22,56 @@ struct Sizes {
   int64_t Step() const { return H * d; }  // from a token to the next
 };
 
-float LengthOf(int64_t d, const float* u) {
-  return std::sqrt(SumOver(d, [&](int64_t j, int64_t left) { const F x = LoadUpTo(u + j, left); return x * x; }) + kTiny);
+// Calls body(j, left) for each vector below d, where `left` lanes count; inlined, so that whole vectors are loaded and stored as such.
+template <class Body>
+LAB_INLINE void EachVector(int64_t d, Body&& body) {
+  int64_t j = 0;
+  for (; j + W <= d; j += W) body(j, int64_t{W});
+  if (j < d) body(j, d - j);
 }
-/// to = length · u / (|u| + epsilon).
-void ToLength(int64_t d, float length, float epsilon, const float* u, float* to) {
-  const F factor(length / (LengthOf(d, u) + epsilon));
-  for (int64_t j = 0; j < d; j += W) StoreUpTo(to + j, factor * LoadUpTo(u + j, d - j), d - j);
+// The same for groups of neighbouring vectors, whose number is a constant: body(vectors, j, left), where `left` lanes of the last one count.
+template <class Body>
+LAB_INLINE void EachGroup(int64_t d, Body&& body) {
+  int64_t j = 0;
+  for (; j + 4 * W <= d; j += 4 * W) body(std::integral_constant<int, 4>(), j, int64_t{W});
+  for (; j + 2 * W <= d; j += 2 * W) body(std::integral_constant<int, 2>(), j, int64_t{W});
+  for (; j + W <= d; j += W) body(std::integral_constant<int, 1>(), j, int64_t{W});
+  if (j < d) body(std::integral_constant<int, 1>(), j, d - j);
 }
-/// The gradient of u, from that of ToLength's result; gives Σ result · slope.
-float ToLengthGrad(int64_t d, float length, float epsilon, const float* u, const float* slope, float* du) {
-  const float size = LengthOf(d, u), all = size + epsilon;
-  const float dot = SumOver(d, [&](int64_t j, int64_t left) { return LoadUpTo(u + j, left) * LoadUpTo(slope + j, left); });
-  const F straight(length / all), back(length * (dot / all) / all / size);
-  for (int64_t j = 0; j < d; j += W) StoreUpTo(du + j, straight * LoadUpTo(slope + j, d - j) - back * LoadUpTo(u + j, d - j), d - j);
-  return length * dot / all;
-}
+#if defined(__GNUC__)
+#define LAB_FLAT __attribute__((always_inline))
+#else
+#define LAB_FLAT
+#endif
+
+// Tokens whose lengths are worked out together, a lane each.
+constexpr int64_t kTile = 16;
+static_assert(kTile % W == 0, "a tile is whole vectors");
+
+struct Tile {
+  float square[kTile] = {}, dot[kTile] = {};      // Σ u², Σ u · slope of each token's u
+  float straight[kTile], back[kTile], own[kTile];  // see ToLength and ToLengthGrad
+
+  // straight u = length · u / (|u| + epsilon).
+  LAB_INLINE void ToLength(float length, float epsilon) {
+    for (int64_t i = 0; i < kTile; i += W) Store(straight + i, F(length) / (Sqrt(Load(square + i) + F(kTiny)) + F(epsilon)));
+  }
+  // straight slope - back u: the gradient of u, from the slope of that result; own: Σ result · slope.
+  LAB_INLINE void ToLengthGrad(float length, float epsilon) {
+    for (int64_t i = 0; i < kTile; i += W) {
+      const F size = Sqrt(Load(square + i) + F(kTiny)), all = size + F(epsilon), share = F(length) / all, along = Load(dot + i) / all;
+      Store(straight + i, share);
+      Store(back + i, share * along / size);
+      Store(own + i, F(length) * along);
+    }
+  }
+  // Of `tokens`: Σ own.
+  float Own(int64_t tokens) const {
+    float sum = 0.0f;
+    for (int64_t i = 0; i < tokens; ++i) sum += own[i];
+    return sum;
+  }
+};
 
 /// sums [parts = B, H] over rows, times a factor a head, to out [H].
 template <class Factor>
@@ -49,11 +84,21 @@ void SumRows(const Sizes& s, const float* sums, float* out, Factor&& factor) {
   }
 }
 
-/// a = keep · before + u.
-void Leak(int64_t d, float keep, const float* before, const float* u, float* a) {
-  for (int64_t j = 0; j < d; j += W) StoreUpTo(a + j, Fma(F(keep), LoadUpTo(before + j, d - j), LoadUpTo(u + j, d - j)), d - j);
-}
 float KeepOf(const Sizes& s, float leak) { return std::exp(-s.raw * std::fabs(leak)); }
+
+// The averages of a tile: a[i + 1] = keep a[i] + u[i], rows of d from `a` on, those of u `step` apart.
+LAB_INLINE void Leak(const Sizes& s, int64_t tokens, float keep, const float* u, float* a) {
+  EachGroup(s.d, [&](auto vectors, int64_t j, int64_t left) LAB_FLAT {
+    constexpr int V = decltype(vectors)::value;
+    F sum[V];
+    LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] = LoadUpTo(a + j + v * W, left);
+    for (int64_t i = 0; i < tokens; ++i)
+      LAB_UNROLL for (int v = 0; v < V; ++v) {
+        sum[v] = Fma(F(keep), sum[v], LoadUpTo(u + i * s.Step() + j + v * W, left));
+        StoreUpTo(a + (i + 1) * s.d + j + v * W, sum[v], left);
+      }
+  });
+}
 
 // u [B, T, H, d], leak, scale [H] to k [B, T, H, d].
 void LeakyKeys(const Call& c) {
@@ -62,15 +107,29 @@ void LeakyKeys(const Call& c) {
   float* k = c.Out<float>(0);
   const float power = static_cast<float>(c.f[2]);
   ParallelFor(s.B * s.H, Grain(8 * s.T * s.d), [&](int64_t begin, int64_t end) {
-    Scratch a(s.d);
+    Scratch a((kTile + 1) * s.d);  // the last average before the tile, then the tile's
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / s.H, h = task % s.H;
       const float keep = KeepOf(s, leak[h]), length = std::exp(std::min(power * s.raw * scale[h], kLongest));
       std::fill_n(a.data(), s.d, 0.0f);
-      for (int64_t t = 0; t < s.T; ++t) {
-        const int64_t at = s.At(b, t, h);
-        Leak(s.d, keep, a, u + at, a);
-        ToLength(s.d, length, s.epsilon, a, k + at);
+      for (int64_t t = 0; t < s.T; t += kTile) {
+        const int64_t tokens = std::min(kTile, s.T - t), at = s.At(b, t, h);
+        Tile tile;
+        Leak(s, tokens, keep, u + at, a);
+        for (int64_t i = 0; i < tokens; ++i) {
+          F square(0.0f);
+          EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
+            const F x = LoadUpTo(a + (i + 1) * s.d + j, left);
+            square = Fma(x, x, square);
+          });
+          tile.square[i] = Sum(square);
+        }
+        tile.ToLength(length, s.epsilon);
+        for (int64_t i = 0; i < tokens; ++i)
+          EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
+            StoreUpTo(k + at + i * s.Step() + j, F(tile.straight[i]) * LoadUpTo(a + (i + 1) * s.d + j, left), left);
+          });
+        std::copy_n(a + tokens * s.d, s.d, a.data());
       }
     }
   });
@@ -84,25 +143,46 @@ void LeakyKeysGrad(const Call& c) {
   const float power = static_cast<float>(c.f[2]);
   Scratch keeps(s.B * s.H), scales(s.B * s.H);
   ParallelFor(s.B * s.H, Grain(16 * s.T * s.d), [&](int64_t begin, int64_t end) {
-    Scratch sums(s.T * s.d), later(s.d), slope(s.d);
+    Scratch averages((s.T + 1) * s.d), later(s.d), sums(s.d);  // averages: that before the first token, zeros, then each token's
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / s.H, h = task % s.H;
       const float keep = KeepOf(s, leak[h]), length = std::exp(std::min(power * s.raw * scale[h], kLongest));
-      for (int64_t t = 0; t < s.T; ++t) {
-        if (t == 0) std::copy_n(u + s.At(b, t, h), s.d, sums.data());
-        else Leak(s.d, keep, sums + (t - 1) * s.d, u + s.At(b, t, h), sums + t * s.d);
+      for (float* zeros : {averages.data(), later.data(), sums.data()}) std::fill_n(zeros, s.d, 0.0f);
+      Leak(s, s.T, keep, u + s.At(b, 0, h), averages);
+      float scaleSlope = 0.0f;
+      for (int64_t t = (s.T - 1) / kTile * kTile; t >= 0; t -= kTile) {
+        const int64_t tokens = std::min(kTile, s.T - t), at = s.At(b, t, h);
+        Tile tile;
+        for (int64_t i = 0; i < tokens; ++i) {
+          F square(0.0f), dot(0.0f);
+          EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
+            const F x = LoadUpTo(averages + (t + i + 1) * s.d + j, left);
+            square = Fma(x, x, square);
+            dot = Fma(x, LoadUpTo(dk + at + i * s.Step() + j, left), dot);
+          });
+          tile.square[i] = Sum(square), tile.dot[i] = Sum(dot);
+        }
+        tile.ToLengthGrad(length, s.epsilon);
+        scaleSlope += tile.Own(tokens);
+        EachGroup(s.d, [&](auto vectors, int64_t j, int64_t left) LAB_FLAT {
+          constexpr int V = decltype(vectors)::value;
+          F carried[V], sum[V];
+          LAB_UNROLL for (int v = 0; v < V; ++v) carried[v] = LoadUpTo(later + j + v * W, left), sum[v] = LoadUpTo(sums + j + v * W, left);
+          for (int64_t i = tokens - 1; i >= 0; --i) {
+            const float *a = averages + (t + i + 1) * s.d + j, *g = dk + at + i * s.Step() + j;
+            float* to = du + at + i * s.Step() + j;
+            const F straight(tile.straight[i]), back(tile.back[i]);
+            LAB_UNROLL for (int v = 0; v < V; ++v) {
+              const F slope = straight * LoadUpTo(g + v * W, left) - back * LoadUpTo(a + v * W, left);
+              carried[v] = Fma(F(keep), carried[v], slope);
+              StoreUpTo(to + v * W, carried[v], left);
+              sum[v] = Fma(carried[v], LoadUpTo(a - s.d + v * W, left), sum[v]);
+            }
+          }
+          LAB_UNROLL for (int v = 0; v < V; ++v) StoreUpTo(later + j + v * W, carried[v], left), StoreUpTo(sums + j + v * W, sum[v], left);
+        });
       }
-      std::fill_n(later.data(), s.d, 0.0f);
-      float keepSlope = 0.0f, scaleSlope = 0.0f;
-      for (int64_t t = s.T - 1; t >= 0; --t) {
-        const int64_t at = s.At(b, t, h);
-        scaleSlope += ToLengthGrad(s.d, length, s.epsilon, sums + t * s.d, dk + at, slope);
-        Leak(s.d, keep, later, slope, later);
-        std::copy_n(later.data(), s.d, du + at);
-        const float* before = sums + (t - 1) * s.d;
-        if (t > 0) keepSlope += SumOver(s.d, [&](int64_t j, int64_t left) { return LoadUpTo(later + j, left) * LoadUpTo(before + j, left); });
-      }
-      keeps[task] = keepSlope;
+      keeps[task] = SumOver(s.d, [&](int64_t j, int64_t left) { return LoadUpTo(sums + j, left); });
       scales[task] = scaleSlope;
     }
   });
@@ -110,9 +190,9 @@ void LeakyKeysGrad(const Call& c) {
   SumRows(s, scales, dscale, [&](int64_t h) { return power * s.raw * scale[h] <= kLongest ? power * s.raw : 0.0f; });
 }
 
-/// to = mix · own + (1 - mix) · next.
-void Mix(int64_t d, float mix, const float* own, const float* next, float* to) {
-  for (int64_t j = 0; j < d; j += W) StoreUpTo(to + j, F(mix) * LoadUpTo(own + j, d - j) + F(1.0f - mix) * LoadUpTo(next + j, d - j), d - j);
+// mix · own + (1 - mix) · next, for one vector.
+LAB_INLINE F Mix(float mix, const float* own, const float* next, int64_t left) {
+  return F(mix) * LoadUpTo(own, left) + F(1.0f - mix) * LoadUpTo(next, left);
 }
 
 // u [B, T, H, d], mix, scale [H] to v [B, T, H, d].
@@ -120,47 +200,89 @@ void MixedValues(const Call& c) {
   const Sizes s(c);
   const float *u = c.In<float>(0), *mix = c.In<float>(1), *scale = c.In<float>(2);
   float* v = c.Out<float>(0);
+  const int64_t step = s.Step();
   ParallelFor(s.B * s.H, Grain(8 * s.T * s.d), [&](int64_t begin, int64_t end) {
-    Scratch m(s.d);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / s.H, h = task % s.H;
-      const float length = std::exp(s.raw * scale[h]);
-      for (int64_t t = 0; t + 1 < s.T; ++t) {
-        const int64_t at = s.At(b, t, h);
-        Mix(s.d, mix[h], u + at, u + at + s.Step(), m);
-        ToLength(s.d, length, s.epsilon, m, v + at);
+      const float length = std::exp(s.raw * scale[h]), share = mix[h];
+      for (int64_t t = 0; t + 1 < s.T; t += kTile) {
+        const int64_t tokens = std::min(kTile, s.T - 1 - t), at = s.At(b, t, h);
+        Tile tile;
+        for (int64_t i = 0; i < tokens; ++i) {
+          const float* own = u + at + i * step;
+          F square(0.0f);
+          EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
+            const F m = Mix(share, own + j, own + step + j, left);
+            square = Fma(m, m, square);
+          });
+          tile.square[i] = Sum(square);
+        }
+        tile.ToLength(length, s.epsilon);
+        for (int64_t i = 0; i < tokens; ++i) {
+          const float* own = u + at + i * step;
+          EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
+            StoreUpTo(v + at + i * step + j, F(tile.straight[i]) * Mix(share, own + j, own + step + j, left), left);
+          });
+        }
       }
       if (s.T > 0) std::fill_n(v + s.At(b, s.T - 1, h), s.d, 0.0f);
     }
   });
 }
 
+// With g the gradient of a token's mixture: du[t] = mix g[t] + (1 - mix) g[t-1], dmix = Σ g[t] · (u[t] - u[t+1]).
 void MixedValuesGrad(const Call& c) {
   const Sizes s(c);
   const float *u = c.In<float>(0), *mix = c.In<float>(1), *scale = c.In<float>(2), *dv = c.In<float>(3);
   float *du = c.Out<float>(0), *dmix = c.Out<float>(1), *dscale = c.Out<float>(2);
+  const int64_t step = s.Step();
   Scratch mixes(s.B * s.H), scales(s.B * s.H);
   ParallelFor(s.B * s.H, Grain(16 * s.T * s.d), [&](int64_t begin, int64_t end) {
-    Scratch m(s.d), slope(s.d), before(s.d);
+    Scratch before(s.d), sums(s.d);  // before: gradient of the mixture of the token before the tile
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / s.H, h = task % s.H;
-      const float length = std::exp(s.raw * scale[h]);
-      float mixSlope = 0.0f, scaleSlope = 0.0f;
-      std::fill_n(before.data(), s.d, 0.0f);  // gradient of the mixture of the token before
-      for (int64_t t = 0; t < s.T; ++t) {
-        const int64_t at = s.At(b, t, h);
-        const float *own = u + at, *next = own + s.Step();
-        if (t + 1 < s.T) {
-          Mix(s.d, mix[h], own, next, m);
-          scaleSlope += ToLengthGrad(s.d, length, s.epsilon, m, dv + at, slope);
-          mixSlope += SumOver(s.d, [&](int64_t j, int64_t left) { return LoadUpTo(slope + j, left) * (LoadUpTo(own + j, left) - LoadUpTo(next + j, left)); });
-        } else {
-          std::fill_n(slope.data(), s.d, 0.0f);
+      const float length = std::exp(s.raw * scale[h]), share = mix[h];
+      float scaleSlope = 0.0f;
+      for (float* zeros : {before.data(), sums.data()}) std::fill_n(zeros, s.d, 0.0f);
+      for (int64_t t = 0; t + 1 < s.T; t += kTile) {
+        const int64_t tokens = std::min(kTile, s.T - 1 - t), at = s.At(b, t, h);
+        Tile tile;
+        for (int64_t i = 0; i < tokens; ++i) {
+          const float* own = u + at + i * step;
+          F square(0.0f), dot(0.0f);
+          EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
+            const F m = Mix(share, own + j, own + step + j, left);
+            square = Fma(m, m, square);
+            dot = Fma(m, LoadUpTo(dv + at + i * step + j, left), dot);
+          });
+          tile.square[i] = Sum(square), tile.dot[i] = Sum(dot);
         }
-        Mix(s.d, mix[h], slope, before, du + at);
-        std::copy_n(slope.data(), s.d, before.data());
+        tile.ToLengthGrad(length, s.epsilon);
+        scaleSlope += tile.Own(tokens);
+        EachGroup(s.d, [&](auto vectors, int64_t j, int64_t left) LAB_FLAT {
+          constexpr int V = decltype(vectors)::value;
+          F past[V], sum[V], own[V];
+          LAB_UNROLL for (int v = 0; v < V; ++v) {
+            past[v] = LoadUpTo(before + j + v * W, left), sum[v] = LoadUpTo(sums + j + v * W, left);
+            own[v] = LoadUpTo(u + at + j + v * W, left);
+          }
+          for (int64_t i = 0; i < tokens; ++i) {
+            const int64_t place = at + i * step + j;
+            const F straight(tile.straight[i]), back(tile.back[i]);
+            LAB_UNROLL for (int v = 0; v < V; ++v) {
+              const F next = LoadUpTo(u + place + step + v * W, left), m = F(share) * own[v] + F(1.0f - share) * next;
+              const F slope = straight * LoadUpTo(dv + place + v * W, left) - back * m;
+              StoreUpTo(du + place + v * W, F(share) * slope + F(1.0f - share) * past[v], left);
+              sum[v] = Fma(slope, own[v] - next, sum[v]);
+              past[v] = slope, own[v] = next;
+            }
+          }
+          LAB_UNROLL for (int v = 0; v < V; ++v) StoreUpTo(before + j + v * W, past[v], left), StoreUpTo(sums + j + v * W, sum[v], left);
+        });
       }
-      mixes[task] = mixSlope;
+      if (s.T > 0)
+        EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT { StoreUpTo(du + s.At(b, s.T - 1, h) + j, F(1.0f - share) * LoadUpTo(before + j, left), left); });
+      mixes[task] = SumOver(s.d, [&](int64_t j, int64_t left) { return LoadUpTo(sums + j, left); });
       scales[task] = scaleSlope;
     }
   });
