@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "../core/lab.h"
+#include "../core/rounded.h"
 #include "../core/rows.h"
 #include "../core/soon.h"
 #include "../core/tile.h"
@@ -321,10 +322,10 @@ inline void AddWeights(const Sizes& s, const Task& at, int64_t t0, int64_t t1, c
   const int64_t wide = kGates * s.d, tokens = t1 - t0;
   Hold(s, at, t0, t1, 1, y, held);
   if (t0 > 0) {
-    Product(s.d, wide, at.rows * tokens, {held, 1, s.d}, {da, wide}, {dr, wide}, true);
+    Multiply(s.d, wide, at.rows * tokens, {held, 1, s.d}, {da, wide}, {dr, wide}, true);
   } else if (tokens > 1) {  // the first token has none before it
     for (int64_t row = 0; row < at.rows; ++row)
-      Product(s.d, wide, tokens - 1, {held + (row * tokens + 1) * s.d, 1, s.d}, {da + (row * tokens + 1) * wide, wide}, {dr, wide}, true);
+      Multiply(s.d, wide, tokens - 1, {held + (row * tokens + 1) * s.d, 1, s.d}, {da + (row * tokens + 1) * wide, wide}, {dr, wide}, true);
   }
   int64_t j = 0;
   for (; j + 4 * W <= wide; j += 4 * W) AddRows<4>(at.rows * tokens, da + j, wide, W, db + j);

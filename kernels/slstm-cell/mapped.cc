@@ -1,4 +1,5 @@
 // The scalar memory with the maps of its preactivations: channels to outputs, and back. What lies between is made and used a span of tokens at a time.
+// Products with the maps round their inputs where the precision asks for it; what goes from token to token does not.
 #include "cell.h"
 
 namespace {
@@ -30,7 +31,7 @@ void MappedSlstm(const Call& c) {
       slstm::Forward(s, at, m.r, m.bias, y, kept, {m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, float* to) {
         for (int64_t row = 0; row < at.rows; ++row)
           for (int64_t g = 0; g < kGates; ++g)
-            Product(t1 - t0, s.d, s.d, {m.from[g / 2] + at.At(s, row, t0), s.D, 1}, {m.Map(g, at.h), s.d}, {to + row * (t1 - t0) * wide + g * s.d, wide}, false);
+            Multiply(t1 - t0, s.d, s.d, {m.from[g / 2] + at.At(s, row, t0), s.D, 1}, {m.Map(g, at.h), s.d}, {to + row * (t1 - t0) * wide + g * s.d, wide}, false);
       });
     }
   });
@@ -59,9 +60,9 @@ void MappedSlstmGrad(const Call& c) {
         for (int64_t half = 0; half < 2; ++half) {  // of c, which feeds the first two gates, and of x
           const int64_t first = half * 2 * s.d;
           slstm::Hold(s, at, t0, t1, 0, m.from[half], held);
-          Product(s.d, 2 * s.d, at.rows * (t1 - t0), {held, 1, s.d}, {da + first, wide}, {dw + first, wide}, true);
+          Multiply(s.d, 2 * s.d, at.rows * (t1 - t0), {held, 1, s.d}, {da + first, wide}, {dw + first, wide}, true);
           for (int64_t row = 0; row < at.rows; ++row)
-            Product(t1 - t0, s.d, 2 * s.d, {da + row * (t1 - t0) * wide + first, wide, 1}, {turned + first * s.d, s.d}, {slopes[half] + at.At(s, row, t0), s.D}, false);
+            Multiply(t1 - t0, s.d, 2 * s.d, {da + row * (t1 - t0) * wide + first, wide, 1}, {turned + first * s.d, s.d}, {slopes[half] + at.At(s, row, t0), s.D}, false);
         }
       });
     }

@@ -55,6 +55,17 @@ describe.each(natives())('MappedSlstm on $isa', (native) => {
     expectAgreement(native, setting(1, 65, 2, 3, 150), 1e-4);
   });
 
+  it('rounds the inputs of its maps under bfloat16', () => {
+    native.bfloat16(true);
+    try {
+      // 8 bits of each input of the maps and of their slopes: errors of 2⁻⁹ that the sums partly even out.
+      const errors = expectAgreement(native, setting(3, 40, 2, 19), 2e-2);
+      expect(errors.y).toBeGreaterThan(1e-4);
+    } finally {
+      native.bfloat16(false);
+    }
+  });
+
   it('gives zero gradients of weights for an empty batch and for no tokens', () => {
     expectAgreement(native, setting(0, 3, 2, 2), tolerance);
     expectAgreement(native, setting(2, 0, 2, 2), tolerance);
