@@ -5,7 +5,7 @@
 // whose name an input of the folder bears too is called `<name>_out`; an input whose name WGSL reserves is called `<name>_in`. Of a kernel that works
 // in place (`inPlace` in kernel.ts) a `read_write` variable that bears an input's name holds the input's numbers at first.
 // The uniform is at binding 0, the storage variables at 1 and on. It starts with `present: u32`, one bit for each input of kernel.ts that is there;
-// then come its ints (i32) and its floats (f32).
+// then come its ints (i32), its floats (f32) and, of a pass with `rounds`, the round (u32).
 // An entry point may use 8 storage buffers, 256 invocations a workgroup and 16 KiB of workgroup memory: what every device grants. What some devices
 // grant besides is in `Grants`.
 // Every .wgsl file of a folder belongs to one module, with core/core.wgsl, one of core/sums*.wgsl and one of core/halves*.wgsl before them.
@@ -35,6 +35,8 @@ export interface GpuPass {
   entry: string;
   /** Number of workgroups, from kernel.ts's ints. */
   workgroups(ints: readonly number[], grants: Grants): number;
+  /** How often it runs (default: once). Neighbouring passes of one such function take turns: all of them in round 0, then all in round 1. */
+  rounds?(ints: readonly number[]): number;
   /** Values of the shader's `override` constants. */
   constants?: Constants | ((ints: readonly number[], grants: Grants) => Constants);
   /** Tensors by the variable that they are bound to in this pass, where their names differ. */

@@ -1,4 +1,4 @@
-// How gpu.wgsl runs LSTM and GRU: a workgroup takes four rows through all tokens, so that each weight that it reads serves four times.
+// How gpu.wgsl runs LSTM and GRU: a workgroup takes four rows, so that each weight that it reads serves four times.
 import { ceilDiv, type GpuPass, type GpuPlan, type GpuPlans } from '../core/plan';
 
 type Ints = readonly number[]; // batch, tokens, hidden
@@ -10,25 +10,30 @@ const CHANNELS = 32;
 /** Rows and columns of a tile of the weights' slopes. */
 const TILE = 64;
 
-/** Narrow states don't fill a workgroup of 256 lanes; every device grants those. */
-const walks = (entry: string, net: number): GpuPass[] =>
-  [64, 256].map((wide) => ({
-    entry,
-    constants: { net, wide },
-    workgroups: ([batch, , hidden]) => (hidden <= 64 === (wide === 64) ? ceilDiv(batch, ROWS) : 0),
-  }));
+/** A state so narrow goes through all tokens in one workgroup; of a wider one, whose weights one workgroup reads too slowly, many take a token each round. */
+const NARROW = 64;
+const tokens = ([, count]: Ints) => count;
+const passes = (net: number, walk: string, step: string): GpuPass[] => [
+  { entry: walk, constants: { net }, workgroups: ([batch, , hidden]) => (hidden <= NARROW ? ceilDiv(batch, ROWS) : 0) },
+  {
+    entry: step,
+    constants: { net },
+    rounds: tokens,
+    workgroups: ([batch, , hidden]) => (hidden > NARROW ? ceilDiv(batch, ROWS) * ceilDiv(hidden, CHANNELS) : 0),
+  },
+];
 
 /** Plans of a net with so many gates. */
 function plans(net: number): { all: GpuPlan; gradient: GpuPlan; step: GpuPlan } {
   const constants = { net };
   const weights = ([, , hidden]: Ints) => net * hidden * hidden;
   return {
-    all: { passes: walks('forward', net) },
+    all: { passes: passes(net, 'forward', 'forward_token') },
     gradient: {
       scratch: (n) => ({ turned: weights(n), carried: n[0] * n[2] }),
       passes: [
         { entry: 'turn', constants, workgroups: (n) => ceilDiv(weights(n), 64) },
-        ...walks('backward', net),
+        ...passes(net, 'backward', 'backward_token'),
         {
           entry: 'weight_slopes',
           constants,

@@ -1,5 +1,6 @@
-// LSTM and GRU over all tokens and over one, and their gradients. A workgroup takes four rows from token to token; its lanes own channels, and each
-// weight that they read serves the four. The other way round the weights lie transposed, so that neighbours read neighbours there too.
+// LSTM and GRU over all tokens and over one, and their gradients. A workgroup takes four rows, and each weight that it reads serves the four: those of a
+// narrow state through all tokens, a lane a channel, of a wide one through the token of the round, kSlices lanes a channel. The other way round the
+// weights lie transposed, so that neighbours read neighbours there too.
 
 override net: u32 = 4u; // gates: 4 of LSTM, 3 of GRU
 
@@ -8,6 +9,7 @@ struct Call {
   batch: u32,
   tokens: u32,
   hidden: u32,
+  round: u32, // of passes that take one token
 }
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> gates: array<f32>; // [batch, tokens, net hidden], as dgates
@@ -32,7 +34,8 @@ const kRows = 4u;
 const kChannels = 32u;
 const kSlices = 8u;
 
-var<workgroup> four: array<vec4<f32>, wide>; // numbers of the four rows
+const kNarrow = 64u;
+var<workgroup> four: array<vec4<f32>, kNarrow>; // numbers of the four rows
 var<workgroup> parts: array<vec4<f32>, kChannels * kSlices>;
 
 fn width() -> u32 {
@@ -93,7 +96,68 @@ fn biases_of(channel: u32) -> vec4<f32> {
   return vec4(bias_of(0u, channel), bias_of(1u, channel), bias_of(2u, channel), 0.0);
 }
 
-@compute @workgroup_size(wide)
+// The sum over the slices of a channel, on its first lane.
+fn gathered(lane: u32, value: vec4<f32>) -> vec4<f32> {
+  parts[lane] = value;
+  workgroupBarrier();
+  var sum = value;
+  if (lane < kChannels) {
+    for (var slice = 1u; slice < kSlices; slice++) {
+      sum += parts[slice * kChannels + lane];
+    }
+  }
+  workgroupBarrier();
+  return sum;
+}
+
+// The states of four rows before token t, or 0.
+fn states_before(row0: u32, t: u32, channel: u32) -> vec4<f32> {
+  var states = vec4(0.0);
+  for (var r = 0u; r < kRows && row0 + r < call.batch; r++) {
+    states[r] = y_out[((row0 + r) * call.tokens + t - 1u) * call.hidden + channel];
+  }
+  return states;
+}
+
+// The state's share of each gate of a channel, of four rows: `gates[i][r]`.
+struct Shares {
+  gates: array<vec4<f32>, 4>,
+}
+fn add_share(shares: ptr<function, Shares>, input: u32, channel: u32, states: vec4<f32>) {
+  let by = weights_of(input, channel);
+  (*shares).gates[0] += by.x * states;
+  (*shares).gates[1] += by.y * states;
+  (*shares).gates[2] += by.z * states;
+  (*shares).gates[3] += by.w * states;
+}
+
+// Token t of four rows, one channel.
+fn write_token(row0: u32, t: u32, channel: u32, shares: Shares) {
+  let plus = biases_of(channel);
+  for (var r = 0u; r < kRows && row0 + r < call.batch; r++) {
+    let at = (row0 + r) * call.tokens + t;
+    var state = 0.0;
+    var cell = 0.0;
+    if (t > 0u) {
+      state = y_out[(at - 1u) * call.hidden + channel];
+      if (net == 4u) {
+        cell = kept_out[kept_at(at - 1u, channel) + 4u * call.hidden];
+      }
+    }
+    let share = vec4(shares.gates[0][r], shares.gates[1][r], shares.gates[2][r], shares.gates[3][r]);
+    let token = token_of(inputs_of(at, channel), share + plus, state, cell);
+    y_out[at * call.hidden + channel] = token.state;
+    let to = kept_at(at, channel);
+    for (var part = 0u; part < 4u; part++) {
+      kept_out[to + part * call.hidden] = token.kept[part];
+    }
+    if (net == 4u) {
+      kept_out[to + 4u * call.hidden] = token.cell;
+    }
+  }
+}
+
+@compute @workgroup_size(kNarrow)
 fn forward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -104,58 +168,50 @@ fn forward(
     return;
   }
   for (var t = 0u; t < call.tokens; t++) {
-    for (var first = 0u; first < call.hidden; first += wide) {
-      let channel = first + lane;
-      var x = vec4(0.0); // the state's share of each gate, of the four rows
-      var y = vec4(0.0);
-      var z = vec4(0.0);
-      var v = vec4(0.0);
-      for (var begin = 0u; begin < select(call.hidden, 0u, t == 0u); begin += wide) {
-        var states = vec4(0.0);
-        for (var r = 0u; r < kRows; r++) {
-          if (row0 + r < call.batch && begin + lane < call.hidden) {
-            states[r] = y_out[((row0 + r) * call.tokens + t - 1u) * call.hidden + begin + lane];
-          }
-        }
-        four[lane] = states;
-        workgroupBarrier();
-        if (channel < call.hidden) {
-          for (var l = 0u; l < min(wide, call.hidden - begin); l++) {
-            let by = weights_of(begin + l, channel);
-            let state = four[l];
-            x += by.x * state;
-            y += by.y * state;
-            z += by.z * state;
-            v += by.w * state;
-          }
-        }
-        workgroupBarrier();
+    var shares = Shares();
+    if (t > 0u) {
+      if (lane < call.hidden) {
+        four[lane] = states_before(row0, t, lane);
       }
-      if (channel < call.hidden) {
-        let plus = biases_of(channel);
-        for (var r = 0u; r < kRows && row0 + r < call.batch; r++) {
-          let at = (row0 + r) * call.tokens + t;
-          var state = 0.0;
-          var cell = 0.0;
-          if (t > 0u) {
-            state = y_out[(at - 1u) * call.hidden + channel];
-            if (net == 4u) {
-              cell = kept_out[kept_at(at - 1u, channel) + 4u * call.hidden];
-            }
-          }
-          let token = token_of(inputs_of(at, channel), vec4(x[r], y[r], z[r], v[r]) + plus, state, cell);
-          y_out[at * call.hidden + channel] = token.state;
-          let to = kept_at(at, channel);
-          for (var part = 0u; part < 4u; part++) {
-            kept_out[to + part * call.hidden] = token.kept[part];
-          }
-          if (net == 4u) {
-            kept_out[to + 4u * call.hidden] = token.cell;
-          }
+      workgroupBarrier();
+      if (lane < call.hidden) {
+        for (var l = 0u; l < call.hidden; l++) {
+          add_share(&shares, l, lane, four[l]);
         }
       }
     }
+    if (lane < call.hidden) {
+      write_token(row0, t, lane, shares);
+    }
+    workgroupBarrier();
     storageBarrier();
+  }
+}
+
+@compute @workgroup_size(256)
+fn forward_token(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let across = ceil_div(call.hidden, kChannels);
+  let index = flat(group, groups);
+  let row0 = index / across * kRows;
+  if (row0 >= call.batch) {
+    return;
+  }
+  let channel = index % across * kChannels + lane % kChannels;
+  var shares = Shares();
+  if (call.round > 0u && channel < call.hidden) {
+    for (var l = lane / kChannels; l < call.hidden; l += kSlices) {
+      add_share(&shares, l, channel, states_before(row0, call.round, l));
+    }
+  }
+  for (var gate = 0u; gate < net; gate++) {
+    shares.gates[gate] = gathered(lane, shares.gates[gate]);
+  }
+  if (lane < kChannels && channel < call.hidden) {
+    write_token(row0, call.round, channel, shares);
   }
 }
 
@@ -259,7 +315,28 @@ fn token_back(at: u32, first: bool, channel: u32, slope: f32, before: f32) -> f3
   return of_cell * two;
 }
 
-@compute @workgroup_size(wide)
+// What of four rows arrives through gate number j of the token after t.
+fn asked_after(row0: u32, t: u32, j: u32) -> vec4<f32> {
+  var slopes = vec4(0.0);
+  for (var r = 0u; r < kRows && row0 + r < call.batch; r++) {
+    slopes[r] = asked((row0 + r) * call.tokens + t + 1u, j);
+  }
+  return slopes;
+}
+// Token t of four rows, one channel, of whose state so much arrives.
+fn slopes_of(row0: u32, t: u32, channel: u32, arriving: vec4<f32>) {
+  for (var r = 0u; r < kRows && row0 + r < call.batch; r++) {
+    let at = (row0 + r) * call.tokens + t;
+    let to = (row0 + r) * call.hidden + channel;
+    var before = 0.0;
+    if (t + 1u < call.tokens) {
+      before = carried[to];
+    }
+    carried[to] = token_back(at, t == 0u, channel, dy_in[at * call.hidden + channel] + arriving[r], before);
+  }
+}
+
+@compute @workgroup_size(kNarrow)
 fn backward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3<u32>,
@@ -271,39 +348,49 @@ fn backward(
   }
   for (var after = call.tokens; after > 0u; after--) {
     let t = after - 1u;
-    for (var first = 0u; first < call.hidden; first += wide) {
-      let channel = first + lane;
-      var arriving = vec4(0.0); // through the state's share of the next token's gates
-      for (var begin = 0u; begin < select(width(), 0u, after == call.tokens); begin += wide) {
-        var slopes = vec4(0.0);
-        for (var r = 0u; r < kRows; r++) {
-          if (row0 + r < call.batch && begin + lane < width()) {
-            slopes[r] = asked((row0 + r) * call.tokens + after, begin + lane);
-          }
-        }
-        four[lane] = slopes;
-        workgroupBarrier();
-        if (channel < call.hidden) {
-          for (var j = 0u; j < min(wide, width() - begin); j++) {
-            arriving += turned[(begin + j) * call.hidden + channel] * four[j];
-          }
-        }
-        workgroupBarrier();
+    var arriving = vec4(0.0); // through the state's share of the next token's gates
+    for (var begin = 0u; begin < select(width(), 0u, after == call.tokens); begin += kNarrow) {
+      if (begin + lane < width()) {
+        four[lane] = asked_after(row0, t, begin + lane);
       }
-      if (channel < call.hidden) {
-        for (var r = 0u; r < kRows && row0 + r < call.batch; r++) {
-          let row = row0 + r;
-          let at = row * call.tokens + t;
-          var before = 0.0;
-          if (after < call.tokens) {
-            before = carried[row * call.hidden + channel];
-          }
-          let slope = dy_in[at * call.hidden + channel] + arriving[r];
-          carried[row * call.hidden + channel] = token_back(at, t == 0u, channel, slope, before);
+      workgroupBarrier();
+      if (lane < call.hidden) {
+        for (var j = 0u; j < min(kNarrow, width() - begin); j++) {
+          arriving += turned[(begin + j) * call.hidden + lane] * four[j];
         }
       }
+      workgroupBarrier();
+    }
+    if (lane < call.hidden) {
+      slopes_of(row0, t, lane, arriving);
     }
     storageBarrier();
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward_token(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let across = ceil_div(call.hidden, kChannels);
+  let index = flat(group, groups);
+  let row0 = index / across * kRows;
+  if (row0 >= call.batch) {
+    return;
+  }
+  let t = call.tokens - 1u - call.round;
+  let channel = index % across * kChannels + lane % kChannels;
+  var arriving = vec4(0.0);
+  if (call.round > 0u && channel < call.hidden) {
+    for (var j = lane / kChannels; j < width(); j += kSlices) {
+      arriving += turned[j * call.hidden + channel] * asked_after(row0, t, j);
+    }
+  }
+  arriving = gathered(lane, arriving);
+  if (lane < kChannels && channel < call.hidden) {
+    slopes_of(row0, t, channel, arriving);
   }
 }
 

@@ -92,8 +92,8 @@ function call(
     made.set(name, info);
     return info;
   });
-  const uniform = words(kernel, shapes, ints, (plan.floats ?? kernel.floats)?.(attrs) ?? []);
-  for (const pass of plan.passes) {
+  const floats = (plan.floats ?? kernel.floats)?.(attrs) ?? [];
+  for (const { pass, round } of inTurn(plan.passes, ints)) {
     const count = pass.workgroups(ints, grants);
     if (count === 0) continue;
     const constants = typeof pass.constants === 'function' ? pass.constants(ints, grants) : pass.constants;
@@ -106,18 +106,38 @@ function call(
       return { binding, writable, info, from: info?.from };
     });
     const x = Math.min(count, WIDEST);
+    const uniform = words(kernel, shapes, ints, floats, round);
     backend.dispatch(pipeline, tensors, uniform, UNIFORM_AT, [x, Math.ceil(count / x)]);
   }
   for (const { dataId } of scratch) backend.disposeData(dataId);
   return Object.keys(outputs).map((name) => made.get(name)!);
 }
 
-function words(kernel: Kernel, shapes: Shapes, ints: readonly number[], floats: readonly number[]): ArrayBuffer {
+/** The passes in the order in which they run. */
+function* inTurn(passes: readonly GpuPass[], ints: readonly number[]): Generator<{ pass: GpuPass; round: number }> {
+  for (let begin = 0; begin < passes.length; ) {
+    const { rounds } = passes[begin];
+    let end = begin + 1;
+    while (rounds && passes[end]?.rounds === rounds) end++;
+    for (let round = 0; round < (rounds?.(ints) ?? 1); round++)
+      for (const pass of passes.slice(begin, end)) yield { pass, round };
+    begin = end;
+  }
+}
+
+function words(
+  kernel: Kernel,
+  shapes: Shapes,
+  ints: readonly number[],
+  floats: readonly number[],
+  round: number,
+): ArrayBuffer {
   const buffer = new ArrayBuffer(UNIFORM_BYTES);
   const whole = new Int32Array(buffer);
   whole[0] = kernel.inputs.reduce((bits, declared, i) => bits | (shapes[readName(declared).name] ? 1 << i : 0), 0);
   whole.set(ints, 1);
   new Float32Array(buffer).set(floats, 1 + ints.length);
+  whole[1 + ints.length + floats.length] = round;
   return buffer;
 }
 
