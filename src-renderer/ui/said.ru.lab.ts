@@ -391,4 +391,15 @@ export const russianOfTheLab: readonly (readonly [RegExp, string])[] = [
   ],
   [/^(\S+) on the GPU: (.+)$/, '$1 на видеокарте: $2'],
   [/^the archive is damaged at byte (\d+)$/, 'архив повреждён на байте $1'],
+
+  // What the devices are.
+  [/^Reference \(TF\.js's JavaScript CPU backend\)$/, 'Эталон (TF.js на JavaScript)'],
+  [/^JavaScript, one thread$/, 'JavaScript, один поток'],
+  [/^(\S+ with \S+|\S+), (\d+) threads?$/, '{1}, потоков: $2'],
+  [/^(AVX-512) with (\S+)$/, '$1 с $2'],
+  [
+    /^no adapter was found: WebGPU wants a graphics driver with Vulkan \(Linux\), Direct3D 12 \(Windows\) or Metal \(macOS\)$/,
+    'видеокарта не найдена: WebGPU нужен драйвер с Vulkan (Linux), Direct3D 12 (Windows) или Metal (macOS)',
+  ],
+  [/^not installed; (`.+`) \(CUDA\) or (`.+`) adds it\.$/, 'не установлен; его добавит $1 (CUDA) или $2.'],
 ];

@@ -111,6 +111,23 @@ describe('sentences of main in Russian', () => {
     }
   });
 
+  it('are whole for the devices of a machine without a graphics card', () => {
+    for (const [title, detail, words] of [
+      ['CPU', 'AVX-512 with BF16, 2 threads', 'AVX-512 с BF16, потоков: 2'],
+      ['CPU', 'NEON, 1 thread', 'NEON, потоков: 1'],
+      ["Reference (TF.js's JavaScript CPU backend)", 'JavaScript, one thread', 'JavaScript, один поток'],
+    ]) {
+      expect(ru(detail)).toBe(words);
+      expect(ru(title)).not.toMatch(/backend/);
+    }
+    // They begin as the message of a problem does, without being one.
+    for (const missing of [
+      'no adapter was found: WebGPU wants a graphics driver with Vulkan (Linux), Direct3D 12 (Windows) or Metal (macOS)',
+      'not installed; `npm install @tensorflow/tfjs-node-gpu` (CUDA) or `@tensorflow/tfjs-node` adds it.',
+    ])
+      expectRussian(missing);
+  });
+
   it('keep numbers and names, and what is not known', () => {
     expect(ru('All 300 steps are done.')).toBe('Все шаги (300) сделаны.');
     expect(ru('0 does not fit: it wants a whole number from 1 to 65536')).toBe(
