@@ -48,7 +48,7 @@ const optimiser = z.discriminatedUnion('kind', [
 ]);
 
 const schedule = z.strictObject({
-  kind: z.enum(['constant', 'linear', 'cosine', 'wsd']).default('cosine'),
+  kind: z.enum(['constant', 'linear', 'cosine', 'wsd', 'exponential']).default('cosine'),
   /** Steps of linear warm-up from 0. */
   warmup: z.int().min(0).max(1_000_000).default(20),
   /** Learning rate at the end, as a share of the peak. */

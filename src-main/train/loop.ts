@@ -2,10 +2,10 @@
 import type { Model } from '../engine/build';
 import { evaluate } from '../engine/evaluate';
 import type { Optimiser } from '../engine/optimiser';
-import { lrAt } from '../engine/schedule';
 import { makeStep, type StepResult, type TrainStep } from '../engine/step';
 import type { RunEventBody } from '../spec/event';
 import type { RunSpec } from '../spec/run';
+import { lrAt } from '../spec/schedule';
 import type { Batch, TaskData } from '../tasks/define';
 import type { Control } from './control';
 import { isDue, type Progress, reached, reportEvery, risen, spent } from './pace';

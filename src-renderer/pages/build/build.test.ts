@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ModelSpec } from '../../../src-main/spec/model';
 import { runSchema } from '../../../src-main/spec/run';
 import { fileName, fromText, toText } from './files';
-import { distinctNames, draftsOf, estimate, OPTIMISERS, settingsAtFirst, USUAL } from './plan';
+import { distinctNames, draftsOf, estimate, OPTIMISERS, SCHEDULES, settingsAtFirst, settingsOf, USUAL } from './plan';
 
 const model = (name: string): ModelSpec => ({
   format: 'archlab.model/1',
@@ -35,6 +35,19 @@ describe('drafts', () => {
       ['b, seed 8', 8],
     ]);
     expect(new Set(drafts.map(({ task }) => JSON.stringify(task))).size).toBe(1);
+  });
+
+  it('give back the settings that they were made with', () => {
+    for (const optimiser of OPTIMISERS)
+      for (const schedule of SCHEDULES) {
+        const settings = {
+          ...{ ...settingsAtFirst, optimiser, ...USUAL[optimiser], schedule, lr: 0.003, clip: null, firstSeed: 4 },
+          ...{ warmup: 7, final: 0.05, decay: 0.3, labelSmoothing: 0.1, untilAccuracy: 0.99, minutes: 2.5 },
+        };
+        const [draft] = draftsOf([model('a')], { id: 'text', options: {} }, settings, nameOf);
+        expect(draft!.budget).toEqual({ steps: 300, seconds: 150, until: { accuracy: 0.99 } });
+        expect(settingsOf(runSchema.parse(draft))).toEqual(settings);
+      }
   });
 
   it('name no two models alike', () => {

@@ -11,7 +11,7 @@ import {
 
 export const OPTIMISERS = ['adamw', 'muon', 'sgd'] as const;
 export type OptimiserKind = (typeof OPTIMISERS)[number];
-export const SCHEDULES = ['cosine', 'wsd', 'linear', 'constant'] as const;
+export const SCHEDULES = ['cosine', 'wsd', 'linear', 'exponential', 'constant'] as const;
 
 /** What all runs of one start share. */
 export interface TrainSettings {
@@ -29,13 +29,28 @@ export interface TrainSettings {
   device: DeviceId;
   precision: RunSpec['precision'];
   every: number;
+  /** Learning rate at the end as a share of the peak, and the share of the steps over which WSD falls. */
+  final: number;
+  decay: number;
+  beta1: number;
+  beta2: number;
+  momentum: number;
+  nesterov: boolean;
+  labelSmoothing: number;
+  /** Goals and limits at which a run ends sooner; null: none. */
+  untilAccuracy: number | null;
+  untilLoss: number | null;
+  minutes: number | null;
 }
 
-/** Learning rate and weight decay that each optimiser begins with. */
-export const USUAL: Record<OptimiserKind, { lr: number; weightDecay: number }> = {
-  adamw: { lr: 2e-3, weightDecay: 0.1 },
-  muon: { lr: 0.02, weightDecay: 0.1 },
-  sgd: { lr: 0.1, weightDecay: 0 },
+/** Settings that each optimiser begins with. */
+export const USUAL: Record<
+  OptimiserKind,
+  Pick<TrainSettings, 'lr' | 'weightDecay' | 'beta1' | 'beta2' | 'momentum' | 'nesterov'>
+> = {
+  adamw: { lr: 2e-3, weightDecay: 0.1, beta1: 0.9, beta2: 0.95, momentum: 0.9, nesterov: false },
+  muon: { lr: 0.02, weightDecay: 0.1, beta1: 0.9, beta2: 0.95, momentum: 0.95, nesterov: true },
+  sgd: { lr: 0.1, weightDecay: 0, beta1: 0.9, beta2: 0.95, momentum: 0.9, nesterov: false },
 };
 
 export const settingsAtFirst: TrainSettings = {
@@ -52,7 +67,50 @@ export const settingsAtFirst: TrainSettings = {
   device: 'cpu',
   precision: 'float32',
   every: 50,
+  final: 0.1,
+  decay: 0.2,
+  labelSmoothing: 0,
+  untilAccuracy: null,
+  untilLoss: null,
+  minutes: null,
 };
+
+/** The optimiser of a draft: each kind with the settings that it has. */
+function optimiserOf({ optimiser: kind, lr, weightDecay, ...rest }: TrainSettings): RunDraft['optimiser'] {
+  const { beta1, beta2, momentum, nesterov } = rest;
+  return kind === 'adamw' ? { kind, lr, weightDecay, beta1, beta2 } : { kind, lr, weightDecay, momentum, nesterov };
+}
+
+/** The settings with which a run was made, for another like it. */
+export function settingsOf(spec: RunSpec): TrainSettings {
+  const { kind, lr, weightDecay, ...rest } = spec.optimiser;
+  const { seconds, until } = spec.budget;
+  return {
+    ...settingsAtFirst,
+    ...USUAL[kind],
+    ...('beta1' in rest && { beta1: rest.beta1, beta2: rest.beta2 }),
+    ...('momentum' in rest && { momentum: rest.momentum, nesterov: rest.nesterov }),
+    steps: spec.budget.steps,
+    batch: spec.batch.size,
+    accumulation: spec.batch.accumulation,
+    optimiser: kind,
+    lr,
+    weightDecay,
+    schedule: spec.schedule.kind,
+    warmup: spec.schedule.warmup,
+    final: spec.schedule.final,
+    decay: spec.schedule.decay,
+    clip: spec.clip,
+    firstSeed: spec.seed,
+    device: spec.device,
+    precision: spec.precision,
+    every: spec.evaluation.every,
+    labelSmoothing: spec.objective.labelSmoothing,
+    untilAccuracy: until?.accuracy ?? null,
+    untilLoss: until?.loss ?? null,
+    minutes: seconds === undefined ? null : seconds / 60,
+  };
+}
 
 /** Names of which no two are the same: the second `Mamba-2` becomes `Mamba-2 (2)`. */
 export function distinctNames(names: readonly string[]): string[] {
@@ -74,8 +132,12 @@ export function draftsOf(
   nameOf: (model: ModelSpec, seed: number) => string,
   objectiveOf: (model: ModelSpec) => ObjectiveDraft = () => ({ kind: 'next_token' }),
 ): RunDraft[] {
-  const { steps, batch, accumulation, optimiser, lr, weightDecay, schedule, warmup, clip, device, precision, every } =
-    settings;
+  const { steps, batch, accumulation, schedule, warmup, final, decay, clip, device, precision, every } = settings;
+  const { untilAccuracy, untilLoss, minutes, labelSmoothing } = settings;
+  const until = {
+    ...(untilAccuracy !== null && { accuracy: untilAccuracy }),
+    ...(untilLoss !== null && { loss: untilLoss }),
+  };
   const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
   return seeds.flatMap((seed) =>
     models.map(
@@ -84,10 +146,14 @@ export function draftsOf(
         name: nameOf(model, seed).slice(0, 200),
         model,
         task: { id: task.id, options: task.options },
-        objective: objectiveOf(model),
-        optimiser: { kind: optimiser, lr, weightDecay },
-        schedule: { kind: schedule, warmup: Math.min(warmup, steps) },
-        budget: { steps },
+        objective: { ...objectiveOf(model), labelSmoothing },
+        optimiser: optimiserOf(settings),
+        schedule: { kind: schedule, warmup: Math.min(warmup, steps), final, decay },
+        budget: {
+          steps,
+          ...(minutes !== null && { seconds: minutes * 60 }),
+          ...(Object.keys(until).length > 0 && { until }),
+        },
         batch: { size: batch, accumulation },
         clip,
         device,

@@ -1,6 +1,6 @@
 // Schedules at their corners.
 import { describe, expect, it } from 'vitest';
-import type { ScheduleSpec } from '../spec/run';
+import type { ScheduleSpec } from './run';
 import { lrAt } from './schedule';
 
 const schedule = (kind: ScheduleSpec['kind'], rest: Partial<ScheduleSpec> = {}): ScheduleSpec => ({
@@ -13,7 +13,17 @@ const schedule = (kind: ScheduleSpec['kind'], rest: Partial<ScheduleSpec> = {}):
 const at = (s: ScheduleSpec, steps: number, step: number) => lrAt(s, 2, steps, step);
 
 describe('lrAt', () => {
-  for (const kind of ['constant', 'linear', 'cosine', 'wsd'] as const)
+  it('exponential falls by one factor, and ends above zero', () => {
+    const s = schedule('exponential');
+    const rates = [10, 30, 60, 109].map((step) => at(s, 110, step));
+    expect(rates[0]).toBe(2);
+    expect(rates[1]! / rates[0]!).toBeCloseTo(0.1 ** 0.2, 12);
+    expect(rates[2]! / rates[1]!).toBeCloseTo(0.1 ** 0.3, 12);
+    expect(at(s, 110, 110)).toBeCloseTo(0.2, 12);
+    expect(at(schedule('exponential', { final: 0 }), 110, 110)).toBeCloseTo(2e-3, 12);
+  });
+
+  for (const kind of ['constant', 'linear', 'cosine', 'wsd', 'exponential'] as const)
     it(`${kind} warms up in equal parts to the peak and never exceeds it`, () => {
       const s = schedule(kind);
       expect(at(s, 110, 0)).toBeCloseTo(0.2, 12);
