@@ -3,9 +3,12 @@ import { NButton, useMessage } from 'naive-ui';
 import { h } from 'vue';
 import { useI18n } from 'vue-i18n';
 import { useRouter } from 'vue-router';
+import { useBench } from '../../builder/bench';
 import { type RunAction, useRuns } from '../../stores/runs';
 import { download } from '../../ui/download';
 import { useErrorSentences } from '../../ui/errors';
+import { settingsOf } from '../build/plan';
+import { useTrainSettings } from '../build/settings';
 
 const UNDO_MS = 10_000;
 
@@ -15,6 +18,8 @@ export function useRunActions() {
   const router = useRouter();
   const sentencesOf = useErrorSentences();
   const { t } = useI18n();
+  const bench = useBench();
+  const settings = useTrainSettings();
 
   const tell = (failure: unknown) => {
     message.error(sentencesOf(failure).join(' '), { duration: 8000, closable: true });
@@ -66,6 +71,22 @@ export function useRunActions() {
 
   const compare = (ids: readonly string[]) => router.push({ name: 'compare', query: { runs: ids.join(',') } });
 
+  /** Opens the run's model in a tab of its own, with its task and settings, to be changed and trained again. */
+  async function toBench(id: string): Promise<void> {
+    await attempt(async () => {
+      const { spec } = await runs.detail(id);
+      await bench.load();
+      bench.openHere({ ...spec.model, name: spec.model.name || (runs.byId.get(id)?.name ?? id) });
+      bench.task = { id: spec.task.id, options: spec.task.options };
+      const { objective } = spec;
+      const maskRatio = objective.kind === 'masked' ? objective.maskRatio : bench.objective.maskRatio;
+      bench.objective = { kind: objective.kind, maskRatio };
+      settings.value = { ...settingsOf(spec), seeds: settings.value.seeds };
+      await router.push({ name: 'build' });
+      message.success(t('runs.onBench'));
+    });
+  }
+
   async function csv(ids: readonly string[]): Promise<void> {
     await attempt(async () => {
       const name = ids.length === 1 ? (runs.byId.get(ids[0]!)?.name ?? ids[0]!) : `${ids.length}-runs`;
@@ -82,5 +103,5 @@ export function useRunActions() {
     return ids;
   }
 
-  return { act, attempt, compare, csv, example };
+  return { act, attempt, compare, csv, example, toBench };
 }

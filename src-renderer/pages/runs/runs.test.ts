@@ -4,6 +4,7 @@ import type { RunRow } from '../../../src-main/rpc/contract';
 import { allows } from '../../stores/runs';
 import { parseFilter } from './filter';
 import { logLine } from './logline';
+import { noSamples } from './samples';
 
 const row = (rest: Partial<RunRow>): RunRow =>
   ({
@@ -87,4 +88,14 @@ it('writes events as lines', () => {
   expect(logLine({ seq: 2, at: 0, kind: 'ended', step: 1, status: 'finished', why: 'all 10 steps done' })).toBe(
     'finished: all 10 steps done',
   );
+});
+
+it('tells why a run has no samples', () => {
+  const asked = { samples: { every: 100, length: 9, prompt: '', temperature: 1 } };
+  const text = { kind: 'text' } as const;
+  expect(noSamples(row({}), asked, text)).toBe('noSamples');
+  expect(noSamples(row({}), asked, undefined)).toBe('noSamples');
+  expect(noSamples(row({ status: 'finished' }), asked, text)).toBe('noSamplesCame');
+  expect(noSamples(row({}), { samples: { ...asked.samples, every: 0 } }, text)).toBe('noSamplesAsked');
+  expect(noSamples(row({ status: 'finished' }), asked, { kind: 'synthetic' })).toBe('noSamplesText');
 });
