@@ -227,18 +227,21 @@ bool Lies(bool transA, bool round, int64_t m, int64_t k, int64_t lda) { return !
 
 constexpr int64_t kPart = 32768;  // floats of B that a part reads at least: some microseconds
 constexpr int64_t kMostParts = 32;
-constexpr int64_t kWidest = 768;  // columns of a part: the rows of B that are asked for ahead stay in the first-level cache
+constexpr int64_t kWidest = 768;    // columns of a part of several rows: the rows of B that are asked for ahead stay in the first-level cache
+constexpr int64_t kNarrowest = 176;  // columns of a part of one or two rows: shorter stretches of a row of B read slower
 
-/// How the product with one B is cut: `down` parts along k, so that each reads a stretch of B from end to end, and those `across` parts of columns.
-/// Sums of many rows take long to join, so there B is cut by columns, as it is where it is transposed.
+/// How the product with one B is cut: into `across` parts of columns, which need no joining, and those into `down` parts along k where columns are few.
+/// Sums of many rows take long to join, so there B is cut by columns alone, as it is where it is transposed.
 struct Cut {
   int64_t across, wide, down, deep;
   Cut(bool transB, int64_t m, int64_t n, int64_t k) {
     int64_t parts = 1;
     while (2 * parts * kPart <= n * k && parts < kMostParts) parts *= 2;
     const bool byColumns = transB || m > 2;
-    wide = byColumns ? (n + parts - 1) / parts : n;
-    wide = transB ? Even(n, wide, 4) : Even(n, std::min(wide, kWidest), 2 * kLine);
+    int64_t columns = parts;  // parts that go across
+    while (!byColumns && columns > 1 && columns * kNarrowest > n) columns /= 2;
+    wide = (n + columns - 1) / columns;
+    wide = transB ? Even(n, wide, 4) : byColumns ? Even(n, std::min(wide, kWidest), 2 * kLine) : Even(n, wide, kLine);
     across = (n + wide - 1) / wide;
     deep = byColumns || k == 0 ? k : Even(k, (k * across + parts - 1) / parts, 8);
     down = deep == 0 ? 1 : (k + deep - 1) / deep;
@@ -282,13 +285,20 @@ void Multiply(int64_t m, int64_t k, bool transB, bool round, int columns, const 
       y.B += p * y.ldb + j;
       y.X += p;
       y.ldx = k;
-      Sums(m, round, y, sums + begin[column] + i * m * Padded(c[column].n) + m * j);
+      float* own = sums + begin[column] + i * m * Padded(c[column].n) + m * j;
+      Sums(m, round, y, own);
+      if (by.down > 1) continue;
+      y.C += j;
+      y.add.p += j;
+      for (int64_t r = 0; r < m; ++r)
+        for (int64_t v = 0; v < y.n; v += W) y.Put(r, v, Load(own + r * Padded(y.n) + v), y.n - v);
     }
   });
   if (transB) return;
   for (int column = 0; column < columns; ++column) {
     const Few<T> y = few(column);
     const Cut by = cut(column);
+    if (by.down == 1) continue;
     const int64_t stride = m * Padded(y.n);
     for (int64_t from = 0; from < y.n; from += by.wide) {
       const int64_t wide = std::min(by.wide, y.n - from);
