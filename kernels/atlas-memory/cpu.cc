@@ -11,9 +11,9 @@ template <class At>
 void ReadTokens(const Sizes& s, const Tokens& in, double* W, double* S, double* anchor, float* y, At&& at) {
   Lessons lessons(s);
   Answer answer(s);
-  Trace trace[2];
+  Trace trace[kMatrices], *const traces[] = {&trace[0], &trace[1]};
   for (int i = 0; i < s.matrices; ++i) trace[i].Set(s.m[i].r, s.m[i].s, s.steps);
-  Zeros X(s.Largest()), memory(trace[0].Size() + trace[1].Size());
+  Zeros X(s.total), memory(trace[0].Size() + trace[1].Size());
   trace[0].Lay(memory);
   trace[1].Lay(memory + trace[0].Size());
   const Pieces pieces{s, 0, s.T};
@@ -24,12 +24,9 @@ void ReadTokens(const Sizes& s, const Tokens& in, double* W, double* S, double* 
     for (; t < piece.t1; ++t) {
       at(t);
       const int64_t to = s.behind + t + 1, from = std::max<int64_t>(0, to - s.window);
-      for (int i = 0; i < s.matrices; ++i) {
-        const Matrix& m = s.m[i];
-        lessons.Gather(i, from - piece.rows0, to - piece.rows0, in.theta[t], S + m.at);
-        trace[i].Orthogonalise(S + m.at, X);
-        Blend(m.Size(), in.alpha[t], W + m.at, -static_cast<double>(in.eta[t]), X, W + m.at);
-      }
+      for (int i = 0; i < s.matrices; ++i) lessons.Gather(i, from - piece.rows0, to - piece.rows0, in.theta[t], S + s.m[i].at);
+      Orthogonalise(s.matrices, traces, Apart(s, S).p, Apart(s, X).p);
+      Blend(s.total, in.alpha[t], W, -static_cast<double>(in.eta[t]), X, W);
       answer.Give(s, in, t, W);
       for (int64_t j = 0; j < s.d; ++j) y[t * s.d + j] = static_cast<float>(answer.out[j]);
     }

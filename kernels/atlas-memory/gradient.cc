@@ -23,7 +23,7 @@ class Backward {
  public:
   Backward(const Call& c, const Sizes& s)
       : c_(c), s_(s), W_((kSegment + 1) * s.total), S_((kSegment + 1) * s.total), dW_(s.total), dS_(s.total), dAnchor_(s.total), anchor_(s.total),
-        X_(s.Largest()), dX_(s.Largest()), dG_(s.Largest()), turned_{Zeros(s.m[0].TurnedSize()), Zeros(s.Deep() ? s.m[1].TurnedSize() : 0)},
+        X_(s.total), dX_(s.total), dG_(s.total), turned_{Zeros(s.m[0].TurnedSize()), Zeros(s.Deep() ? s.m[1].TurnedSize() : 0)},
         dLeft_{Zeros(s.Rows() * s.Fp), Zeros(s.Rows() * s.hp)}, dRight_{Zeros(s.Rows() * std::max(s.hp, s.dp)), Zeros(s.Rows() * s.dp)}, dy_(s.dp),
         dpq_(s.Fp), hidden_(s.Rows() * s.hp), before_(s.Rows() * s.hp), rest_(s.Rows() * s.dp), holds_(kSegment * TraceSize(s) <= kHeld),
         traces_((holds_ ? kSegment : 1) * TraceSize(s)), lessons_(s), answer_(s), bench_{Bench(TraceOf(s, 0)), Bench(TraceOf(s, 1))}, slopes_(s) {
@@ -104,12 +104,12 @@ class Backward {
         double *W = W_ + (t - t0) * s_.total, *S = S_ + (t - t0) * s_.total;
         std::copy_n(S, s_.total, S + s_.total);
         const int64_t from = std::max<int64_t>(0, t + 1 - s_.window);
-        for (int i = 0; i < s_.matrices; ++i) {
-          const Matrix& m = s_.m[i];
-          lessons_.Gather(i, from - piece.rows0, t + 1 - piece.rows0, in.theta[t], S + s_.total + m.at);
-          Kept(i, t - t0).Orthogonalise(S + s_.total + m.at, X_);
-          Blend(m.Size(), in.alpha[t], W + m.at, -static_cast<double>(in.eta[t]), X_, W + s_.total + m.at);
-        }
+        double* next = S + s_.total;
+        for (int i = 0; i < s_.matrices; ++i)
+          lessons_.Gather(i, from - piece.rows0, t + 1 - piece.rows0, in.theta[t], next + s_.m[i].at);
+        Trace* const traces[] = {&Kept(0, t - t0), &Kept(1, t - t0)};
+        Orthogonalise(s_.matrices, traces, Apart(s_, next).p, Apart(s_, X_).p);
+        Blend(s_.total, in.alpha[t], W, -static_cast<double>(in.eta[t]), X_, W + s_.total);
       }
     }
   }
@@ -154,31 +154,32 @@ class Backward {
     }
     for (int64_t j = 0; j < s.F; ++j) c_.Out<float>(5)[now * s.F + j] = static_cast<float>(dpq[j]);
 
-    double dalpha = 0, deta = 0, dtheta = 0;
+    double *momentum = S_ + index * s.total, *next = momentum + s.total;
+    const double alpha = in.alpha[t], eta = in.eta[t];
+    Trace* const traces[] = {&Kept(0, index), &Kept(1, index)};
+    Bench* const benches[] = {&bench_[0], &bench_[1]};
+    const Apart X(s, X_);
+    if (s.steps > 0 && holds_)
+      for (int i = 0; i < s.matrices; ++i) traces[i]->Result(X.p[i]);
+    else
+      Orthogonalise(s.matrices, traces, Apart(s, next).p, X.p);
+    const double dalpha = Dot(s.total, dW_, before), deta = -Dot(s.total, dW_, X_);
+    Blend(s.total, -eta, dW_, 0.0, dW_, dX_);
+    OrthogonaliseBack(s.matrices, traces, benches, Apart(s, next).p, Apart(s, dX_).p, Apart(s, dG_).p);
+    Blend(s.total, 1.0, dS_, 1.0, dG_, dS_);
+    const double dtheta = Dot(s.total, dS_, momentum);
     for (int i = 0; i < s.matrices; ++i) {
       const Matrix& m = s.m[i];
-      double *dW = dW_ + m.at, *dS = dS_ + m.at;
-      const double *momentum = S_ + index * s.total + m.at, *next = momentum + s.total, alpha = in.alpha[t], eta = in.eta[t];
-      Trace& trace = Kept(i, index);
-      dalpha += Dot(m.Size(), dW, before + m.at);
-      if (s.steps > 0 && holds_)
-        trace.Result(X_);
-      else
-        trace.Orthogonalise(next, X_);
-      deta -= Dot(m.Size(), dW, X_);
-      Blend(m.Size(), -eta, dW, 0.0, dW, dX_);
-      bench_[i].Back(trace, next, dX_, dG_);
-      Blend(m.Size(), 1.0, dS, 1.0, dG_, dS);
-      dtheta += Dot(m.Size(), dS, momentum);
+      double* dS = dS_ + m.at;
       const int64_t first = std::max<int64_t>(0, t + 1 - s.window), rows = t + 1 - first, at = first - rows0;
       double *left = DLeft(i, at), *right = DRight(i, at);
       const int64_t leftLd = lessons_.LeftLd(i), rightLd = lessons_.RightLd(i);
       m.Turn(dS, turned_[i]);
       Multiply<double, 1>(rows, leftLd, {m.Backward(dS, turned_[i], lessons_.Right(i, at), rightLd)}, left, leftLd, {left});
       Multiply<double, 1>(rows, rightLd, {m.Forward(dS, turned_[i], lessons_.Left(i, at), leftLd)}, right, rightLd, {right});
-      Blend(m.Size(), alpha, dW, 0.0, dW, dW);
-      Blend(m.Size(), in.theta[t], dS, 0.0, dS, dS);
     }
+    Blend(s.total, alpha, dW_, 0.0, dW_, dW_);
+    Blend(s.total, in.theta[t], dS_, 0.0, dS_, dS_);
     c_.Out<float>(6)[now] = static_cast<float>(dalpha);
     c_.Out<float>(7)[now] = static_cast<float>(deta);
     c_.Out<float>(8)[now] = static_cast<float>(dtheta);

@@ -72,6 +72,12 @@ struct Sizes {
   int64_t Rows() const { return kSegment + window - 1; }  // tokens that a piece looks at, at most
 };
 
+/// Where each matrix of a memory begins.
+struct Apart {
+  double* p[kMatrices];
+  Apart(const Sizes& s, double* all) : p{all, all + s.m[1].at} {}
+};
+
 /// All matrices from floats outside, [in, out] one after another, to the layout inside; `rest` adds what rounding took.
 inline void Read(const Matrix& m, const float* from, const float* rest, double* to) {
   std::fill_n(to, m.Size(), 0.0);

@@ -12,6 +12,7 @@
 namespace lab::atlas {
 
 constexpr double kA = 3.4445, kB = -4.775, kC = 2.0315, kEpsilon = 1e-7, kTiny = 1e-30;
+constexpr int kMatrices = 2;  // of a memory, at most
 constexpr int64_t kRough = 5;  // last steps of floats under bfloat16: they strengthen rounding 485 times
 
 /// Doubles of scratch memory, all zero.
@@ -34,35 +35,39 @@ struct Steps {
   void Lay(T* memory) { Y = memory, A = Y + (count + 1) * Size(), Q = A + count * rp * rp; }
   T* After() const { return Y + count * Size(); }
 
-  /// From Y of the first step on.
-  void Run() { rp == 16 ? RunAs<16>() : RunAs<0>(); }
-  template <int LD>
-  void RunAs() {
-    for (int64_t step = 0; step < count; ++step) {
-      T *y = Y + step * Size(), *a = A + step * rp * rp, *q = Q + step * rp * rp;
-      MultiplySymmetric<T, Lie<LD, 1>>(rp, {{y, 1, rp, y, rp, s}}, a);
-      MultiplySymmetric<T, Lie<LD>>(rp, {{a, rp, 1, a, rp, r}}, q, {a, T(kC), T(kB)});
-      for (int64_t i = 0; i < r; ++i) q[i * rp + i] += T(kA);
-      Multiply<T, 1, Lie<LD>>(s, rp, {{y, rp, 1, q, rp, r}}, y + Size(), rp);
-    }
-  }
+  static constexpr int kStages = 3;
+  /// A part of a step: A, Q, or the next Y.
+  void Stage(int64_t step, int stage) { rp == 16 ? StageAs<16>(step, stage) : StageAs<0>(step, stage); }
 
-  /// The slope of the first Y from that of the last, d: both in `d` [s, rp]. `other` [s, rp] and the squares [rp, rp] are scratch memory, the squares
-  /// with zeros behind the first r rows.
-  void Back(T* d, T* other, T* square, T* both) const { rp == 16 ? BackAs<16>(d, other, square, both) : BackAs<0>(d, other, square, both); }
+  /// What goes backwards: the slope d [s, rp] and room for the next one, two squares [rp, rp] with zeros behind the first r rows.
+  struct Way {
+    T *d, *other, *square, *both;
+  };
+  /// A part of a step backwards, from the slope of its next Y to that of its Y: dQ + dQᵀ, dA + dAᵀ, or the slope.
+  void StageBack(int64_t step, int stage, Way& way) const { rp == 16 ? StageBackAs<16>(step, stage, way) : StageBackAs<0>(step, stage, way); }
+
+ private:
   template <int LD>
-  void BackAs(T* d, T* other, T* square, T* both) const {
-    T* given = d;
-    for (int64_t step = count - 1; step >= 0; --step) {
-      const T *y = Y + step * Size(), *a = A + step * rp * rp, *q = Q + step * rp * rp;
-      Multiply<T, 1, Lie<LD, 1>>(r, rp, {{y, 1, rp, d, rp, s}}, both, rp);
-      AddTurned<T>(rp, both, 1, 0, nullptr, both);  // dQ + dQᵀ
-      Multiply<T, 1, Lie<LD>>(r, rp, {{a, rp, 1, both, rp, r}}, square, rp);
-      AddTurned<T>(rp, square, T(kC), T(kB), both, both);  // dA + dAᵀ
-      Multiply<T, 2, Lie<LD>>(s, rp, {{d, rp, 1, q, rp, r}, {y, rp, 1, both, rp, r}}, other, rp);
-      std::swap(d, other);
+  void StageAs(int64_t step, int stage) {
+    T *y = Y + step * Size(), *a = A + step * rp * rp, *q = Q + step * rp * rp;
+    if (stage == 0) return MultiplySymmetric<T, Lie<LD, 1>>(rp, {{y, 1, rp, y, rp, s}}, a);
+    if (stage == 2) return Multiply<T, 1, Lie<LD>>(s, rp, {{y, rp, 1, q, rp, r}}, y + Size(), rp);
+    MultiplySymmetric<T, Lie<LD>>(rp, {{a, rp, 1, a, rp, r}}, q, {a, T(kC), T(kB)});
+    for (int64_t i = 0; i < r; ++i) q[i * rp + i] += T(kA);
+  }
+  template <int LD>
+  void StageBackAs(int64_t step, int stage, Way& way) const {
+    const T *y = Y + step * Size(), *a = A + step * rp * rp, *q = Q + step * rp * rp;
+    if (stage == 0) {
+      Multiply<T, 1, Lie<LD, 1>>(r, rp, {{y, 1, rp, way.d, rp, s}}, way.both, rp);
+      AddTurned<T>(rp, way.both, 1, 0, nullptr, way.both);
+    } else if (stage == 1) {
+      Multiply<T, 1, Lie<LD>>(r, rp, {{a, rp, 1, way.both, rp, r}}, way.square, rp);
+      AddTurned<T>(rp, way.square, T(kC), T(kB), way.both, way.both);
+    } else {
+      Multiply<T, 2, Lie<LD>>(s, rp, {{way.d, rp, 1, q, rp, r}, {y, rp, 1, way.both, rp, r}}, way.other, rp);
+      std::swap(way.d, way.other);
     }
-    if (d != given) std::copy_n(d, Size(), given);
   }
 };
 
@@ -84,22 +89,10 @@ struct Trace {
     rough.Lay(reinterpret_cast<float*>(memory + exact.Kept()));
   }
 
-  /// X = NS(S), both [s, rp].
-  void Orthogonalise(const double* S, double* X) {
-    const int64_t size = exact.Size();
-    if (Empty()) {
-      std::copy_n(S, size, X);
-      return;
-    }
-    norm = std::sqrt(Dot(size, S, S) + kTiny);
+  void Begin(const double* S) {
+    norm = std::sqrt(Dot(exact.Size(), S, S) + kTiny);
     scale = 1.0 / (norm + kEpsilon);
-    Blend(size, scale, S, 0.0, S, exact.Y);
-    exact.Run();
-    if (rough.count > 0) {
-      Convert(rough.s, rough.r, exact.After(), exact.rp, rough.Y, rough.rp);
-      rough.Run();
-    }
-    Result(X);
+    Blend(exact.Size(), scale, S, 0.0, S, exact.Y);
   }
   /// X once more.
   void Result(double* X) const {
@@ -110,31 +103,71 @@ struct Trace {
   }
 };
 
+/// X = NS(S) of n matrices, [s, rp] all. Each waits for its own last product, so those of several take turns.
+inline void Orthogonalise(int n, Trace* const* t, const double* const* S, double* const* X) {
+  if (t[0]->Empty()) {
+    for (int i = 0; i < n; ++i) std::copy_n(S[i], t[i]->exact.Size(), X[i]);
+    return;
+  }
+  for (int i = 0; i < n; ++i) t[i]->Begin(S[i]);
+  const auto run = [&](auto steps) {
+    for (int64_t step = 0; step < (t[0]->*steps).count; ++step)
+      for (int stage = 0; stage < (t[0]->*steps).kStages; ++stage)
+        for (int i = 0; i < n; ++i) (t[i]->*steps).Stage(step, stage);
+  };
+  run(&Trace::exact);
+  if (t[0]->rough.count > 0) {
+    for (int i = 0; i < n; ++i) Convert(t[i]->rough.s, t[i]->rough.r, t[i]->exact.After(), t[i]->exact.rp, t[i]->rough.Y, t[i]->rough.rp);
+    run(&Trace::rough);
+  }
+  for (int i = 0; i < n; ++i) t[i]->Result(X[i]);
+}
+
 /// Scratch memory of a matrix's gradients.
 struct Bench {
   int64_t wide, square;
   Zeros memory;
   explicit Bench(const Trace& t)
       : wide(std::max(t.exact.Size(), t.rough.Size())), square(std::max(t.exact.rp * t.exact.rp, t.rough.rp * t.rough.rp)), memory(2 * wide + 3 * square) {}
-
-  /// dS from dX, [s, rp] both; dX is overwritten.
-  void Back(const Trace& t, const double* S, double* dX, double* dS) {
-    const int64_t size = t.exact.Size();
-    if (t.Empty()) {
-      std::copy_n(dX, size, dS);
-      return;
-    }
-    double *other = memory, *squares = other + 2 * wide;
-    if (t.rough.count > 0) {
-      float *d = reinterpret_cast<float*>(other + wide), *square0 = reinterpret_cast<float*>(squares + 2 * square);
-      Convert(t.rough.s, t.rough.r, dX, t.exact.rp, d, t.rough.rp);
-      t.rough.Back(d, d + wide, square0, square0 + square);
-      Convert(t.rough.s, t.rough.r, d, t.rough.rp, dX, t.exact.rp);
-    }
-    t.exact.Back(dX, other, squares, squares + square);
-    Blend(size, t.scale, dX, -Dot(size, dX, S) * t.scale * t.scale / t.norm, S, dS);
+  Steps<double>::Way Exact(double* d) {
+    double* squares = memory + 2 * wide;
+    return {d, memory, squares, squares + square};
+  }
+  Steps<float>::Way Rough() {
+    float *d = reinterpret_cast<float*>(memory + wide), *squares = reinterpret_cast<float*>(memory + 2 * wide + 2 * square);
+    return {d, d + wide, squares, squares + square};
   }
 };
+
+/// dS from dX of n matrices, [s, rp] all; dX is overwritten.
+inline void OrthogonaliseBack(int n, const Trace* const* t, Bench* const* bench, const double* const* S, double* const* dX, double* const* dS) {
+  if (t[0]->Empty()) {
+    for (int i = 0; i < n; ++i) std::copy_n(dX[i], t[i]->exact.Size(), dS[i]);
+    return;
+  }
+  const auto run = [&](auto steps, auto* ways) {
+    for (int64_t step = (t[0]->*steps).count - 1; step >= 0; --step)
+      for (int stage = 0; stage < (t[0]->*steps).kStages; ++stage)
+        for (int i = 0; i < n; ++i) (t[i]->*steps).StageBack(step, stage, ways[i]);
+  };
+  if (t[0]->rough.count > 0) {
+    Steps<float>::Way ways[kMatrices];
+    for (int i = 0; i < n; ++i) {
+      ways[i] = bench[i]->Rough();
+      Convert(t[i]->rough.s, t[i]->rough.r, dX[i], t[i]->exact.rp, ways[i].d, t[i]->rough.rp);
+    }
+    run(&Trace::rough, ways);
+    for (int i = 0; i < n; ++i) Convert(t[i]->rough.s, t[i]->rough.r, ways[i].d, t[i]->rough.rp, dX[i], t[i]->exact.rp);
+  }
+  Steps<double>::Way ways[kMatrices];
+  for (int i = 0; i < n; ++i) ways[i] = bench[i]->Exact(dX[i]);
+  run(&Trace::exact, ways);
+  for (int i = 0; i < n; ++i) {
+    const Trace& one = *t[i];
+    const int64_t size = one.exact.Size();
+    Blend(size, one.scale, ways[i].d, -Dot(size, ways[i].d, S[i]) * one.scale * one.scale / one.norm, S[i], dS[i]);
+  }
+}
 
 }  // namespace lab::atlas
 
