@@ -230,7 +230,8 @@ export interface Api {
     restore(input: { ids: string[] }): void;
     /** Moves a queued run in front of another, or to the end. */
     reorder(input: { id: string; before: string | null }): void;
-    events(input: { id: string; after: number; limit: number }): RunEvent[];
+    /** `readings: false` leaves out the numbers of every step. */
+    events(input: { id: string; after: number; limit: number; readings?: boolean }): RunEvent[];
     /** Raw points of all metrics as CSV. */
     csv(input: { ids: string[] }): string;
   };

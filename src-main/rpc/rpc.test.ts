@@ -243,6 +243,10 @@ describe('runs', () => {
       [4, 'metric'],
       [5, 'metric'],
     ]);
+    const told = await call.runs.events({ id: row.id, after: 0, limit: 100, readings: false });
+    expect(told.length).toBeGreaterThan(2);
+    expect(told.filter(({ kind }) => kind === 'metric' || kind === 'load')).toEqual([]);
+    expect(told.at(-1)).toMatchObject({ kind: 'ended' });
     const csv = (await call.runs.csv({ ids: [row.id] })).split('\n');
     expect(csv.slice(0, 2)).toEqual([
       'run,name,metric,step,tokens,seconds,value',

@@ -37,7 +37,12 @@ export const inputs: Inputs<'runs'> = {
   remove: z.strictObject({ ids }),
   restore: z.strictObject({ ids }),
   reorder: z.strictObject({ id, before: id.nullable() }),
-  events: z.strictObject({ id, after: z.int().min(0), limit: z.int().min(1).max(10_000) }),
+  events: z.strictObject({
+    id,
+    after: z.int().min(0),
+    limit: z.int().min(1).max(10_000),
+    readings: z.boolean().optional(),
+  }),
   csv: z.strictObject({ ids }),
 };
 
@@ -110,7 +115,7 @@ export function runs(lab: Lab): Implementation['runs'] {
     remove: ({ ids }) => each(ids, (id) => trashRun(store, supervisor, id, now())),
     restore: ({ ids }) => each(ids, (id) => restoreRun(store, supervisor, id)),
     reorder: ({ id, before }) => supervisor.reorder(id, before),
-    events: ({ id, after, limit }) => eventsAfter(store, paths, known(id), after, limit),
+    events: ({ id, after, limit, readings }) => eventsAfter(store, paths, known(id), after, limit, readings),
     csv({ ids }) {
       const lines = ['run,name,metric,step,tokens,seconds,value'];
       for (const id of ids) {

@@ -253,6 +253,7 @@ export const useRuns = defineStore('runs', () => {
     rename,
     example,
     csv: (ids: readonly string[]) => rpc.runs.csv({ ids: [...ids] }),
-    events: (id: string, after: number, limit: number) => rpc.runs.events({ id, after, limit }),
+    events: (id: string, after: number, limit: number, readings = true) =>
+      rpc.runs.events({ id, after, limit, readings }),
   };
 });

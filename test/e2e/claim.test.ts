@@ -89,6 +89,7 @@ it('says how sure the result is, at equal computation too, and remembers which r
   const top = async (testid: string) => (await at(testid).boundingBox())!.y;
   expect(await top('charts-slices')).toBeGreaterThan(await top('summary'));
   await at('x-axis-flops').click();
+  expect((await page.getByRole('toolbar').first().boundingBox())!.height).toBeLessThan(50); // one row at 1280 pixels
   await expect.poll(() => at('chart-loss').locator('canvas').count()).toBeGreaterThan(0);
   await window.picture('compare-seeds');
   await at('x-axis-step').click();
@@ -112,6 +113,13 @@ it('goes on from a run: why it ended, what it does not write, and its model back
   await expect.poll(() => at('run-why').textContent()).toMatch(/reached 0\.0001: it is|All 30 steps/);
   await page.getByRole('tab', { name: 'Samples' }).click();
   await expect.poll(() => at('run-panel').textContent()).toContain('it writes no samples');
+  await page.getByRole('tab', { name: 'Log' }).click();
+  // The story of the run from its first line; the numbers of every step on request.
+  await expect.poll(() => at('run-log').textContent()).toMatch(/started.*finished/s);
+  expect(await at('run-log').textContent()).not.toContain('grad_norm');
+  await at('log-readings').click();
+  await expect.poll(() => at('run-log').textContent()).toContain('grad_norm');
+  await at('log-readings').click();
   await at('panel-bench').click();
   await at('page-build').waitFor();
   await expect.poll(() => at('tab-2').count()).toBe(1);

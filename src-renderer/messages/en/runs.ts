@@ -131,6 +131,8 @@ export default {
     copyConfig: 'Copy as JSON',
     logEmpty: 'The log is empty: the run has not started.',
     logMore: 'Earlier lines',
+    readings: 'Readings',
+    readingsHelp: 'Shows the numbers of every step too; without them the log holds what happened',
     logFilter: 'Search the log',
     logNone: 'No line fits the search.',
   },

@@ -37,7 +37,7 @@ const some = (nodes: readonly Node[], fits: (block: string) => boolean): boolean
 const LARGEST = 1 << 18;
 /** Kernels read rows in pieces of this many numbers; a width that they divide is kept where the size is as good as the same. */
 const PIECE = 16;
-const SAME = 0.005;
+const SAME = 0.01;
 
 /** The whole number in [low, high] whose model is nearest to the target; parameters grow with it. */
 async function bisect(
