@@ -242,8 +242,8 @@ void LatentAttentionGrad(const Call& c) {
 }
 
 // May be halves: dq, dk and dv; dq and, where values lie apart from the keys, the slopes of both.
-uint64_t GradHalved(const Call& c) { return c.OutBit(0) | c.OutBit(1) | c.OutBit(2); }
-uint64_t LatentGradHalved(const Call& c) { return c.OutBit(0) | (c.n[9] != 0 ? c.OutBit(1) : 0); }
+uint64_t GradHalved(const Call& c) { return c.OutBits(0, 3); }
+uint64_t LatentGradHalved(const Call& c) { return c.OutBits(0, c.n[9] != 0 ? 2 : 1); }
 
 }  // namespace
 

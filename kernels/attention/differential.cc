@@ -218,7 +218,7 @@ void DifferentialAttentionGrad(const Call& c) {
 
 // May be halves: y; dq, dk and dv.
 uint64_t Halved(const Call& c) { return c.OutBit(0); }
-uint64_t GradHalved(const Call& c) { return c.OutBit(0) | c.OutBit(1) | c.OutBit(2); }
+uint64_t GradHalved(const Call& c) { return c.OutBits(0, 3); }
 
 }  // namespace
 

@@ -62,7 +62,7 @@ void CausalConv(const Call& c) {
 // du for the tokens that its dx needs, from `ahead` before t0 on. x, dy, dx: rows of the sequence. `held`: room for kRows + 2 (K - 1) rows of x,
 // gathered once since rows lie far apart; du: for kRows + K - 1.
 template <int K>
-void Block(const Sizes& s, const float* x, const float* weight, const float* bias, const float* dy, int64_t t0, int64_t t1, int64_t j, float* dx,
+void Block(const Sizes& s, const float* x, const float* weight, const float* bias, const float* dy, int64_t t0, int64_t t1, int64_t j, Room dx,
            float* sums, float* held, float* du) {
   const int64_t taps = K > 0 ? K : s.K, left = s.C - j, before = taps - 1;
   F w[kMostTaps];
@@ -94,7 +94,7 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
       dw[k] = Fma(g, Load(held + (t + k) * W), dw[k]);
     }
     db += g;
-    StoreUpTo(dx + (t0 + t) * s.C + j, d, left);
+    dx.Put((t0 + t) * s.C + j, d, left);
   }
   if (t1 == s.T)  // the tokens that no block begins `ahead` after
     for (int64_t t = t1 - t0; t < t1 - t0 + s.ahead; ++t) {
@@ -110,7 +110,7 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
 void CausalConvGrad(const Call& c) {
   const Sizes s(c);
   const float *x = c.In<float>(0), *weight = c.In<float>(1), *bias = c.In<float>(2), *dy = c.In<float>(3);
-  float* dx = c.Out<float>(0);
+  const Room dx = c.Result(0);
   const auto block = s.K == 7 ? Block<7> : s.K == 4 ? Block<4> : s.K == 3 ? Block<3> : s.K == 2 ? Block<2> : Block<0>;
   const int64_t perSequence = (s.T + kRows - 1) / kRows, blocks = s.B * perSequence;
   const Parts parts(blocks, 1);
@@ -123,14 +123,17 @@ void CausalConvGrad(const Call& c) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t at = i / perSequence * s.T * s.C, t0 = i % perSequence * kRows;
       for (int64_t j = 0; j < s.C; j += W)
-        block(s, x + at, weight, bias, dy + at, t0, std::min(s.T, t0 + kRows), j, dx + at, sums, held, du);
+        block(s, x + at, weight, bias, dy + at, t0, std::min(s.T, t0 + kRows), j, dx.Past(at), sums, held, du);
     }
   });
   SumParts(partial, parts.count, width, s.K * s.C, c.Out<float>(1));
   SumParts(partial + s.K * s.C, parts.count, width, s.C, c.Out<float>(2));
 }
 
+// May be halves: dx.
+uint64_t GradHalved(const Call& c) { return c.OutBit(0); }
+
 }  // namespace
 
 LAB_KERNEL("CausalConv", CausalConv);
-LAB_KERNEL("CausalConvGrad", CausalConvGrad);
+LAB_KERNEL("CausalConvGrad", CausalConvGrad, GradHalved);

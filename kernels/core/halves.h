@@ -103,6 +103,13 @@ struct Room {
 
   /// From its `count`-th number on.
   Room Past(int64_t count) const { return {static_cast<char*>(p) + count * static_cast<int64_t>(half ? sizeof(Half) : sizeof(float)), half}; }
+  /// Writes the first `left` lanes (all, where W or more are left) from number `at` on.
+  LAB_INLINE void Put(int64_t at, F a, int64_t left) const {
+    if (half)
+      left >= W ? Store(static_cast<Half*>(p) + at, a) : StorePart(static_cast<Half*>(p) + at, a, left);
+    else
+      left >= W ? Store(static_cast<float*>(p) + at, a) : StorePart(static_cast<float*>(p) + at, a, left);
+  }
   /// run(pointer) with its type.
   template <class Run>
   void With(Run&& run) const {

@@ -6,9 +6,15 @@ import {
   differentialAttentionGrad,
   latentAttentionGrad,
 } from '../attention/kernel';
+import { causalConvGrad } from '../causal-conv/kernel';
 import { kernels as activations } from '../gated-activation/kernel';
+import { headNorm, headNormGrad } from '../head-norm/kernel';
 import { kernels as maps } from '../linear/kernel';
 import { kernels as norms } from '../rms-norm/kernel';
+import { convScanGrad } from '../ssd-scan/whole';
+import { kernels as blends } from '../token-mix/kernel';
+import { wkv4Grad } from '../wkv4/kernel';
+import { rwkv7Mix, rwkv7MixGrad } from '../wkv7/mix';
 import { type Attrs, type Shapes, sizeOf } from './kernel';
 import { draw, type Native, natives } from './testing';
 
@@ -24,7 +30,8 @@ interface Case {
 }
 
 const attentions = [attentionGrad, differentialAttention, differentialAttentionGrad, latentAttentionGrad];
-const known = new Map([...activations, ...maps, ...norms, ...attentions].map((one) => [one.name, one]));
+const mixers = [causalConvGrad, convScanGrad, headNorm, headNormGrad, ...blends, wkv4Grad, rwkv7Mix, rwkv7MixGrad];
+const known = new Map([...activations, ...maps, ...norms, ...attentions, ...mixers].map((one) => [one.name, one]));
 
 /** `able` by name: inputs, then outputs. */
 function of(name: string, shapes: Shapes, able: readonly string[], attrs: Attrs = {}): Case {
@@ -114,6 +121,33 @@ function attending(tokens: number): Case[] {
   ];
 }
 
+/** Two rows of 37 tokens through what mixes them in other ways. */
+function mixing(): Case[] {
+  const [x, C] = [[2, 37, 24], [24]];
+  const heads = { heads: 3, epsilon: 1e-5 };
+  const moments = { mean: [74, 3], rstd: [74, 3], dy: x };
+  const maps = ['r', 'decay', 'key', 'v', 'rate', 'gate', 'first', 'share'];
+  const channels = ['w0', 'a0', 'k_k', 'k_a', 'r_k', 'ln_w', 'ln_b', 'v0'];
+  const mixed = Object.fromEntries([...maps.map((name) => [name, x]), ...channels.map((name) => [name, C])]);
+  const scan = { mixed: [2, 37, 40], taps: [4, 40], bias: [40], dt: [2, 37, 3], A: [3], D: [3] };
+  const kept = { o: x, out: x, states: [2, 3, 3, 8, 8] };
+  return [
+    of('CausalConvGrad', { x, weight: [4, 24], bias: C, dy: x }, ['dx'], { activation: 'silu' }),
+    of('ConvScanGrad', { ...scan, dy: x }, ['dmixed'], { groups: 1, state: 8 }),
+    of('HeadNorm', { x, weight: C, bias: C, skip: C, side: x, gate: x }, ['y'], heads),
+    of('HeadNormGrad', { x, weight: C, skip: C, side: x, gate: x, ...moments }, ['dgate'], heads),
+    of('TokenMix2', { x, w0: C, w1: C }, ['y0', 'y1'], { weighs: 'before' }),
+    of('Wkv4Grad', { k: x, v: x, w: C, u: C, sums: [2, 1, 3, 24], dy: x }, ['dk', 'dv']),
+    of('Rwkv7Mix', mixed, ['y'], heads),
+    of(
+      'Rwkv7MixGrad',
+      { ...mixed, ...kept, dy: x },
+      maps.map((name) => `d${name}`),
+      heads,
+    ),
+  ];
+}
+
 const row = [33, 50];
 const norm = { x: row, weight: [50] };
 const eps = { epsilon: 1e-5 };
@@ -128,6 +162,7 @@ const cases: readonly Case[] = [
   ...linear(40, 16, [1, 32]),
   ...attending(37),
   ...attending(300),
+  ...mixing(),
   of('RmsNorm', norm, ['y'], eps),
   of('RmsNormGrad', { ...norm, rstd: [33, 1], dy: row }, ['dx'], eps),
   of('AddRmsNorm', { ...norm, y: row }, ['u'], eps),

@@ -37,9 +37,10 @@ struct Call {
   bool HalfOut(int i) const { return halves >> (inputs + i) & 1; }
   Stored Given(int i) const { return {in[i], HalfIn(i)}; }
   Room Result(int i) const { return {out[i], HalfOut(i)}; }
-  /// The bits of HalfIn(i) and HalfOut(i).
+  /// The bits of HalfIn(i) and HalfOut(i), and those of `count` outputs from `first` on.
   static uint64_t InBit(int i) { return uint64_t{1} << i; }
   uint64_t OutBit(int i) const { return uint64_t{1} << (inputs + i); }
+  uint64_t OutBits(int first, int count) const { return ((uint64_t{1} << count) - 1) << (inputs + first); }
   /// Makes the call throw in JavaScript, with `sentence` (a literal: it isn't copied). Return right after.
   void Fail(const char* sentence) const { *error = sentence; }
 };

@@ -104,7 +104,7 @@ std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, co
   }
   for (const Step& step : program->calls_) {
     for (int i = 0; i < step.outputs; ++i)
-      if (!program->arrays_[step.array + static_cast<size_t>(step.inputs + i)]) return nullptr;
+      if (used[step.array + static_cast<size_t>(step.inputs + i)] < 0) return nullptr;
     const Able ask = Entries()[step.kernel].able;
     if (step.halves & ~(ask ? ask(program->CallOf(step)) : 0)) return nullptr;
   }

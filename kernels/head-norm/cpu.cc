@@ -31,7 +31,8 @@ void HeadNorm(const Call& c) {
   const Sizes s(c);
   const Inputs in(c);
   const float epsilon = static_cast<float>(c.f[0]), share = 1.0f / static_cast<float>(s.d);
-  float *y = c.Out<float>(0), *means = c.Out<float>(1), *rstds = c.Out<float>(2);
+  const Room y = c.Result(0);
+  float *means = c.Out<float>(1), *rstds = c.Out<float>(2);
   ParallelFor(s.rows * s.heads, Grain(2 * s.d), [&](int64_t begin, int64_t end) {
     for (int64_t g = begin; g < end; ++g) {
       const int64_t at = g * s.d, first = g % s.heads * s.d;
@@ -47,7 +48,7 @@ void HeadNorm(const Call& c) {
         const int64_t left = s.d - j;
         F u = in.Ungated((LoadUpTo(in.x + at + j, left) - F(mean)) * F(rstd), at + j, first + j, left);
         if (in.gate) u *= Silu(LoadUpTo(in.gate + at + j, left));
-        StoreUpTo(y + at + j, u, left);
+        y.Put(at + j, u, left);
       }
     }
   });
@@ -57,7 +58,8 @@ void HeadNormGrad(const Call& c) {
   const Sizes s(c);
   const Inputs in(c);
   const float *means = c.In<float>(6), *rstds = c.In<float>(7), *dy = c.In<float>(8);
-  float *dx = c.Out<float>(0), *dside = c.Out<float>(4), *dgate = c.Out<float>(5);
+  float *dx = c.Out<float>(0), *dside = c.Out<float>(4);
+  const Room dgate = c.Result(5);
   const Parts parts(s.rows, Grain(s.D, 4096));
   Scratch partial(std::max<int64_t>(parts.count, 1) * 3 * s.D);  // of weight, bias and skip
   const float share = 1.0f / static_cast<float>(s.d);
@@ -78,7 +80,7 @@ void HeadNormGrad(const Call& c) {
         F slope = LoadUpTo(dy + at + j, left);  // 0 in lanes past the end, and so is all that it multiplies
         if (in.gate) {
           const F z = LoadUpTo(in.gate + at + j, left), open = Sigmoid(z), silu = z * open;
-          StoreUpTo(dgate + at + j, slope * in.Ungated(normed, at + j, first + j, left) * Fma(silu, F(1.0f) - open, open), left);
+          dgate.Put(at + j, slope * in.Ungated(normed, at + j, first + j, left) * Fma(silu, F(1.0f) - open, open), left);
           slope *= silu;
         }
         gather(0, first + j, slope * normed, left);
@@ -105,7 +107,11 @@ void HeadNormGrad(const Call& c) {
   if (in.skip) SumParts(partial + 2 * s.D, parts.count, 3 * s.D, s.D, c.Out<float>(3));
 }
 
+// May be halves: y; the gate's slopes.
+uint64_t Halved(const Call& c) { return c.OutBit(0); }
+uint64_t GradHalved(const Call& c) { return c.OutBit(5); }
+
 }  // namespace
 
-LAB_KERNEL("HeadNorm", HeadNorm);
-LAB_KERNEL("HeadNormGrad", HeadNormGrad);
+LAB_KERNEL("HeadNorm", HeadNorm, Halved);
+LAB_KERNEL("HeadNormGrad", HeadNormGrad, GradHalved);

@@ -155,9 +155,10 @@ void GatedRmsNormGrad(const Call& c) {
   });
 }
 
+// What may be halves.
 uint64_t First(const Call& c) { return c.OutBit(0); }
 uint64_t Second(const Call& c) { return c.OutBit(1); }
-uint64_t FirstTwo(const Call& c) { return c.OutBit(0) | c.OutBit(1); }
+uint64_t FirstTwo(const Call& c) { return c.OutBits(0, 2); }
 
 }  // namespace
 

@@ -28,7 +28,7 @@ struct Conv {
 
   // From du [T + K - 1, width], zeros behind the last token: dx, and sums over tokens of dtaps and dbias, all at their own channels; dtaps and dbias
   // of this row of the batch.
-  void Backward(int64_t b, int64_t channel, int64_t width, const float* du, float* dx, float* dtaps, float* dbias) const {
+  void Backward(int64_t b, int64_t channel, int64_t width, const float* du, Room dx, float* dtaps, float* dbias) const {
     switch (K) {
       case 2: return Slopes<2>(b, channel, width, du, dx, dtaps, dbias);
       case 3: return Slopes<3>(b, channel, width, du, dx, dtaps, dbias);
@@ -76,7 +76,7 @@ struct Conv {
   }
 
   template <int Known>
-  void Slopes(int64_t b, int64_t channel, int64_t width, const float* du, float* dx, float* dtaps, float* dbias) const {
+  void Slopes(int64_t b, int64_t channel, int64_t width, const float* du, Room dx, float* dtaps, float* dbias) const {
     int64_t j = 0;
     if (Known > 0)
       for (; j + 2 * W <= width; j += 2 * W) Columns<Known, 2>(b, channel + j, du + j, width, 2 * W, dx, dtaps, dbias);
@@ -85,11 +85,11 @@ struct Conv {
 
   // V vectors of channels, of which the first `left` channels count.
   template <int Known, int V>
-  void Columns(int64_t b, int64_t channel, const float* du, int64_t ld, int64_t left, float* dx, float* dtaps, float* dbias) const {
+  void Columns(int64_t b, int64_t channel, const float* du, int64_t ld, int64_t left, Room dx, float* dtaps, float* dbias) const {
     constexpr int kMost = Known > 0 ? Known : static_cast<int>(kMostTaps);
     const int count = Known > 0 ? Known : static_cast<int>(K);
     const float* from = x + b * T * C + channel;
-    float* to = dx + b * T * C + channel;
+    const Room to = dx.Past(b * T * C + channel);
     const auto load = [left](const float* p, int v) { return V > 1 ? Load(p + v * W) : LoadUpTo(p, left); };
     const auto store = [left](float* p, int v, F value) { return V > 1 ? Store(p + v * W, value) : StoreUpTo(p, value, left); };
     F w[kMost][V], dw[kMost][V], db[V];
@@ -101,7 +101,7 @@ struct Conv {
       }
     for (int64_t t = 0; t < T; ++t) {
       SoonLine(from + t * C, kSoonRows * C);
-      SoonLine(to + t * C, kSoonRows * C);
+      SoonLine(static_cast<const char*>(to.Past((t + kSoonRows) * C).p));
       const float* last = du + (t + count - 1) * ld;
       LAB_UNROLL for (int v = 0; v < V; ++v) {
         const F value = load(from + t * C, v);
@@ -113,7 +113,7 @@ struct Conv {
             dw[k][v] = Fma(value, g, dw[k][v]);
           }
         db[v] += g;
-        store(to + t * C, v, sum);
+        to.Put(t * C + v * W, sum, V > 1 ? W : left);
       }
     }
     LAB_UNROLL for (int k = 0; k < kMost; ++k)

@@ -77,7 +77,7 @@ void ConvScanGrad(const Call& c) {
   const ssd::Conv& conv = p.conv;
   const ssd::HeadRows of{s};
   const float* dy = c.In<float>(6);
-  float* dMixed = c.Out<float>(0);
+  const Room dMixed = c.Result(0);
   std::vector<double> sums(static_cast<size_t>(2 * s.B * s.H));
   double *dA = sums.data(), *dD = dA + s.B * s.H;
   const ssd::Whole shape = p.Scan(nullptr, 0);
@@ -134,7 +134,10 @@ void ConvScanGrad(const Call& c) {
   ssd::SumRows(s, dD, c.Out<float>(5));
 }
 
+// May be halves: the slopes of what is convolved.
+uint64_t GradHalved(const Call& c) { return c.OutBit(0); }
+
 }  // namespace
 
 LAB_KERNEL("ConvScan", ConvScan);
-LAB_KERNEL("ConvScanGrad", ConvScanGrad);
+LAB_KERNEL("ConvScanGrad", ConvScanGrad, GradHalved);

@@ -32,8 +32,8 @@ void TokenMix(const Call& c) {
   const Sizes s(c);
   const Inputs in(c);
   const float* w[N];
-  float* y[N];
-  for (int i = 0; i < N; ++i) w[i] = c.In<float>(2 + i), y[i] = c.Out<float>(i);
+  Room y[N];
+  for (int i = 0; i < N; ++i) w[i] = c.In<float>(2 + i), y[i] = c.Result(i);
   ParallelFor(s.B * s.T, Grain((N + 1) * s.D), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float *now = in.x + row * s.D, *past = in.Past(s, row);
@@ -41,7 +41,7 @@ void TokenMix(const Call& c) {
         const int64_t left = s.D - j;
         const F a = LoadUpTo(now + j, left), b = LoadOrZero(past, j, left);
         const F from = s.current ? b : a, way = s.current ? a - b : b - a;
-        LAB_UNROLL for (int i = 0; i < N; ++i) StoreUpTo(y[i] + row * s.D + j, Fma(way, LoadUpTo(w[i] + j, left), from), left);
+        LAB_UNROLL for (int i = 0; i < N; ++i) y[i].Put(row * s.D + j, Fma(way, LoadUpTo(w[i] + j, left), from), left);
       }
     }
   });
@@ -102,14 +102,17 @@ void TokenMixGrad(const Call& c) {
   for (int i = 0; i < N; ++i) SumParts(partial + i * s.D, parts.count, N * s.D, s.D, c.Out<float>(1 + i));
 }
 
+// May be halves: the blends.
+uint64_t Halved(const Call& c) { return c.OutBits(0, c.outputs); }
+
 }  // namespace
 
-LAB_KERNEL("TokenMix1", TokenMix<1>);
-LAB_KERNEL("TokenMix2", TokenMix<2>);
-LAB_KERNEL("TokenMix3", TokenMix<3>);
-LAB_KERNEL("TokenMix4", TokenMix<4>);
-LAB_KERNEL("TokenMix5", TokenMix<5>);
-LAB_KERNEL("TokenMix6", TokenMix<6>);
+LAB_KERNEL("TokenMix1", TokenMix<1>, Halved);
+LAB_KERNEL("TokenMix2", TokenMix<2>, Halved);
+LAB_KERNEL("TokenMix3", TokenMix<3>, Halved);
+LAB_KERNEL("TokenMix4", TokenMix<4>, Halved);
+LAB_KERNEL("TokenMix5", TokenMix<5>, Halved);
+LAB_KERNEL("TokenMix6", TokenMix<6>, Halved);
 LAB_KERNEL("TokenMix1Grad", TokenMixGrad<1>);
 LAB_KERNEL("TokenMix2Grad", TokenMixGrad<2>);
 LAB_KERNEL("TokenMix3Grad", TokenMixGrad<3>);

@@ -92,7 +92,7 @@ void Wkv4(const Call& c) {
 void Wkv4Grad(const Call& c) {
   const Sizes s(c);
   const float *k = c.In<float>(0), *v = c.In<float>(1), *w = c.In<float>(2), *u = c.In<float>(3), *sums = c.In<float>(4), *dy = c.In<float>(5);
-  float *dk = c.Out<float>(0), *dv = c.Out<float>(1);
+  const Room dk = c.Result(0), dv = c.Result(1);
   Scratch own(std::max<int64_t>(1, 2 * s.B * s.C));  // dw and du of each row
   ParallelFor(s.B * s.groups, 1, [&](int64_t begin, int64_t end) {
     Scratch held(5 * kSegment * W);  // of each token of a segment: the past before it, and both shares in the past after it
@@ -129,8 +129,8 @@ void Wkv4Grad(const Call& c) {
             // Through later tokens, whose sums hold this one with e^key.
             const Exponent reach = Plus(key, O);
             const F later = Exp(reach.sum) * reach.rest;
-            StoreUpTo(dv + row, Fma(later, P, current), left);
-            StoreUpTo(dk + row, Fma(later, Fma(P, step * after.past, E), current * ahead), left);
+            dv.Put(row, Fma(later, P, current), left);
+            dk.Put(row, Fma(later, Fma(P, step * after.past, E), current * ahead), left);
             duSegment = Fma(current, ahead, duSegment);
             // Pairs of an earlier and a later token, which decay once more here.
             const F mixed = E - P * (after.own * step);  // E at the mean before this token
@@ -153,7 +153,10 @@ void Wkv4Grad(const Call& c) {
   SumParts(own + s.C, s.B, 2 * s.C, s.C, c.Out<float>(3));
 }
 
+// May be halves: dk and dv.
+uint64_t GradHalved(const Call& c) { return c.OutBits(0, 2); }
+
 }  // namespace
 
 LAB_KERNEL("Wkv4", Wkv4);
-LAB_KERNEL("Wkv4Grad", Wkv4Grad);
+LAB_KERNEL("Wkv4Grad", Wkv4Grad, GradHalved);

@@ -109,20 +109,21 @@ struct Norm {
 };
 
 /// Norm, bonus and gate of token t of a segment: from the rule's output o [N] to y, where the token begins at `at`.
-void Finish(const Head& x, Inputs& in, int64_t t, const float* o, int64_t at, float* y) {
+void Finish(const Head& x, Inputs& in, int64_t t, const float* o, int64_t at, Room y) {
   const Sizes& s = x.s;
   const Norm norm(s, o);
   for (int64_t j = 0; j < s.N; j += W) {
     const int64_t left = s.N - j;
     const F normed = (LoadUpTo(o + j, left) - F(norm.mean)) * F(norm.rstd);
     const F whole = Fma(Load(in.v + t * s.P + j), F(in.bonus[t]), Fma(normed, x.Of(kLnW, j), x.Of(kLnB, j)));
-    StoreUpTo(y + at + j, whole * x.Of(kGate, at, j), left);
+    y.Put(at + j, whole * x.Of(kGate, at, j), left);
   }
 }
 
 void Rwkv7Mix(const Call& c) {
   const Sizes s(c);
-  float *y = c.Out<float>(0), *o = c.Out<float>(1), *out = c.Out<float>(2), *states = c.Out<float>(3);
+  const Room y = c.Result(0);
+  float *o = c.Out<float>(1), *out = c.Out<float>(2), *states = c.Out<float>(3);
   const int64_t blocks = Block::Count(s.P);
   ParallelFor(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
     Scratch state(s.N * s.P);  // of one block after the other, [N, V W] each
@@ -183,7 +184,7 @@ void Rwkv7MixStep(const Call& c) {
         const int64_t at = (row * s.N + i) * s.N;
         StepRows(token, in.v + i, state + at, next + at, std::min<int64_t>(W, s.N - i), o + i);
       }
-      Finish(x, in, 0, o, x.At(0), y);
+      Finish(x, in, 0, o, x.At(0), {y, false});
     }
   });
 }
@@ -200,7 +201,7 @@ struct Sums {
 
 /// Through the gate, the bonus and the norm of token t of a segment: the slopes of the rule's output, `slope` [P], and of all behind it, `behind` [P].
 /// @return the slope of the bonus
-float BackFromOutput(const Head& x, Inputs& in, int64_t t, int64_t at, const float* o, const float* dy, float* dgate, float* slope, float* behind,
+float BackFromOutput(const Head& x, Inputs& in, int64_t t, int64_t at, const float* o, const float* dy, Room dgate, float* slope, float* behind,
                      const Sums& sums) {
   const Sizes& s = x.s;
   const Norm norm(s, o + at);
@@ -210,7 +211,7 @@ float BackFromOutput(const Head& x, Inputs& in, int64_t t, int64_t at, const flo
     const int64_t left = s.N - j;
     const F g = LoadUpTo(dy + at + j, left), normed = (LoadUpTo(o + at + j, left) - F(norm.mean)) * F(norm.rstd), v = Load(in.v + t * s.P + j);
     const F e = g * x.Of(kGate, at, j);  // 0 in lanes past the end, and so is all that it multiplies
-    StoreUpTo(dgate + at + j, g * Fma(v, F(in.bonus[t]), Fma(normed, x.Of(kLnW, j), x.Of(kLnB, j))), left);
+    dgate.Put(at + j, g * Fma(v, F(in.bonus[t]), Fma(normed, x.Of(kLnW, j), x.Of(kLnB, j))), left);
     sums.Add(kLnW, j, e * normed);
     sums.Add(kLnB, j, e);
     const F dn = e * x.Of(kLnW, j);
@@ -237,7 +238,7 @@ struct Rest {
 };
 
 /// From the slopes of what the rule takes to those of the maps.
-void BackToMaps(const Head& x, Inputs& in, Rest& d, int64_t t, int64_t at, float* const* to, const Sums& sums) {
+void BackToMaps(const Head& x, Inputs& in, Rest& d, int64_t t, int64_t at, const Room* to, const Sums& sums) {
   const Sizes& s = x.s;
   const int64_t from = t * s.P;
   const F pull(d.pull[t]), inverse(in.inverse[t]);
@@ -254,28 +255,28 @@ void BackToMaps(const Head& x, Inputs& in, Rest& d, int64_t t, int64_t at, float
     const F one(1.0f), r = Load(in.rule.r + from + j), k = Load(in.rule.k + from + j), unit = Neg(Load(in.rule.a + from + j));
     const F a = Load(in.rate + from + j), fades = Load(in.open + from + j), key = x.Of(kKey, at, j), bonus = x.Of(kRk, j);
     const F dk = Fma(pull * r, bonus, LoadUpTo(d.k + from + j, left)), db = LoadUpTo(d.b + from + j, left);
-    StoreUpTo(to[kR] + at + j, Fma(pull * k, bonus, LoadUpTo(d.r + from + j, left)), left);
+    to[kR].Put(at + j, Fma(pull * k, bonus, LoadUpTo(d.r + from + j, left)), left);
     sums.Add(kRk, j, pull * r * k);
     const F du = inverse * (direction(j) - unit * F(dot)), lessened = a - one;
-    StoreUpTo(to[kKey] + at + j, Fma(dk, Fma(lessened, x.Of(kKa, j), one), du * x.Of(kKk, j)), left);
+    to[kKey].Put(at + j, Fma(dk, Fma(lessened, x.Of(kKa, j), one), du * x.Of(kKk, j)), left);
     sums.Add(kKk, j, du * key);
     sums.Add(kKa, j, dk * key * lessened);
     const F drate = Fma(dk * key, x.Of(kKa, j), db * unit) * a * (one - a);
-    StoreUpTo(to[kRate] + at + j, drate, left);
+    to[kRate].Put(at + j, drate, left);
     sums.Add(kA0, j, drate);
     const F ddecay = LoadUpTo(d.w + from + j, left) * F(kStrongestDecay) * fades * (one - fades);
-    StoreUpTo(to[kDecay] + at + j, ddecay, left);
+    to[kDecay].Put(at + j, ddecay, left);
     sums.Add(kW0, j, ddecay);
     F dv = Fma(Load(d.behind + from + j), F(in.bonus[t]), LoadUpTo(d.v + from + j, left));
     if (x.map[kFirst]) {
       const F part = Load(in.share + from + j), dfirst = dv * part;
       const F dshare = dfirst * (one - part) * (x.Of(kFirst, at, j) - x.Of(kV, at, j));
-      StoreUpTo(to[kFirst] + at + j, dfirst, left);
-      StoreUpTo(to[kShare] + at + j, dshare, left);
+      to[kFirst].Put(at + j, dfirst, left);
+      to[kShare].Put(at + j, dshare, left);
       sums.Add(kV0, j, dshare);
       dv = dv - dfirst;
     }
-    StoreUpTo(to[kV] + at + j, dv, left);
+    to[kV].Put(at + j, dv, left);
   }
 }
 
@@ -283,8 +284,8 @@ void Rwkv7MixGrad(const Call& c) {
   const Sizes s(c);
   const int given = kMaps + kChannels;
   const float *o = c.In<float>(given), *out = c.In<float>(given + 1), *states = c.In<float>(given + 2), *dy = c.In<float>(given + 3);
-  float* to[kMaps];
-  for (int i = 0; i < kMaps; ++i) to[i] = c.Out<float>(i);
+  Room to[kMaps];
+  for (int i = 0; i < kMaps; ++i) to[i] = c.Result(i);
   Scratch partial(std::max<int64_t>(1, s.B * s.H * kChannels * s.N));  // [B, H, channels, N]
   ParallelFor(s.B * s.H, 1, [&](int64_t begin, int64_t end) {
     Inputs in(s);
@@ -313,8 +314,12 @@ void Rwkv7MixGrad(const Call& c) {
       SumParts(partial + (h * kChannels + which) * s.N, s.B, s.H * kChannels * s.N, s.N, c.Out<float>(kMaps + which) + h * s.N);
 }
 
+// May be halves: y; the slopes of the maps.
+uint64_t Halved(const Call& c) { return c.OutBit(0); }
+uint64_t GradHalved(const Call& c) { return c.OutBits(0, kMaps); }
+
 }  // namespace
 
-LAB_KERNEL("Rwkv7Mix", Rwkv7Mix);
+LAB_KERNEL("Rwkv7Mix", Rwkv7Mix, Halved);
 LAB_KERNEL("Rwkv7MixStep", Rwkv7MixStep);
-LAB_KERNEL("Rwkv7MixGrad", Rwkv7MixGrad);
+LAB_KERNEL("Rwkv7MixGrad", Rwkv7MixGrad, GradHalved);

@@ -124,16 +124,23 @@ async function measureSteps(asked: Asked, config: string, block: string): Promis
   let facts: DeviceFacts = await open(asked, main);
   const bench = benchOf(config, block);
   const { part } = bench;
-  const usual = bench.make();
+  // Each precision's steps are recorded apart and have an arena of their own, so that its size tells.
+  const usual = new Map<Precision, TrainStep>([main, ...more].map((one) => [one, bench.make()]));
   try {
     const budget = asked.seconds * 1000;
-    const { first, slow } = await warmUp(usual, part, asked.longest);
-    const captured = usual.played > 0;
-    const watches = new Map<Precision, Stopwatch>([main, ...more].map((one) => [one, new Stopwatch(usual, part)]));
+    const { first, slow } = await warmUp(usual.get(main)!, part, asked.longest);
+    const captured = usual.get(main)!.played > 0;
+    for (const precision of slow ? [] : more) {
+      facts = await open(asked, precision);
+      await warmUp(usual.get(precision)!, part, asked.longest);
+    }
+    facts = await open(asked, main);
+    const watches = new Map<Precision, Stopwatch>([...usual].map(([one, step]) => [one, new Stopwatch(step, part)]));
     if (slow) watches.get(main)!.times.push(first);
     const computed = captured ? new Stopwatch(bench.make(false), part) : undefined;
     if (computed) await computed.take(false);
-    const workingBytes = captured ? usual.arenaBytes : memoryFacts().pooledBytes;
+    const workingBytes = (precision: Precision) =>
+      captured ? usual.get(precision)!.arenaBytes : memoryFacts().pooledBytes;
     const peaks = new Map<Precision, number | undefined>();
     const end = performance.now() + budget * watches.size;
     for (let round = 0; round < (slow ? 1 : 2) || (!slow && round < 50 && performance.now() < end); round++) {
@@ -174,7 +181,7 @@ async function measureSteps(asked: Asked, config: string, block: string): Promis
           ...(cpuMs && one && { cpuPeakShare: flop / cpuMs.median / 1e6 / one }),
           ...watch.shares(),
           ...(precision === main && computed?.times.length && { computedMs: spread(computed.times) }),
-          workingBytes,
+          workingBytes: workingBytes(precision),
           ...(precision !== main && {
             timesFirst: spread(watch.times.map((time, i) => mainTimes[Math.min(i, mainTimes.length - 1)] / time))
               .median,
