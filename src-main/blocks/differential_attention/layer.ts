@@ -2,10 +2,10 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { append, rotaryNow } from '../parts/decoding';
+import { append, rotaryNow, turnNow } from '../parts/decoding';
 import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
-import { rotaryTables, rotate } from '../parts/rotary';
+import { rotaryTables } from '../parts/rotary';
 import { attend } from './fused';
 import { type DifferentialOptions, lambdaInit, sizes } from './options';
 import { attend as attendAndSee, attendCached, lambdaOf } from './reference';
@@ -52,7 +52,7 @@ export const layer: Layer<DifferentialOptions> = {
     const tables = rotaryNow(context, d, rotary(options));
     const turned = (u: Tensor, heads: number) => {
       const one = tf.reshape(u, [B, 1, 2 * heads, d]) as Tensor4D;
-      return tables ? rotate(one, tables.cos, tables.sin) : one;
+      return turnNow(one, d, tables);
     };
     // Caches [B, heads, n, width]: keys as they were turned at their own positions, row 2g + c for component c.
     const [queries, keys, values] = linears(x, [w.w_q, w.w_k, w.w_v]);

@@ -2,8 +2,8 @@
 import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { append, rotaryNow } from '../parts/decoding';
-import { attendDecoupled, turnTail } from '../parts/decoupled';
+import { append, rotaryNow, turnNow } from '../parts/decoding';
+import { attendDecoupled } from '../parts/decoupled';
 import { linear, linears } from '../parts/linear';
 import { rotaryTables } from '../parts/rotary';
 import { type GtaOptions, sizes } from './options';
@@ -39,10 +39,10 @@ export const layer: Layer<GtaOptions> = {
     const { H, Hk, d, dR } = sizes(options, D);
     const { q, kv, shared } = project(x, w, options);
     const tables = rotaryNow(context, dR, rotary(options));
-    const turned = turnTail(tf.reshape(shared, [B, 1, 1, dR]) as Tensor4D, dR, tables);
+    const turned = turnNow(tf.reshape(shared, [B, 1, 1, dR]) as Tensor4D, dR, tables);
     const kvCache = append(context, 'kv_cache', state.kv_cache, tf.reshape(kv, [B, Hk, 1, d]));
     const shareds = append(context, 'k_rope', state.k_rope, tf.reshape(turned, [B, 1, dR]));
-    const query = tf.reshape(turnTail(q, dR, tables), [B, H, d]) as Tensor3D;
+    const query = tf.reshape(turnNow(q, dR, tables), [B, H, d]) as Tensor3D;
     const o = attendTiedCached(query, { s: kvCache, shared: shareds }, 1 / Math.sqrt(d));
     const next = { kv_cache: kvCache.rows, k_rope: shareds.rows };
     return { y: linear(tf.reshape(o, [B, 1, H * d]), w.w_o) as Tensor3D, state: next };

@@ -1,8 +1,9 @@
 // What a block's step may ask of the decoding around it, so that the step can be captured; stepped alone, a block gets the plain answers.
-import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor2D, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { attentionDecode } from '../../../kernels/attention-decode/kernel';
-import { bind, runKernel, tf } from '../../ops';
+import { bind, hasKernel, isReference, runKernel, tf } from '../../ops';
 import type { Cache, StepContext } from '../define';
+import { turnTail } from './decoupled';
 import { type Rotary, turnTable } from './rotary';
 
 type Context = StepContext<unknown>;
@@ -61,6 +62,13 @@ export function rotaryNow(context: Context, headDim: number, rotary: Rotary) {
     return decoding.now(`${name} ${headDim} ${rotary.theta} ${rotary.fraction}`, shape, read) as Tensor2D;
   };
   return { cos: table('cos'), sin: table('sin') };
+}
+
+/** u [B, 1, H, d] with its last r channels turned by the tables of the token's position, where there are any. */
+export function turnNow(u: Tensor4D, r: number, tables: ReturnType<typeof rotaryNow>): Tensor4D {
+  if (!tables) return u;
+  if (isReference() || !hasKernel('Rotate')) return turnTail(u, r, tables);
+  return runKernel('Rotate', { u, ...tables }, {}).y as Tensor4D;
 }
 
 const attendOne = bind(attentionDecode, {

@@ -3,8 +3,8 @@ import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache, Cost, Init, LayerContext, StepContext, WeightSpec, Weights } from '../define';
 import { blockDiagonal } from './block_diagonal';
-import { attendCaches, once, rotaryNow } from './decoding';
-import { attendDecoupled, turnTail } from './decoupled';
+import { attendCaches, once, rotaryNow, turnNow } from './decoding';
+import { attendDecoupled } from './decoupled';
 import { groupedRmsNorm } from './grouped_norm';
 import { linear, linears } from './linear';
 import { rmsNorm } from './norm';
@@ -156,11 +156,11 @@ export function step(
   const [B] = x.shape;
   const { q, c, shared } = project(x, w, of);
   const tables = rotaryNow(context, of.dR, of.rotary);
-  const turned = turnTail(tf.reshape(shared, [B, 1, 1, of.dR]) as Tensor4D, of.dR, tables);
+  const turned = turnNow(tf.reshape(shared, [B, 1, 1, of.dR]) as Tensor4D, of.dR, tables);
   const grown: LatentCache = {
     c: keep.c(tf.reshape(c, [B, of.G, 1, of.r])),
     shared: keep.shared(tf.reshape(turned, [B, 1, of.dR])),
   };
-  const o = absorbed(turnTail(q, of.dR, tables), grown, w, of, context);
+  const o = absorbed(turnNow(q, of.dR, tables), grown, w, of, context);
   return { y: linear(tf.reshape(o, [B, 1, of.H * of.dV]), w.w_o) as Tensor3D, cache: grown };
 }

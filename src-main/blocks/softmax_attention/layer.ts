@@ -2,10 +2,10 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache, Layer, Weights } from '../define';
-import { append, attendCaches, filled, rotaryNow } from '../parts/decoding';
+import { append, attendCaches, filled, rotaryNow, turnNow } from '../parts/decoding';
 import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
-import { rotaryTables, rotate } from '../parts/rotary';
+import { rotaryTables } from '../parts/rotary';
 import { attend } from './fused';
 import { type AttentionOptions, sizes } from './options';
 import { alibiSlopes, attend as attendAndSee, attendCached, attendSharpened } from './reference';
@@ -58,7 +58,7 @@ export const layer: Layer<AttentionOptions> = {
     const [B] = x.shape;
     const { q, k, v, H, d } = project(x, w, options); // [B, 1, heads, d]
     const tables = rotaryNow(context, d, rotary(options));
-    const turn = (u: Tensor4D) => (tables ? rotate(u, tables.cos, tables.sin) : u);
+    const turn = (u: Tensor4D) => turnNow(u, d, tables);
     // Caches [B, Hk, n, d] hold keys as they were turned at their own positions, and no more tokens than a window sees.
     const keep = (name: string, u: Tensor4D): Cache => {
       const row = tf.transpose(u, [0, 2, 1, 3]);
