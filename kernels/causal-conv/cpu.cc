@@ -3,6 +3,7 @@
 
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 
 namespace {
 
@@ -18,6 +19,7 @@ struct Sizes {
 };
 
 constexpr int64_t kRows = 64;  // tokens of a block in the gradient
+constexpr int64_t kAhead = 2;  // vectors of channels that the gradient asks for ahead
 constexpr int kMostTaps = 16;  // as kernel.ts allows
 
 // Σ_k weight[k] · x[t + k - Before] + bias for the vector of channels at j; x points at token 0 of the sequence.
@@ -68,8 +70,10 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
   F w[kMostTaps];
   for (int64_t k = 0; k < taps; ++k) w[k] = LoadUpTo(weight + k * s.C + j, left);
   const F b = bias ? LoadUpTo(bias + j, left) : F(0.0f);
-  for (int64_t t = t0 - before; t < t1 + before; ++t)
+  for (int64_t t = t0 - before; t < t1 + before; ++t) {
+    for (const float* row : {x, dy, const_cast<const float*>(dx)}) LaterLine(row, t * s.C + j + kAhead * W);
     Store(held + (t - t0 + before) * W, t >= 0 && t < s.T ? LoadUpTo(x + t * s.C + j, left) : F(0.0f));
+  }
   for (int64_t t = t0; t < t1 + before; ++t) {
     F g(0.0f);
     const int64_t at = t - s.ahead;

@@ -36,7 +36,7 @@ struct Whole {
   int64_t Matrix() const { return tiles * (tiles + 1) / 2 * kSquare; }
   static int64_t At(int64_t i, int64_t j) { return (i * (i + 1) / 2 + j) * kSquare; }
   /// Batch rows whose matrices stand side by side at a time.
-  int64_t Together() const { return std::max<int64_t>(1, 2 * kWholeTasks / (s.G * s.slices)); }
+  int64_t Together() const { return std::max<int64_t>(1, kWholeTasks / (s.G * s.slices)); }
 };
 
 // The part of a strip of columns s0 .. of a diagonal tile [s, l] that lies on and past the diagonal, whole vectors of it.
@@ -119,7 +119,7 @@ struct Wanted {
       if (written)
         SoonWritten(p + r * ld, width);
       else
-        Soon(p + r * ld, width);
+        Later(p + r * ld, width);
   }
 };
 
