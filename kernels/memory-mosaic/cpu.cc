@@ -5,6 +5,7 @@
 
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 
 namespace {
 
@@ -92,11 +93,13 @@ LAB_INLINE void Leak(const Sizes& s, int64_t tokens, float keep, const float* u,
     constexpr int V = decltype(vectors)::value;
     F sum[V];
     LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] = LoadUpTo(a + j + v * W, left);
-    for (int64_t i = 0; i < tokens; ++i)
+    for (int64_t i = 0; i < tokens; ++i) {
+      Soon(u + (i + kTile) * s.Step() + j, V * W);
       LAB_UNROLL for (int v = 0; v < V; ++v) {
         sum[v] = Fma(F(keep), sum[v], LoadUpTo(u + i * s.Step() + j + v * W, left));
         StoreUpTo(a + (i + 1) * s.d + j + v * W, sum[v], left);
       }
+    }
   });
 }
 
@@ -154,6 +157,8 @@ void LeakyKeysGrad(const Call& c) {
         const int64_t tokens = std::min(kTile, s.T - t), at = s.At(b, t, h);
         Tile tile;
         for (int64_t i = 0; i < tokens; ++i) {
+          if (t > 0) Soon(dk + at + (i - kTile) * s.Step(), s.d);
+          SoonWritten(du + at + i * s.Step(), s.d);
           F square(0.0f), dot(0.0f);
           EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
             const F x = LoadUpTo(averages + (t + i + 1) * s.d + j, left);
@@ -249,6 +254,9 @@ void MixedValuesGrad(const Call& c) {
         Tile tile;
         for (int64_t i = 0; i < tokens; ++i) {
           const float* own = u + at + i * step;
+          if (t + i + kTile < s.T)
+            for (const float* from : {u, dv}) Soon(from + at + (i + kTile) * step, s.d);
+          SoonWritten(du + at + i * step, s.d);
           F square(0.0f), dot(0.0f);
           EachVector(s.d, [&](int64_t j, int64_t left) LAB_FLAT {
             const F m = Mix(share, own + j, own + step + j, left);
