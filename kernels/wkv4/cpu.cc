@@ -10,6 +10,7 @@
 
 #include "../core/lab.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 
 namespace {
 
@@ -17,6 +18,7 @@ using namespace lab;
 
 constexpr int64_t kSegment = 64;   // see segment of kernel.ts
 constexpr int64_t kChannels = 64;  // a task's: 4 cache lines a token, a multiple of W
+constexpr int64_t kAhead = 8;      // tokens whose lines are asked for before they are read
 constexpr float kNothing = -1e38f;  // exponent of an empty sum: finite, as -inf - (-inf) is not a number
 
 struct Sizes {
@@ -70,6 +72,8 @@ void Wkv4(const Call& c) {
       for (Past& x : pasts) x = {F(0.0f), F(0.0f), F(kNothing)};
       for (int64_t t = 0; t < s.T; ++t) {
         const int64_t row = (at.b * s.T + t) * s.C + at.c0;
+        if (t + kAhead < s.T)
+          for (const float* from : {k, v}) Soon(from + row + kAhead * s.C, at.width);
         for (int64_t j = 0; j < at.width; j += W) {
           const int64_t left = at.width - j;
           Past& past = pasts[j / W];
@@ -109,6 +113,7 @@ void Wkv4Grad(const Call& c) {
           Past past{LoadUpTo(from, left), LoadUpTo(from + s.C, left), LoadUpTo(from + 2 * s.C, left)};
           for (int64_t t = 0; t < tokens; ++t) {
             float* to = held + 5 * t * W;
+            for (const float* slope : {dk, dv}) SoonWritten(slope + start + t * s.C, std::min<int64_t>(W, left));
             Store(to, past.m);
             Store(to + W, past.q);
             Store(to + 2 * W, past.o);
@@ -120,6 +125,8 @@ void Wkv4Grad(const Call& c) {
           F dwSegment(0.0f), duSegment(0.0f);
           for (int64_t t = tokens - 1; t >= 0; --t) {
             const int64_t row = start + t * s.C;
+            if (segment > 0)
+              for (const float* from : {k, v, dy}) SoonLine(from + row - kSegment * s.C);
             const float* kept = held + 5 * t * W;
             const Past before{Load(kept), Load(kept + W), Load(kept + 2 * W)};
             const Shares after{Load(kept + 3 * W), Load(kept + 4 * W)};
