@@ -27,6 +27,8 @@ export interface RunRow {
   status: RunStatus;
   /** Why it ended, as a sentence; for a failed run the error. */
   why: string | null;
+  /** While it is at work: what keeps its events from the disk, as a sentence. */
+  trouble: string | null;
   step: number;
   steps: number;
   tokens: number;

@@ -64,6 +64,7 @@ export function runs(lab: Lab): Implementation['runs'] {
         places.get(run.id) ?? null,
         newestCheckpoint(run),
         eta(run, pace.see(run, now())),
+        supervisor.troubleOf(run.id),
       ),
     );
   };
@@ -199,6 +200,7 @@ function rowOf(
   queue: number | null,
   checkpointStep: number | null,
   etaSeconds: number | null,
+  trouble: string | null,
 ): RunRow {
   const { facts, spec } = run;
   return {
@@ -206,6 +208,7 @@ function rowOf(
     name: run.name,
     status: run.status,
     why: run.why,
+    trouble,
     step: run.step,
     steps: run.steps,
     tokens: run.tokens,

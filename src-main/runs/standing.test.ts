@@ -29,7 +29,11 @@ describe('decisions', () => {
       status: 'failed',
       why: 'The worker crashed with SIGABRT. Its last words: ptr',
     });
-    expect(deathOf(3, null, '').why).toBe('The worker ended with exit code 3 and without a last word.');
+    expect(deathOf(4, null, '').why).toBe('The worker ended with exit code 4 and without a last word.');
+    expect(deathOf(3, null, '')).toMatchObject({
+      status: 'interrupted',
+      why: expect.stringMatching(/^The disk took no events .* Free some space, then resume/),
+    });
   });
 
   it('know when processes began', () => {
@@ -58,6 +62,9 @@ describe('decisions', () => {
     );
     expect(systemTrouble(Object.assign(new Error('x'), { code: 'SQLITE_FULL' }), '/lab')).toMatch(/is full/);
     expect(systemTrouble(Object.assign(new Error('x'), { code: 'EROFS' }), '/lab')).toMatch(/may not write to \/lab/);
+    const made = Object.assign(new Error('x'), { code: 'ENOENT', syscall: 'mkdir' });
+    expect(systemTrouble(made, '/lab')).toMatch(/may not write to \/lab/);
+    expect(systemTrouble(Object.assign(new Error('x'), { code: 'ENOENT', syscall: 'open' }), '/lab')).toBeUndefined();
     expect(systemTrouble(Object.assign(new Error('x'), { code: 'SQLITE_CANTOPEN_ISDIR' }), '/lab')).toMatch(
       /can't make or open its files in \/lab .*--folder on another one/,
     );

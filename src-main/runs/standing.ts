@@ -27,6 +27,9 @@ export function isAtWork(heartbeat: Heartbeat | undefined, owner: ProcessFacts, 
 const FAULTS = new Set(['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGTRAP']);
 
 /** What to say of a worker that went without a last word. */
+/** Exit code of a worker whose last events the disk refused for as long as it could wait. */
+const DISK_REFUSED = 3;
+
 export function deathOf(
   code: number | null,
   signal: NodeJS.Signals | null,
@@ -42,6 +45,11 @@ export function deathOf(
     return { status: 'interrupted', why: `The worker was ended by ${by} from outside.${memory}${quote}` };
   }
   if (by) return { status: 'failed', why: `The worker crashed with ${by}.${quote}` };
+  if (code === DISK_REFUSED)
+    return {
+      status: 'interrupted',
+      why: 'The disk took no events to the end, so the newest are lost. Free some space, then resume: it goes on from its newest checkpoint.',
+    };
   return { status: 'failed', why: `The worker ended with exit code ${code} and without a last word.${quote}` };
 }
 
@@ -65,8 +73,9 @@ export const threadsFor = (cores: number, together: number): number =>
 
 /** A system error in words a user can act on; undefined for an error that is not the system's. */
 export function systemTrouble(error: unknown, folder: string): string | undefined {
-  const code = (error as { code?: unknown }).code;
-  switch (code) {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  // Node's recursive mkdir tells of a file system that is read-only in this way.
+  switch (code === 'ENOENT' && syscall === 'mkdir' ? 'EROFS' : code) {
     case 'ENOSPC':
     case 'EDQUOT':
     case 'SQLITE_FULL':

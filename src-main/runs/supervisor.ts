@@ -68,6 +68,7 @@ export class Supervisor {
   readonly #atWork = new Map<string, AtWork>();
   readonly #poked = new Map<string, NodeJS.Timeout>();
   readonly #complained = new Set<string>();
+  readonly #troubles = new Map<string, string>();
   #timer: NodeJS.Timeout | undefined;
   #ticks = 0;
   #closing = false;
@@ -298,8 +299,14 @@ export class Supervisor {
         lab: this.paths.folder,
         threads,
         wrote: () => this.#poke(id),
+        troubled: (message) => {
+          if (message) this.#troubles.set(id, message);
+          else this.#troubles.delete(id);
+          this.#tell([id]);
+        },
         ended: (end) => {
           this.#atWork.delete(id);
+          this.#troubles.delete(id);
           try {
             this.#bury(id, end);
           } catch (error) {
@@ -321,6 +328,11 @@ export class Supervisor {
       setStatus(store, id, 'failed', { why: inWords(error, folder), endedAt: now() });
     }
     this.#tell([id]);
+  }
+
+  /** What keeps the events of a run at work from the disk, as a sentence; its log can't tell. */
+  troubleOf(id: string): string | null {
+    return this.#troubles.get(id) ?? null;
   }
 
   #poke(id: string): void {

@@ -24,6 +24,8 @@ export interface WorkerOptions {
   threads: number;
   /** After events reached the log. */
   wrote(): void;
+  /** The disk refuses the run's events: a sentence, null once it takes them again. */
+  troubled?(message: string | null): void;
   /** Once; `code` is null when a signal ended it. `error` when it could not even be started. */
   ended(end: { code: number | null; signal: NodeJS.Signals | null; lastLines: string; error?: Error }): void;
 }
@@ -31,7 +33,7 @@ export interface WorkerOptions {
 /** What the worker prints goes here: a file, so that its writing does not depend on our life. */
 const OUTPUT_FILE = 'worker.log';
 
-export function startWorker({ script, folder, lab, threads, wrote, ended }: WorkerOptions): Worker {
+export function startWorker({ script, folder, lab, threads, wrote, troubled, ended }: WorkerOptions): Worker {
   const output = openSync(join(folder, OUTPUT_FILE), 'w');
   const env: NodeJS.ProcessEnv = { ...process.env, ARCHLAB_THREADS: String(threads) };
   if (process.versions.electron) env.ELECTRON_RUN_AS_NODE = '1';
@@ -55,7 +57,9 @@ export function startWorker({ script, folder, lab, threads, wrote, ended }: Work
     ended({ code, signal, lastLines: lastLines(join(folder, OUTPUT_FILE)), error });
   };
   child.on('message', (message: unknown) => {
-    if ((message as { kind?: unknown } | null)?.kind === 'wrote') wrote();
+    const { kind, message: sentence } = (message ?? {}) as { kind?: unknown; message?: unknown };
+    if (kind === 'wrote') wrote();
+    if (kind === 'trouble') troubled?.(typeof sentence === 'string' ? sentence : null);
   });
   child.on('error', (error) => {
     if (child.pid === undefined) end(null, null, error);

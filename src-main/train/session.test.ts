@@ -36,7 +36,12 @@ function disk() {
   }) as typeof nodeFs.writeSync;
   return { state, fs: { ...nodeFs, writeSync } };
 }
-const session = (fs: typeof nodeFs, stepped: (step: number) => void, patienceMs: number) =>
+const session = (
+  fs: typeof nodeFs,
+  stepped: (step: number) => void,
+  patienceMs: number,
+  troubled?: (message: string | null) => void,
+) =>
   work({
     folder,
     lab: undefined,
@@ -44,6 +49,7 @@ const session = (fs: typeof nodeFs, stepped: (step: number) => void, patienceMs:
     version: '0',
     control: new Control(),
     stepped,
+    troubled,
     logFs: fs,
     checkpointFs: fs,
     patienceMs,
@@ -59,14 +65,20 @@ const steps = (all: RunEvent[]) => all.flatMap((e) => (e.kind === 'metric' ? [e.
 describe('a full disk', () => {
   it('for a while loses no event and keeps older checkpoints', async () => {
     const { state, fs } = disk();
+    const troubles: (string | null)[] = [];
     const whole = await session(
       fs as typeof nodeFs,
       (step) => {
         state.full = step >= 6 && step < 10;
       },
       5000,
+      (message) => troubles.push(message),
     );
     expect(whole).toBe(true);
+    // The log can't tell of it meanwhile, so whoever watches is told: once when it begins, once when it is over.
+    expect(troubles[0]).toMatch(/^The disk takes no events of the run since step \d+\. Free some space in \//);
+    expect(troubles[1] ?? null).toBeNull();
+    expect(troubles.length).toBeLessThanOrEqual(2);
     const all = events();
     expect(steps(all)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     const warnings = all.flatMap((e) => (e.kind === 'warning' ? [e.code] : []));

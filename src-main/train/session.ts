@@ -29,6 +29,8 @@ export interface SessionOptions {
   wrote?(seq: number): void;
   /** After each update. */
   stepped?(step: number): void;
+  /** While the disk takes no events, which the log therefore can't tell: a sentence, and null once it takes them again. */
+  troubled?(message: string | null): void;
   logFs?: LogFs;
   checkpointFs?: CheckpointFs;
   /** How long the end waits for room on a full disk. */
@@ -52,9 +54,16 @@ export async function work(options: SessionOptions): Promise<boolean> {
   const log = openLog(folder, { fs, wrote });
   const patience = () => options.patienceMs ?? (control.ending ? PATIENCE_ENDING_MS : PATIENCE_MS);
   let step = 0;
+  let troubled = false;
+  const tellTrouble = () => {
+    if (log.pending > 0 === troubled) return;
+    troubled = log.pending > 0;
+    options.troubled?.(troubled ? diskTrouble(folder, step) : null);
+  };
   const emit = (event: RunEventBody) => {
     step = event.step;
     log.append(event);
+    tellTrouble();
   };
   try {
     const { status, why } = await attempt({ ...options, patience }, log, emit);
@@ -66,6 +75,9 @@ export async function work(options: SessionOptions): Promise<boolean> {
     await pause(Math.min(RETRY_MS, patience()));
   return log.close();
 }
+
+const diskTrouble = (folder: string, step: number): string =>
+  `The disk takes no events of the run since step ${step}. Free some space in ${folder}: until then they wait in memory, and the numbers shown stand still.`;
 
 /** A SpecError is a sentence already; anything else is a fault of ours or the machine's, told with its origin. */
 function explain(error: unknown): string {

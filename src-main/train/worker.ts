@@ -40,6 +40,10 @@ try {
     wrote(seq) {
       if (process.connected) process.send?.({ kind: 'wrote', seq }, () => {});
     },
+    troubled(message) {
+      if (message) console.error(message);
+      if (process.connected) process.send?.({ kind: 'trouble', message }, () => {});
+    },
     stepped(at) {
       step = at;
     },

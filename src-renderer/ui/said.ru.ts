@@ -156,6 +156,14 @@ export const russian: readonly (readonly [RegExp, string])[] = [
     '$1 в корзине: сначала верните его, потом возобновляйте.',
   ],
   [/^(.+) is (\w+): there is nothing to resume\.$/, '$1: возобновлять нечего.'],
+  [
+    /^The disk took no events to the end, so the newest are lost\. Free some space, then resume: it goes on from its newest checkpoint\.$/,
+    'Диск до конца не принимал записей, поэтому последние потеряны. Освободите место и возобновите запуск: он продолжит с последней контрольной точки.',
+  ],
+  [
+    /^The disk takes no events of the run since step (\d+)\. Free some space in (.+): until then they wait in memory, and the numbers shown stand still\.$/,
+    'С шага $1 диск не принимает записей запуска. Освободите место в $2: до тех пор они ждут в памяти, а числа на экране стоят.',
+  ],
   [/^There is no room left on the disk.*$/s, 'На диске нет места. Освободите его; запуски ждут.'],
   [
     /^The device did not answer within (\S+) s; its driver may hang\.$/,

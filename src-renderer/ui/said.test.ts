@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { catalogue } from '../../src-main/blocks';
 import { inspect } from '../../src-main/engine/cost';
+import { deathOf } from '../../src-main/runs/standing';
 import { SpecError } from '../../src-main/spec/error';
 import { parseRun } from '../../src-main/spec/run';
 import { makeRunData, tasks } from '../../src-main/tasks';
@@ -105,6 +106,7 @@ describe('sentences of main in Russian', () => {
       reached({ accuracy: 0.99 }, { 'accuracy/validation': 0.9912 }),
       reached({ loss: 2 }, { 'loss/validation': 1.98765 }),
       risen({ optimiser, schedule }, { step: 1, loss: 5.5 }, { step: 9, loss: 312.4 }),
+      deathOf(3, null, '').why,
     ]) {
       expect(one).toBeDefined();
       expectRussian(one);

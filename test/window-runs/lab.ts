@@ -80,6 +80,7 @@ function makeRun(
       name,
       status,
       why: null,
+      trouble: null,
       step: 0,
       steps: spec.budget.steps,
       tokens: 0,

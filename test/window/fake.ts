@@ -194,6 +194,7 @@ function rowOf(draft: RunDraft, n: number): RunRow {
     name: draft.name ?? `run ${n}`,
     status: 'queued',
     why: null,
+    trouble: null,
     step: 0,
     steps: draft.budget.steps,
     tokens: 0,

@@ -49,6 +49,7 @@ export function follow(options: {
       lab,
       threads,
       wrote: look,
+      troubled: (message) => say(`\n${message ?? 'The disk takes events again.'}`),
       ended({ code, signal, lastLines, error }) {
         clearInterval(timer);
         deaf();

@@ -6,7 +6,7 @@ import { readEvents } from '../../log/read';
 import { readDrafts } from '../../rpc/runs';
 import { countAtWork, workerOf } from '../../runs/at-work';
 import { labFolder, labPaths, readSpec, writeWhole } from '../../runs/folder';
-import { threadsFor } from '../../runs/standing';
+import { systemTrouble, threadsFor } from '../../runs/standing';
 import { DEVICES, type DeviceId, type RunSpec } from '../../spec/run';
 import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
 import { type End, follow } from './follow';
@@ -87,8 +87,12 @@ function begun(folder: string, file: string | undefined, options: TrainOptions):
     [{ ...draft, ...(device && { device: parseDevice(device) }), ...(seed !== undefined && { seed }) }],
     labFolder(options.folder),
   );
-  mkdirSync(join(folder, 'checkpoints'), { recursive: true });
-  writeWhole(join(folder, 'spec.json'), `${JSON.stringify(spec, null, 2)}\n`);
+  try {
+    mkdirSync(join(folder, 'checkpoints'), { recursive: true });
+    writeWhole(join(folder, 'spec.json'), `${JSON.stringify(spec, null, 2)}\n`);
+  } catch (error) {
+    throw new CommandError(systemTrouble(error, folder) ?? (error as Error).message);
+  }
   return spec;
 }
 
