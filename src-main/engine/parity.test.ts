@@ -98,6 +98,9 @@ it('names unknown blocks without failing, and fails broken cases of known ones',
   place('broken', (json) => {
     (json.config as Record<string, unknown>).n_heads = 'many';
   });
+  place('unfit', (json) => {
+    (json.config as Record<string, unknown>).n_kv_heads = 3;
+  });
   writeFileSync(join(folder, 'torn.json'), '{"block": ');
   cpSync(`${CASE}.safetensors`, join(folder, 'torn.safetensors'));
   const rows = await run();
@@ -105,6 +108,7 @@ it('names unknown blocks without failing, and fails broken cases of known ones',
   const text = formatParity(rows);
   expect(text).toContain('not known here, not checked: tea_leaves');
   expect(text).toContain('config.n_heads: wants a number, not "many"');
+  expect(text).toMatch(/unfit .*config\.kvHeads: 3 .* do not divide/);
   expect(text).toContain('torn');
 });
 

@@ -109,7 +109,9 @@ interface Runner {
 
 function blockRunner(block: AnyBlock, config: Record<string, unknown>): Runner {
   if (!block.golden) throw new Error(`${block.id} does not say how to read a golden config`);
-  const { options } = block.golden(config);
+  const { options, width } = block.golden(config);
+  const problems = block.rules?.(options, width, 'config') ?? [];
+  if (problems.length) throw new SpecError(problems);
   const { layer } = block;
   return {
     // Inputs besides x are what an earlier block would have handed over; what this one hands on counts as output.

@@ -4,9 +4,15 @@ import { defineOperator } from '../define';
 import { ssdScan } from './fused';
 import { mixingMatrix, recurrent, type Scan } from './reference';
 
-/** Names as in the spec (`initial_state`) to ours. */
-const read = ({ initial_state, ...rest }: Record<string, Tensor>): Scan =>
-  ({ ...rest, ...(initial_state && { initialState: initial_state }) }) as unknown as Scan;
+/**
+ * Names as in the spec (`initial_state`) to ours.
+ * @throws Error where the groups do not divide the heads.
+ */
+function read({ initial_state, ...rest }: Record<string, Tensor>): Scan {
+  const [H, G] = [rest.x.shape[2]!, rest.B.shape[2]!];
+  if (H % G !== 0) throw new Error(`${G} groups (B's third axis) do not divide the ${H} heads (that of x)`);
+  return { ...rest, ...(initial_state && { initialState: initial_state }) } as unknown as Scan;
+}
 
 export default defineOperator({
   id: 'ssd_scan',

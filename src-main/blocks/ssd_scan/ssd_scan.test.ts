@@ -96,4 +96,12 @@ describeBlock(block, ({ golden, it }) => {
       expect(relativeError(mixed.dataSync(), y.dataSync())).toBeLessThan(1e-5);
     });
   });
+
+  it('refuses groups that do not divide the heads, in a sentence', () => {
+    tf.tidy(() => {
+      const given = scan([1, 5, 4, 2, 3, 2], { initial: false });
+      const inputs = given as unknown as Record<string, tf.Tensor>;
+      expect(() => block.run(inputs, { options: {} })).toThrow("3 groups (B's third axis) do not divide the 4 heads");
+    });
+  });
 });
