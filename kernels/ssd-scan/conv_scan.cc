@@ -14,8 +14,8 @@ struct ConvScanCall {
   int64_t values, maps;  // channels: values, then B and C of all groups
   const float *dt, *A, *D;
   explicit ConvScanCall(const Call& c)
-      : conv{c.n[1], 0, c.n[6], c.In<float>(0), c.In<float>(1), c.In<float>(2)}, s(c.n, false, false), values(s.H * s.P), maps(2 * s.G * s.N), dt(c.In<float>(3)),
-        A(c.In<float>(4)), D(c.In<float>(5)) {
+      : conv{c.n[1], 0, c.n[6], c.In<float>(0), c.In<float>(1), c.In<float>(2)}, s(c.n, false, false), values(s.H * s.P), maps(2 * s.G * s.N),
+        dt(c.In<float>(3)), A(c.In<float>(4)), D(c.In<float>(5)) {
     conv.C = values + maps;
     s.mapStep = maps;
   }
@@ -68,7 +68,9 @@ void ConvScan(const Call& c) {
 struct ConvBackwardRoom : ssd::BackwardRoom {
   Scratch slope;
   // dx becomes du, with zeros behind the last token.
-  ConvBackwardRoom(const ssd::Whole& w, int64_t K) : ssd::BackwardRoom(w, K - 1), slope(w.s.T * w.s.P) { std::fill_n(dx + w.s.T * w.s.P, (K - 1) * w.s.P, 0.0f); }
+  ConvBackwardRoom(const ssd::Whole& w, int64_t K) : ssd::BackwardRoom(w, K - 1), slope(w.s.T * w.s.P) {
+    std::fill_n(dx + w.s.T * w.s.P, (K - 1) * w.s.P, 0.0f);
+  }
 };
 
 void ConvScanGrad(const Call& c) {
@@ -83,7 +85,8 @@ void ConvScanGrad(const Call& c) {
   const ssd::Whole shape = p.Scan(nullptr, 0);
   const int64_t together = std::min(s.B, shape.Together()), matrix = shape.Matrix(), width = (conv.K + 1) * conv.C;
   Scratch partial(s.B * width);  // of each row of the batch: dtaps, then dbias
-  Scratch maps(together * s.T * p.maps), slopes(together * s.T * p.maps), dMaps(together * s.T * p.maps), grams(together * s.G * matrix), dGrams(together * s.G * shape.s.slices * matrix);
+  Scratch maps(together * s.T * p.maps), slopes(together * s.T * p.maps), dMaps(together * s.T * p.maps);
+  Scratch grams(together * s.G * matrix), dGrams(together * s.G * shape.s.slices * matrix);
   ssd::InRounds(shape, [&](int64_t b0, int64_t b1) {
     p.Maps(b0, b1, maps, slopes);
     const ssd::Whole w = p.Scan(maps, b0);

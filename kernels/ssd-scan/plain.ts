@@ -1,6 +1,6 @@
 // The state-space-dual scan as float64 loops, token by token: the recurrence and its adjoint.
-import { plain as conv } from '../causal-conv/plain';
 import type { Arrays, Attrs, Plain, Shapes } from '../core/kernel';
+import { convolved, convolvedSlopes } from './plain_conv';
 
 /** Index functions and sizes of one call. */
 function layout({ x, B }: Shapes) {
@@ -239,37 +239,26 @@ const bothGrad: Plain = ({ mixed, ahead, back, A, w_D, aheadStates, backStates, 
 };
 
 /** The states that enter each chunk, of which the gradients above read those before the first token: nothing. */
-const noStates = (mixed: number[], T: number, attrs: Attrs) =>
-  new Float64Array(mixed[0] * Math.ceil(T / 64) * mixed[2] * Number(attrs.state));
-const convArguments = ({ mixed, taps }: Shapes): [Shapes, Attrs] => [
-  { x: mixed, weight: taps },
-  { activation: 'silu' },
-];
-const convolved = ({ mixed, taps, bias }: Arrays, shapes: Shapes): Float64Array =>
-  conv.CausalConv({ x: mixed, weight: taps, bias }, ...convArguments(shapes)).y;
+const noStates = ({ mixed: [b, T, width] }: Shapes, { state }: Attrs) =>
+  new Float64Array(b * Math.ceil(T / 64) * width * Number(state));
 const without =
   (from: Plain, ...names: string[]): Plain =>
   (inputs, shapes, attrs) =>
     Object.fromEntries(Object.entries(from(inputs, shapes, attrs)).filter(([name]) => !names.includes(name)));
 
 export const plain: Record<string, Plain> = {
-  ConvScan(inputs, shapes, attrs) {
-    const mixed = convolved(inputs, shapes);
-    return { y: packed({ ...inputs, mixed }, shapes, attrs).y };
-  },
-  ConvScanGrad({ taps, bias, ...inputs }, shapes, attrs) {
-    const chunkStates = noStates([...shapes.mixed], shapes.mixed[1], attrs);
-    const mixed = convolved({ taps, bias, ...inputs }, shapes);
-    const { dmixed: dy, ...rest } = packedGrad({ ...inputs, mixed, chunkStates }, shapes, attrs);
-    const { dx, dweight, dbias } = conv.CausalConvGrad(
-      { x: inputs.mixed, weight: taps, bias, dy },
-      ...convArguments(shapes),
-    );
-    return { dmixed: dx, dtaps: dweight, dbias, ...rest };
+  ConvScan: (inputs, shapes, attrs) => ({
+    y: packed({ ...inputs, mixed: convolved(inputs, shapes) }, shapes, attrs).y,
+  }),
+  ConvScanGrad(inputs, shapes, attrs) {
+    const chunkStates = noStates(shapes, attrs);
+    const feed = { ...inputs, mixed: convolved(inputs, shapes), chunkStates };
+    const { dmixed, ...rest } = packedGrad(feed, shapes, attrs);
+    return { ...convolvedSlopes(inputs, shapes, dmixed), ...rest };
   },
   WholeQuasiseparable: without(both, 'aheadStates', 'backStates'),
   WholeQuasiseparableGrad(inputs, shapes, attrs) {
-    const none = noStates([...shapes.mixed], shapes.mixed[1], attrs);
+    const none = noStates(shapes, attrs);
     return bothGrad({ ...inputs, aheadStates: none, backStates: none }, shapes, attrs);
   },
   SsdScan: forward,

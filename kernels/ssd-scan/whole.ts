@@ -6,7 +6,9 @@ import { packedScan, quasiseparable, quasiseparableGrad } from './packed';
 export const LONGEST = 256;
 
 const tooLong = ([, T]: Shape): string | undefined =>
-  T > LONGEST ? `${T} tokens are more than the ${LONGEST} of a scan without states; PackedScan and Quasiseparable take any` : undefined; // biome-ignore format: one line
+  T > LONGEST
+    ? `${T} tokens are more than the ${LONGEST} of a scan without states; longer ones want chunks`
+    : undefined;
 
 /**
  * CausalConv with SiLU and PackedScan behind it, of at most 256 tokens: mixed [b, T, H·P + 2·G·N], taps [K, H·P + 2·G·N] and bias of as many
