@@ -89,7 +89,7 @@ export function systemTrouble(error: unknown, folder: string): string | undefine
     case 'EMFILE':
     case 'ENFILE':
     case 'EAGAIN':
-      return 'The system has no more files or processes to give. Close other programs, or run fewer models at once (Settings).';
+      return 'The system has no more files or processes to give. Close other programs, or run fewer models at once (Device page).';
     default:
       if (typeof code === 'string' && code.startsWith('SQLITE_CANTOPEN'))
         return `The lab can't make or open its files in ${folder} (${(error as Error).message}). See that it is a folder to which you may write, or start the lab with --folder on another one.`;

@@ -140,7 +140,7 @@ export class Supervisor {
       const busy = this.#busy().filter((other) => other !== id).length;
       if (busy >= this.atOnce)
         throw new Error(
-          `${run.name} stays paused: ${busy} ${busy === 1 ? 'run is' : 'runs are'} at work already, the most at once. Pause or wait for one of them, or raise that limit.`,
+          `${run.name} stays paused: ${busy} ${busy === 1 ? 'run is' : 'runs are'} at work already, the most at once. Pause or wait for one of them, or raise that limit on the Device page.`,
         );
       atWork.resumed = true;
       atWork.worker.send({ kind: 'resume' });

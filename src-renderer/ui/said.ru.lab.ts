@@ -356,7 +356,7 @@ export const russianOfTheLab: readonly (readonly [RegExp, string])[] = [
     'Лаборатории нельзя писать в $1. Дайте себе право на запись или запустите её с --folder на другой папке.',
   ],
   [
-    /^The system has no more files or processes to give\. Close other programs, or run fewer models at once \(Settings\)\.$/,
+    /^The system has no more files or processes to give\. Close other programs, or run fewer models at once \(Device page\)\.$/,
     'У системы кончились файлы или процессы. Закройте другие программы или обучайте меньше моделей сразу (настройки).',
   ],
   [

@@ -127,5 +127,16 @@ it('goes on from a run: why it ended, what it does not write, and its model back
   await expect.poll(() => at('train-steps').locator('input').inputValue()).toBe('30');
   await expect.poll(() => at('train-twin').textContent()).toContain('is the same model as');
   await page.keyboard.press('Escape');
+});
+
+it('sets on the Device page how many runs train at once, and keeps it', async () => {
+  const { at, page } = window;
+  await window.go('device');
+  const count = at('runs-at-once').locator('input');
+  await expect.poll(() => count.getAttribute('placeholder')).toMatch(/^auto: \d+$/);
+  await window.set('runs-at-once', 3);
+  await page.reload();
+  await expect.poll(() => count.inputValue()).toBe('3');
+  await window.set('runs-at-once', '');
   expect(window.errors).toEqual([]);
 });
