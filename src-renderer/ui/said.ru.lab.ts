@@ -357,7 +357,7 @@ export const russianOfTheLab: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^The system has no more files or processes to give\. Close other programs, or run fewer models at once \(Device page\)\.$/,
-    'У системы кончились файлы или процессы. Закройте другие программы или обучайте меньше моделей сразу (настройки).',
+    'У системы кончились файлы или процессы. Закройте другие программы или обучайте меньше моделей сразу (страница «Устройство»).',
   ],
   [
     /^The lab can't make or open its files in (.+) \((.+)\)\. See that it is a folder to which you may write, or start the lab with --folder on another one\.$/s,

@@ -5,7 +5,7 @@ import { readDrafts } from '../../rpc/runs';
 import { SpecError } from '../../spec/error';
 import type { RunEvent } from '../../spec/event';
 import { CommandError, verdict } from './command';
-import { type CompareOptions, draft, judge, outcomeTable } from './compare';
+import { type CompareOptions, draft, judge, outcomeTable, sizeNote } from './compare';
 import { bytes, duration, moments, short, spread, table } from './format';
 import { watch } from './progress';
 
@@ -83,6 +83,14 @@ describe('compare', () => {
       'a      3.0000 ± 1.4142 (2)  2.00 k [900 - 3.10 k]       123 k  2.0 KiB',
       'b               1.0000 (1)        500 [400 - 600]       123 k  2.0 KiB',
     ]);
+  });
+
+  it('says by how much the models differ in size', () => {
+    expect(sizeNote([{ parameters: 100 }, { parameters: 101 }, { parameters: null }])).toBeUndefined();
+    expect(sizeNote([{ parameters: 100 }])).toBeUndefined();
+    expect(sizeNote([{ parameters: 100 }, { parameters: 129 }])).toMatch(
+      /^Parameters differ by 29\.0 %: .*Train dialog/,
+    );
   });
 
   it('keeps the precisions of a block apart, and names them where there are two', () => {

@@ -109,6 +109,8 @@ export async function compare(options: CompareOptions): Promise<ExitCode> {
     made.map(({ block, precision, id }) => ({ block, precision, row: rows.get(id)! })),
     [...new Set(['loss/validation', headline])],
   );
+  const sizes = sizeNote(outcomes);
+  if (sizes) say(`\n${sizes}`);
   if (options.json)
     answerJson({
       task: options.task,
@@ -260,6 +262,17 @@ const plain = ({ metrics, ...rest }: Outcome) => ({
     Object.entries(metrics).map(([name, values]) => [name, { ...moments(values), n: values.length, values }]),
   ),
 });
+
+/** More than this share apart, and part of a difference may be that of size. */
+const FAIR = 0.02;
+/** Says that the models are not of one size; undefined where they are, or where there is one. */
+export function sizeNote(outcomes: readonly Pick<Outcome, 'parameters'>[]): string | undefined {
+  const counts = outcomes.flatMap(({ parameters }) => parameters ?? []);
+  const apart = Math.max(...counts) / Math.min(...counts) - 1;
+  return counts.length > 1 && apart > FAIR
+    ? `Parameters differ by ${(100 * apart).toFixed(1)} %: part of the difference in loss may be that of size. The Train dialog of the window matches them.`
+    : undefined;
+}
 
 /** The table that a comparison ends with. */
 export function outcomeTable(outcomes: readonly Outcome[]): string {
