@@ -81,11 +81,8 @@ void AddRows(const Few<T>& x, int64_t p, bool first, bool more, float* sums, int
 /// Floats of a row of sums, whole vectors.
 int64_t Padded(int64_t n) { return (n + W - 1) / W * W; }
 
-#if LAB_WIDE_REGISTERS
-constexpr int kSums = 16;  // vectors of sums in registers
-#else
-constexpr int kSums = 8;
-#endif
+constexpr int kSums = 16;           // vectors of sums in registers
+constexpr bool kBlocks = W >= 16;  // with narrower vectors the stretches of a row would be short, and reading several rows at once is faster
 
 /// sums [R][width] of V vectors of columns from j on, which stay in registers while B goes by: nothing but B is read, a line of it an instruction, so
 /// that the processor sees far ahead. Of the last vector `lanes` columns count.
@@ -126,16 +123,16 @@ void SumVectors(const Few<T>& x, int64_t vectors, int64_t j, float* sums, int64_
 template <int R, bool Round, class T>
 void SumRows(const Few<T>& x, float* sums) {
   const int64_t width = Padded(x.n);
-  if constexpr (R <= 2) {
+  if constexpr (kBlocks && R <= 2) {
     const int64_t vectors = width / W, each = Even(vectors, kSums / R);
     for (int64_t v = 0; v < vectors; v += each) SumVectors<R, kSums / R, Round>(x, std::min(each, vectors - v), v * W, sums, width);
-    return;
+  } else {
+    constexpr int some = LAB_WIDE_REGISTERS ? (R <= 2 ? 8 : 4) : (R <= 2 ? 4 : 2);
+    if (x.k == 0) std::fill_n(sums, R * width, 0.0f);
+    int64_t p = 0;
+    for (; p + some <= x.k; p += some) AddRows<R, some, Round>(x, p, p == 0, p + 2 * some <= x.k, sums, width);
+    for (; p < x.k; ++p) AddRows<R, 1, Round>(x, p, p == 0, false, sums, width);
   }
-  constexpr int some = LAB_WIDE_REGISTERS ? 4 : 2;
-  if (x.k == 0) std::fill_n(sums, R * width, 0.0f);
-  int64_t p = 0;
-  for (; p + some <= x.k; p += some) AddRows<R, some, Round>(x, p, p == 0, p + 2 * some <= x.k, sums, width);
-  for (; p < x.k; ++p) AddRows<R, 1, Round>(x, p, p == 0, false, sums, width);
 }
 
 /// R rows times B stored [n, ldb]: dot products, N columns at a time.
