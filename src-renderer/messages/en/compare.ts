@@ -5,6 +5,7 @@ export default {
   none: 'None',
   latest: 'Latest',
   latestHelp: 'Show the newest runs, at most {n}, and new ones as they come',
+  left: '{share}, {time} left',
   noneHelp: 'Choose no run',
   seeds: 'Group seeds',
   seedsHelp: 'Joins runs that differ only in their seed into a mean with a band of ± one standard deviation',

@@ -8,6 +8,7 @@ import { plan, titleOf } from './charts';
 import { parameterSpread, split, summaryColumns, testsAgainstBest } from './columns';
 import { align, diffSpecs, oneLine } from './diff';
 import { commonName, distinctName, groupBySeeds } from './groups';
+import { left } from './left';
 import { bestOf, type SummaryRow, summarise } from './summary';
 
 function spec(
@@ -79,6 +80,13 @@ it('gives each metric a heading in words, and tells those of slices from those o
     '<compare.charts.accuracy>',
     'odd one',
   ]);
+});
+
+it('tells how far a run at work has come, and of others nothing', () => {
+  const run = { status: 'running' as const, step: 299, steps: 300, etaSeconds: 0.4 };
+  expect(left(run)).toEqual({ share: 0.99, seconds: 0.4 });
+  expect(left({ ...run, etaSeconds: null })).toBeNull();
+  expect(left({ ...run, status: 'finished' })).toBeNull();
 });
 
 it('tells equal names apart', () => {
