@@ -61,6 +61,10 @@ export const russian: readonly (readonly [RegExp, string])[] = [
   [/^(\d+) .+ do not divide (\d+) query heads$/, 'число голов запросов $2 не делится на $1'],
   [/^(\d+) groups do not divide the (\d+) heads .*$/, 'число голов $2 не делится на число групп $1'],
   [
+    /^(\d+) groups \(B's third axis\) do not divide the (\d+) heads \(that of x\)$/,
+    'число голов $2 (третья ось x) не делится на число групп $1 (третья ось B)',
+  ],
+  [
     /^heads of (\d+) channels do not divide the inner width (.+)$/,
     'внутренняя ширина $2 не делится на ширину головы $1',
   ],
