@@ -71,7 +71,9 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
   for (int64_t k = 0; k < taps; ++k) w[k] = LoadUpTo(weight + k * s.C + j, left);
   const F b = bias ? LoadUpTo(bias + j, left) : F(0.0f);
   for (int64_t t = t0 - before; t < t1 + before; ++t) {
-    for (const float* row : {x, dy, const_cast<const float*>(dx)}) LaterLine(row, t * s.C + j + kAhead * W);
+    const int64_t soon = t * s.C + j + kAhead * W;
+    for (const float* row : {x, dy}) LaterLine(row, soon);
+    dx.With([&](const auto* row) { LaterLine(row, soon); });
     Store(held + (t - t0 + before) * W, t >= 0 && t < s.T ? LoadUpTo(x + t * s.C + j, left) : F(0.0f));
   }
   for (int64_t t = t0; t < t1 + before; ++t) {

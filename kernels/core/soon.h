@@ -25,9 +25,10 @@ LAB_INLINE void Soon(const T* p, int64_t width, int64_t ahead = 0) {
 }
 /// As SoonLine and Soon, into the second-level cache only: for what is wanted so much later, or so many lines that share a place, that the first
 /// would lose them again.
-LAB_INLINE void LaterLine(const float* p, int64_t ahead = 0) {
+template <class T>
+LAB_INLINE void LaterLine(const T* p, int64_t ahead = 0) {
 #if defined(__GNUC__)
-  __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(float)), 0, 2);
+  __builtin_prefetch(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead) * sizeof(T)), 0, 2);
 #else
   (void)p, (void)ahead;
 #endif
@@ -35,11 +36,12 @@ LAB_INLINE void LaterLine(const float* p, int64_t ahead = 0) {
 LAB_INLINE void Later(const float* p, int64_t width, int64_t ahead = 0) {
   for (int64_t j = 0; j < width; j += kLine) LaterLine(p, ahead + j);
 }
-/// The same as Soon for floats that will be written.
-LAB_INLINE void SoonWritten(const float* p, int64_t width) {
+/// The same as Soon for numbers that will be written.
+template <class T>
+LAB_INLINE void SoonWritten(const T* p, int64_t width) {
 #if defined(__GNUC__)
   const uintptr_t at = reinterpret_cast<uintptr_t>(p);
-  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(float); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 1, 3);
+  for (uintptr_t j = 0; j < static_cast<uintptr_t>(width) * sizeof(T); j += 64) __builtin_prefetch(reinterpret_cast<const char*>(at + j), 1, 3);
 #else
   (void)p, (void)width;
 #endif

@@ -113,7 +113,8 @@ void Wkv4Grad(const Call& c) {
           Past past{LoadUpTo(from, left), LoadUpTo(from + s.C, left), LoadUpTo(from + 2 * s.C, left)};
           for (int64_t t = 0; t < tokens; ++t) {
             float* to = held + 5 * t * W;
-            for (const float* slope : {dk, dv}) SoonWritten(slope + start + t * s.C, std::min<int64_t>(W, left));
+            for (const Room& slope : {dk, dv})
+              slope.Past(start + t * s.C).With([&](const auto* row) { SoonWritten(row, std::min<int64_t>(W, left)); });
             Store(to, past.m);
             Store(to + W, past.q);
             Store(to + 2 * W, past.o);
