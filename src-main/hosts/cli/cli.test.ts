@@ -1,13 +1,24 @@
 // The command line's own decisions: what is compared, how it is summed up, how progress and failures read.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { RunRow } from '../../rpc/contract';
 import { readDrafts } from '../../rpc/runs';
+import { createRunFolder, labPaths } from '../../runs/folder';
 import { SpecError } from '../../spec/error';
 import type { RunEvent } from '../../spec/event';
 import { CommandError, verdict } from './command';
 import { type CompareOptions, draft, judge, outcomeTable, sizeNote } from './compare';
 import { bytes, duration, moments, short, spread, table } from './format';
+import { readLab } from './lab';
 import { watch } from './progress';
+
+/** A folder that goes with its scope. */
+function temporary(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), 'archlab-cli-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
 
 const options: CompareOptions = {
   blocks: 'softmax_attention',
@@ -21,6 +32,14 @@ const options: CompareOptions = {
   tokens: 64,
   device: 'cpu',
 };
+
+it('reads a lab folder without opening it', async () => {
+  using folder = temporary();
+  const [spec] = readDrafts([draft('softmax_attention', 1, 'cpu', options, 'float32')], folder.path);
+  const id = createRunFolder(labPaths(folder.path), spec);
+  using lab = readLab(folder.path);
+  expect(await lab.runs.list({})).toMatchObject([{ id, trouble: null, seed: 1 }]);
+});
 
 describe('compare', () => {
   it('makes specs that the lab takes, alike but for block and seed', () => {

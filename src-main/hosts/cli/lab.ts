@@ -21,7 +21,17 @@ export function readLab(folder: string | undefined, ids?: readonly string[]): Re
   const paths = labPaths(labFolder(folder));
   const { store } = openStore(':memory:');
   for (const id of importFolders(store, paths, say)) if (!ids || ids.includes(id)) catchUp(store, paths, id);
-  const lab = { paths, store, host: 'cli', version: VERSION, tell() {}, now: Date.now } satisfies Partial<Lab>;
+  // No worker of this reader's is at work, so none can have trouble to tell of.
+  const supervisor = { troubleOf: () => null } as Partial<Lab['supervisor']> as Lab['supervisor'];
+  const lab = {
+    paths,
+    store,
+    supervisor,
+    host: 'cli',
+    version: VERSION,
+    tell() {},
+    now: Date.now,
+  } satisfies Partial<Lab>;
   return { paths, runs: runs(lab as Partial<Lab> as Lab), [Symbol.dispose]: () => store.close() };
 }
 
