@@ -1,43 +1,26 @@
 // Checking a claim as a reader of papers would: two architectures of one size, on recall, with seeds; reading the result; going on from it.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { launch } from './browser';
-import { type ServedLab, serveLab, temporaryFolder } from './lab';
-import { Window } from './window';
+import { expect, it } from 'vitest';
+import { openLab } from './opened';
 
-const { folder, [Symbol.dispose]: removeFolder } = temporaryFolder();
-let lab: ServedLab;
-let browser: Browser;
-let window: Window;
-
-beforeAll(async () => {
-  lab = await serveLab(folder);
-  browser = await launch();
-  window = await Window.open(browser, lab.address);
-});
-afterAll(async () => {
-  await browser?.close();
-  await lab?.stop();
-  removeFolder();
-});
+const here = openLab();
 
 const SEEDS = 2;
 /** Parameters of the chosen models, as the dialog writes them. */
 const sizes = () =>
-  window
+  here.window
     .at('train-dialog')
     .locator('tbody tr td:nth-child(2)')
     .allTextContents()
     .then((texts) => texts.map((text) => Number.parseFloat(text)));
 
 it('tells that two presets differ in size, and makes them equal', async () => {
-  const { at, page } = window;
+  const { at, page } = here.window;
   await at('presets').click();
   await at('preset-llama').click();
   await at('new-tab').click();
   await at('presets').click();
   await at('preset-mamba2').click();
-  await expect.poll(() => window.titles()).toEqual(['Repeat', 'Mamba-2']);
+  await expect.poll(() => here.window.titles()).toEqual(['Repeat', 'Mamba-2']);
   await at('train').click();
   await at('train-dialog').waitFor();
   await expect.poll(() => at('train-uneven').textContent()).toMatch(/Parameters differ by \d+(\.\d)?%/);
@@ -58,16 +41,16 @@ it('tells that two presets differ in size, and makes them equal', async () => {
 });
 
 it('trains both on recall over two seeds, to an accuracy, by settings of the optimiser that are drawn', async () => {
-  const { at, page } = window;
+  const { at, page } = here.window;
   await at('train-dialog').locator('.n-select').first().click();
   await page.locator('.n-base-select-option', { hasText: 'MQAR' }).click();
   for (const [field, value] of Object.entries({ steps: 30, seeds: SEEDS, every: 10 }))
-    await window.set(`train-${field}`, value);
+    await here.window.set(`train-${field}`, value);
   await expect.poll(() => at('train-schedule-line').textContent()).toMatch(/0\.002 at its peak, .* in step 30/);
   await at('train-more').locator('summary').click();
-  await window.set('train-untilAccuracy', 0.0001);
+  await here.window.set('train-untilAccuracy', 0.0001);
   await expect.poll(() => at('train-uneven').count()).toBe(0);
-  await window.picture('train-matched');
+  await here.window.picture('train-matched');
   await at('train-start').click();
   await at('compare-page').waitFor();
   await expect.poll(() => at('summary-row').count()).toBe(2); // seeds are joined without being asked to
@@ -79,7 +62,7 @@ it('trains both on recall over two seeds, to an accuracy, by settings of the opt
 });
 
 it('says how sure the result is, at equal computation too, and remembers which runs were chosen', async () => {
-  const { at, page } = window;
+  const { at, page } = here.window;
   await expect
     .poll(() => at('summary-p').allTextContents(), { timeout: 60_000 })
     .toContainEqual(expect.stringMatching(/\d/));
@@ -91,22 +74,22 @@ it('says how sure the result is, at equal computation too, and remembers which r
   await at('x-axis-flops').click();
   expect((await page.getByRole('toolbar').first().boundingBox())!.height).toBeLessThan(50); // one row at 1280 pixels
   await expect.poll(() => at('chart-loss').locator('canvas').count()).toBeGreaterThan(0);
-  await window.picture('compare-seeds');
+  await here.window.picture('compare-seeds');
   await at('x-axis-step').click();
 
   await at('chooser-item').first().click();
   const chosen = () => page.locator('[data-testid="chooser-item"] input:checked').count();
   await expect.poll(chosen).toBe(2 * SEEDS - 1);
-  await window.go('runs');
-  await window.go('compare');
+  await here.window.go('runs');
+  await here.window.go('compare');
   await expect.poll(chosen).toBe(2 * SEEDS - 1);
   await at('choose-latest').click();
   await expect.poll(chosen).toBe(2 * SEEDS);
 });
 
 it('goes on from a run: why it ended, what it does not write, and its model back in Build with its settings', async () => {
-  const { at, page } = window;
-  await window.go('runs');
+  const { at, page } = here.window;
+  await here.window.go('runs');
   const row = at('run-row').first();
   await expect.poll(() => row.getAttribute('data-status'), { timeout: 60_000 }).toBe('finished');
   await row.click();
@@ -130,13 +113,13 @@ it('goes on from a run: why it ended, what it does not write, and its model back
 });
 
 it('sets on the Device page how many runs train at once, and keeps it', async () => {
-  const { at, page } = window;
-  await window.go('device');
+  const { at, page } = here.window;
+  await here.window.go('device');
   const count = at('runs-at-once').locator('input');
   await expect.poll(() => count.getAttribute('placeholder')).toMatch(/^auto: \d+$/);
-  await window.set('runs-at-once', 3);
+  await here.window.set('runs-at-once', 3);
   await page.reload();
   await expect.poll(() => count.inputValue()).toBe('3');
-  await window.set('runs-at-once', '');
-  expect(window.errors).toEqual([]);
+  await here.window.set('runs-at-once', '');
+  expect(here.window.errors).toEqual([]);
 });

@@ -1,30 +1,13 @@
 // A model built, changed and sent to training without a pointer, as far as every key goes.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { launch } from './browser';
-import { type ServedLab, serveLab, temporaryFolder } from './lab';
-import { Window } from './window';
+import { expect, it } from 'vitest';
+import { openLab } from './opened';
 
-const { folder, [Symbol.dispose]: removeFolder } = temporaryFolder();
-let lab: ServedLab;
-let browser: Browser;
-let window: Window;
-
-beforeAll(async () => {
-  lab = await serveLab(folder);
-  browser = await launch();
-  window = await Window.open(browser, lab.address);
-});
-afterAll(async () => {
-  await browser?.close();
-  await lab?.stop();
-  removeFolder();
-});
+const here = openLab();
 
 const press = async (...keys: string[]) => {
-  for (const key of keys) await window.page.keyboard.press(key);
+  for (const key of keys) await here.window.page.keyboard.press(key);
 };
-const focused = () => window.page.evaluate(() => document.activeElement?.getAttribute('data-testid') ?? '');
+const focused = () => here.window.page.evaluate(() => document.activeElement?.getAttribute('data-testid') ?? '');
 
 /** Tabs on until the focus is on the element. */
 async function tabTo(testid: string): Promise<void> {
@@ -39,7 +22,7 @@ async function tabTo(testid: string): Promise<void> {
 async function insert(words: string): Promise<void> {
   await press('Enter');
   await expect.poll(focused).toBe('quick-insert-search');
-  await window.page.keyboard.type(words);
+  await here.window.page.keyboard.type(words);
   await press('Enter');
   await expect.poll(focused).toMatch(/^node-/);
 }
@@ -48,43 +31,43 @@ it('builds a stack: inserts, duplicates, moves, groups, deletes, undoes', async 
   await tabTo('canvas');
   await insert('softmax attention');
   await insert('gated mlp');
-  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+  await expect.poll(() => here.window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
 
   await press('Control+d');
-  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP', 'Gated MLP']);
+  await expect.poll(() => here.window.titles()).toEqual(['Softmax attention', 'Gated MLP', 'Gated MLP']);
   await press('Delete');
-  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+  await expect.poll(() => here.window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
   await press('Control+z', 'Control+z');
-  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+  await expect.poll(() => here.window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
   await press('Alt+ArrowUp');
-  await expect.poll(() => window.titles()).toEqual(['Gated MLP', 'Softmax attention']);
+  await expect.poll(() => here.window.titles()).toEqual(['Gated MLP', 'Softmax attention']);
   await press('Control+z');
-  await expect.poll(() => window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
+  await expect.poll(() => here.window.titles()).toEqual(['Softmax attention', 'Gated MLP']);
 });
 
 it('repeats a group, and tells a screen reader what it did', async () => {
   await press('ArrowUp', 'ArrowUp', 'Shift+ArrowDown', 'Control+g');
-  await expect.poll(() => window.at('repeat-0').count()).toBe(1);
-  expect(await window.at('announcement').textContent()).toMatch(/\S/);
+  await expect.poll(() => here.window.at('repeat-0').count()).toBe(1);
+  expect(await here.window.at('announcement').textContent()).toMatch(/\S/);
 });
 
 it('opens training with every model chosen, whose key does not press what has the focus there', async () => {
   await press('Control+Enter');
-  await window.at('train-dialog').waitFor();
+  await here.window.at('train-dialog').waitFor();
   await expect.poll(focused).not.toMatch(/^node-/);
-  await window.page.waitForTimeout(100);
-  expect(await window.at('train-start').isEnabled()).toBe(true);
+  await here.window.page.waitForTimeout(100);
+  expect(await here.window.at('train-start').isEnabled()).toBe(true);
   await press('Escape');
-  await window.at('train-dialog').waitFor({ state: 'hidden' });
+  await here.window.at('train-dialog').waitFor({ state: 'hidden' });
 });
 
 it('goes from page to page by letters', async () => {
   await press('g', 'r');
-  await window.at('runs-page').waitFor();
+  await here.window.at('runs-page').waitFor();
   await press('g', 'c');
-  await window.at('compare-page').waitFor();
+  await here.window.at('compare-page').waitFor();
   await press('F1');
-  await window.at('help-dialog').waitFor();
+  await here.window.at('help-dialog').waitFor();
   await press('Escape');
-  expect(window.errors).toEqual([]);
+  expect(here.window.errors).toEqual([]);
 });
