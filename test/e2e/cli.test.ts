@@ -62,7 +62,7 @@ it('lets the trained model write: streaming to stdout, the same text from the sa
   const streamed = await write();
   expect(streamed.code).toBe(0);
   expect(streamed.stdout.length).toBeGreaterThan(20);
-  expect(streamed.stderr).toMatch(/^40 tokens, .* tokens\/s, .* of state$/m);
+  expect(streamed.stderr).toMatch(/^40 tokens, .* tokens\/s, .* of state, in float32$/m);
   const json = JSON.parse((await write('--json')).stdout);
   expect(json).toMatchObject({ run: 'run', prompt: 'Call me', tokens: 40, text: streamed.stdout.slice(0, -1) });
   expect(json.stateBytes).toBeGreaterThan(0);
@@ -83,7 +83,7 @@ it('lets a model of masked tokens fill in gaps, the same from the same seed', as
   const filled = await fill();
   expect(filled).toMatchObject({ code: 0, stdout: expect.stringMatching(/^The wh.+ swims\n$/s) });
   expect(filled.stdout).not.toContain('_');
-  expect(filled.stderr).toMatch(/^3 tokens filled in, .* tokens\/s$/m);
+  expect(filled.stderr).toMatch(/^3 tokens filled in, .* tokens\/s, in float32$/m);
   const json = JSON.parse((await fill('--json')).stdout);
   expect(json).toMatchObject({ run: 'gaps', passes: 16, text: filled.stdout.slice(0, -1), tokens: 3 });
   expect(await fill('--passes', '0')).toMatchObject({ code: 2, stderr: expect.stringContaining('fill.passes') });
