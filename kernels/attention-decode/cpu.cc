@@ -6,6 +6,7 @@
 #include "../core/halves.h"
 #include "../core/rows.h"
 #include "../core/simd-math.h"
+#include "../core/soon.h"
 #include "../core/sums.h"
 
 namespace lab {
@@ -17,6 +18,14 @@ constexpr int kSums = 16;  // vectors of sums in registers, of 32
 constexpr int kSums = 8;
 #endif
 constexpr int kMostHeads = 4;  // that read a key or a value together
+
+/// Asks for the line that begins at row[c] of a row to come, where N heads read each: their sums take so long that the processor by itself does not look
+/// far enough ahead. One head goes through a stream as fast as it comes.
+template <int N, class T>
+LAB_INLINE void AskAhead(const T* row, int64_t c) {
+  constexpr int64_t ahead = 4096 / sizeof(T);
+  if (N > 1 && c % static_cast<int64_t>(64 / sizeof(T)) == 0) SoonLine(row + c, ahead);
+}
 
 /// T: what keys and values lie as, floats or halves. `width`, `valueWidth` and `sharedWidth`: numbers by which rows of k, v and ks are apart.
 template <class T>
@@ -35,13 +44,14 @@ struct Decode {
 };
 
 /// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart. Rows are read from end to end, with
-/// nothing asked for ahead: the processor follows one stream by itself, and further than a request that waits in its first-level cache.
+/// nothing asked for ahead for one query: the processor follows one stream by itself, and further than a request that waits in its first-level cache.
 template <int N, bool Whole, class T>
 LAB_INLINE void AddRows(const float* const* q, const T* rows, int64_t stride, int64_t width, F* sum) {
   constexpr int keys = kSums / N;
   LAB_UNROLL
   for (int i = 0; i < keys; ++i)
     for (int64_t c = 0; c < width; c += W) {
+      AskAhead<N>(rows + i * stride, c);
       const int64_t left = Whole ? W : width - c;
       const F row = LoadUpTo(rows + i * stride + c, left);
       LAB_UNROLL
@@ -110,6 +120,7 @@ void WeightedLines(const float* const* p, const T* v, int64_t ld, int64_t count,
     const T* row = v + s * ld;
     LAB_UNROLL
     for (int j = 0; j < L; ++j) {
+      AskAhead<N>(row, j * W);
       const F value = j + 1 < L ? Load(row + j * W) : LoadUpTo(row + j * W, lanes);
       LAB_UNROLL
       for (int n = 0; n < N; ++n) to[n][j] = Fma(F(p[n][s]), value, to[n][j]);
