@@ -22,7 +22,7 @@ std::vector<Entry>& Entries() {
   static std::vector<Entry>* entries = new std::vector<Entry>;
   return *entries;
 }
-Registration::Registration(const char* name, Kernel kernel) { Entries().push_back({name, kernel}); }
+Registration::Registration(const char* name, Kernel kernel, Able able) { Entries().push_back({name, kernel, able}); }
 }  // namespace lab
 
 namespace {
