@@ -7,6 +7,14 @@ it('linear', () => {
   expect(linearTicks([1.37, 5.6], 5)).toEqual([2, 3, 4, 5]);
   expect(linearTicks([3, 3], 5)).toEqual([3]);
 });
+it('a range of rounding errors alone has one tick, as a single value has', () => {
+  const [low, high] = [0.3, 0.1 + 0.2];
+  for (const make of [linearTicks, clockTicks]) expect(make([low, high], 5)).toEqual([low]);
+  expect(logTicks([low, high], 5)).toEqual([low]);
+  expect(linearTicks([1e9, 1e9 + 1e-6], 5)).toEqual([1e9]);
+  expect(linearTicks([-high, -low], 5)).toEqual([-high]);
+  expect(linearTicks([100, 100.001], 5).length).toBeGreaterThan(2);
+});
 it('logarithmic, where powers of ten alone would be too few', () => {
   expect(logTicks([1.3, 6], 5)).toEqual(linearTicks([1.3, 6], 5));
   expect(logTicks([0.9, 60], 5)).toEqual([1, 2, 5, 10, 20, 50]);

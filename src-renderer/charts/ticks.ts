@@ -14,10 +14,14 @@ function multiples(step: number, [low, high]: Range): number[] {
   return ticks;
 }
 
-/** At most about `wanted` round numbers within the range. */
+/** Shares of a value below which two values are not told apart: a label could not write them as two, and steps between them can't be counted. */
+const SAME = 1e-9;
+
+/** At most about `wanted` round numbers within the range; its lower end alone where both ends are one number to a reader. */
 export function linearTicks(range: Range, wanted: number): number[] {
   const span = range[1] - range[0];
-  return span > 0 && Number.isFinite(span) ? multiples(nice(span / Math.max(1, wanted)), range) : [range[0]];
+  const apart = Number.isFinite(span) && span > SAME * Math.max(Math.abs(range[0]), Math.abs(range[1]));
+  return apart ? multiples(nice(span / Math.max(1, wanted)), range) : [range[0]];
 }
 
 /** Powers of ten, with 2 and 5 between them where there is room; round numbers where the range is narrow. Both ends above 0. */

@@ -61,6 +61,12 @@ describe('ranges', () => {
     expect(pictureOf(lines, view()).y[1]).toBeGreaterThan(1e6);
     expect(pictureOf(lines, view({ ignoreOutliers: true })).y[1]).toBeLessThan(4);
   });
+  it('are those of one value where values differ by rounding alone', () => {
+    const lines = [line('a', [0, 1], [0.3, 0.1 + 0.2])];
+    expect(pictureOf(lines, view()).y).toEqual([expect.closeTo(0.27), expect.closeTo(0.33)]);
+    expect(pictureOf(lines, view({ log: true })).y).toEqual([expect.closeTo(0.2), expect.closeTo(0.45)]);
+    expect(drawn(lines).length).toBeGreaterThan(0);
+  });
   it('say when there is nothing', () => {
     expect(pictureOf([], view()).empty).toBe(true);
     expect(pictureOf([line('a', [1], [Number.NaN])], view()).empty).toBe(true);

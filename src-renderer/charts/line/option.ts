@@ -102,6 +102,9 @@ export function pictureOf(lines: readonly Line[], { range, log, ignoreOutliers }
   };
 }
 
+/** Values whose spread is a smaller share of them than this are one value that arithmetic has rounded several ways. */
+const ROUNDING = 1e-6;
+
 /** The extent of the values with a little air; without the outermost hundredth on either side if outliers are ignored. */
 function around(values: number[], log: boolean, ignoreOutliers: boolean): Range {
   let low = Number.POSITIVE_INFINITY;
@@ -116,11 +119,12 @@ function around(values: number[], log: boolean, ignoreOutliers: boolean): Range 
       if (value < low) low = value;
       if (value > high) high = value;
     }
+  const apart = high - low > ROUNDING * Math.max(Math.abs(low), Math.abs(high));
   if (log) {
-    const air = high > low ? (high / low) ** 0.04 : 1.5;
+    const air = apart ? (high / low) ** 0.04 : 1.5;
     return [low / air, high * air];
   }
-  const air = high > low ? (high - low) * 0.05 : Math.max(Math.abs(high) * 0.1, 1e-9);
+  const air = apart ? (high - low) * 0.05 : Math.max(Math.abs(high) * 0.1, 1e-9);
   // A quantity that never falls below zero is not shown as if it could.
   return [low >= 0 && low - air < 0 ? 0 : low - air, high + air];
 }
