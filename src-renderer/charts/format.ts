@@ -32,8 +32,9 @@ export const spread = ({ mean, std, n }: { mean: number; std: number; n: number 
 const SCALES = ['', 'k', 'M', 'G', 'T', 'P'];
 /** A tick of a count or a value, as short as it can be: 0.5, 12, 1.2 k, 3 M, 1E-5. */
 export function tick(value: number, locale: string): string {
+  if (!Number.isFinite(value)) return MISSING;
   const size = Math.abs(value);
-  if (size !== 0 && size < 1e-3)
+  if (size !== 0 && (size < 1e-3 || size >= 1e18))
     return formatted(value, locale, { notation: 'scientific', maximumSignificantDigits: 2 });
   let scale = 0;
   let shown = value;

@@ -41,18 +41,17 @@ function ema(values: ArrayLike<number>, strength: number): Float64Array {
 /** Mean of the finite values from `before` places back to `after` places ahead, cut off at the ends. */
 function average(values: ArrayLike<number>, before: number, after: number): Float64Array {
   const { length } = values;
-  const sums = new Float64Array(length + 1);
-  const counts = new Int32Array(length + 1);
-  for (let i = 0; i < length; i++) {
-    const finite = Number.isFinite(values[i]);
-    sums[i + 1] = sums[i]! + (finite ? values[i]! : 0);
-    counts[i + 1] = counts[i]! + (finite ? 1 : 0);
-  }
+  // Each window is summed anew: differences of running sums would keep a spike's rounding for all that comes after it.
   return Float64Array.from({ length }, (_, i) => {
     if (!Number.isFinite(values[i])) return Number.NaN;
-    const from = Math.max(0, i - before);
-    const to = Math.min(length, i + after + 1);
-    return (sums[to]! - sums[from]!) / (counts[to]! - counts[from]!);
+    let sum = 0;
+    let count = 0;
+    for (let j = Math.max(0, i - before); j <= Math.min(length - 1, i + after); j++) {
+      if (!Number.isFinite(values[j])) continue;
+      sum += values[j]!;
+      count += 1;
+    }
+    return sum / count;
   });
 }
 

@@ -70,10 +70,26 @@ export interface ChartGroup {
 }
 export const createGroup = (): ChartGroup => shallowReactive({ cursor: null, range: null, focus: null });
 
+/** The least share of the whole axis that can be shown: below it lie no two points, and soon no two numbers. */
+const NARROWEST = 1e-6;
+const isWideEnough = ([left, right]: Range, all: Range) => right - left > (all[1] - all[0]) * NARROWEST;
+
 /** The range around `at` made wider (factor above 1) or narrower, within `all`; null once it covers everything. */
 export function zoomed(range: Range, at: number, factor: number, all: Range): Range | null {
   const left = Math.max(all[0], at - (at - range[0]) * factor);
   const right = Math.min(all[1], at + (range[1] - at) * factor);
   if (left <= all[0] && right >= all[1]) return null;
-  return right - left > (all[1] - all[0]) * 1e-6 ? [left, right] : range;
+  return isWideEnough([left, right], all) ? [left, right] : range;
+}
+
+/** The part between two places, in whatever order, in place of `range`; `range` itself (null: all) where it is too narrow to be shown. */
+export function between(a: number, b: number, range: Range | null, all: Range): Range | null {
+  const chosen: Range = [Math.min(a, b), Math.max(a, b)];
+  return isWideEnough(chosen, all) ? chosen : range;
+}
+
+/** The range moved along the axis, no further than to the ends of `all`. */
+export function moved([left, right]: Range, by: number, all: Range): Range {
+  const fits = Math.max(all[0] - left, Math.min(all[1] - right, by));
+  return [left + fits, right + fits];
 }

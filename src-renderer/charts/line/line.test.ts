@@ -1,10 +1,20 @@
 // What is drawn: ranges, gaps, logarithmic axes, zoom, crosshair rows, exports.
 import { describe, expect, it } from 'vitest';
 import { markOf } from '../colours';
-import { closest, nextX, rowsAt, zoomed } from './crosshair';
+import { between, closest, moved, nextX, rowsAt, zoomed } from './crosshair';
 import { linesCsv } from './csv';
 import { exportOption, svgOf } from './export';
-import { divergences, fromPixelX, type Line, lineOption, pictureOf, toPixelX, toPixelY, type View } from './option';
+import {
+  divergences,
+  fromPixelX,
+  fromPixelY,
+  type Line,
+  lineOption,
+  pictureOf,
+  toPixelX,
+  toPixelY,
+  type View,
+} from './option';
 
 const line = (id: string, x: number[], y: number[], rest: Partial<Line> = {}): Line => ({
   id,
@@ -111,6 +121,9 @@ it('turns values into pixels and back', () => {
   const picture = pictureOf([line('a', [0, 10], [1, 100])], view({ log: true }));
   for (const x of [0, 3, 10]) expect(fromPixelX(toPixelX(x, picture, 640), picture, 640)).toBeCloseTo(x, 10);
   expect(toPixelY(10, picture, 240)).toBeCloseTo((toPixelY(1, picture, 240) + toPixelY(100, picture, 240)) / 2, 6);
+  for (const log of [true, false])
+    for (const y of [1, 10, 100])
+      expect(fromPixelY(toPixelY(y, { ...picture, log }, 240), { ...picture, log }, 240)).toBeCloseTo(y, 10);
 });
 
 describe('crosshair', () => {
@@ -144,6 +157,13 @@ describe('crosshair', () => {
   it('zooms about a place and lets go at the whole', () => {
     expect(zoomed([0, 100], 50, 0.5, [0, 100])).toEqual([25, 75]);
     expect(zoomed([25, 75], 50, 4, [0, 100])).toBeNull();
+  });
+  it('shows the part between two places unless it is too narrow, and moves no further than there are points', () => {
+    expect(between(75, 25, null, [0, 100])).toEqual([25, 75]);
+    expect(between(25, 25 + 1e-5, [0, 50], [0, 100])).toEqual([0, 50]);
+    expect(moved([20, 40], 10, [0, 100])).toEqual([30, 50]);
+    expect(moved([20, 40], 90, [0, 100])).toEqual([80, 100]);
+    expect(moved([20, 40], -90, [0, 100])).toEqual([0, 20]);
   });
 });
 

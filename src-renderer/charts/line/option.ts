@@ -78,8 +78,9 @@ export function pictureOf(lines: readonly Line[], { range, log, ignoreOutliers }
     shown += line.points.shown;
     raw += line.points.raw;
     if (line.x.length === 0) continue;
-    left = Math.min(left, line.x[0]!);
-    right = Math.max(right, line.x[line.x.length - 1]!);
+    const [first, last] = [line.x[0]!, line.x[line.x.length - 1]!];
+    if (Number.isFinite(first)) left = Math.min(left, first);
+    if (Number.isFinite(last)) right = Math.max(right, last);
     const [from, to] = windowOf(line, range);
     for (const column of [line.y, line.raw, line.band?.low, line.band?.high])
       for (let i = from; column && i < to; i++) {
@@ -90,7 +91,8 @@ export function pictureOf(lines: readonly Line[], { range, log, ignoreOutliers }
     for (let i = from; log && i < to; i++) if (given[i]! <= 0) dropped += 1;
   }
   const empty = seen.length === 0;
-  const x: Range = range ?? (left <= right ? [left, right > left ? right : left + 1] : [0, 1]);
+  // Beside a count of FLOPs, one more is the same number.
+  const x: Range = range ?? (left <= right ? [left, right > left ? right : left + Math.max(1, left / 100)] : [0, 1]);
   return {
     x,
     y: empty ? (log ? [0.1, 1] : [0, 1]) : around(seen, log, ignoreOutliers),
@@ -104,6 +106,8 @@ export function pictureOf(lines: readonly Line[], { range, log, ignoreOutliers }
 
 /** Values whose spread is a smaller share of them than this are one value that arithmetic has rounded several ways. */
 const ROUNDING = 1e-6;
+/** Sizes that an axis ends at, so that the ways between them and the air around them are numbers too. */
+const [SMALLEST, LARGEST] = [1e-250, 1e250];
 
 /** The extent of the values with a little air; without the outermost hundredth on either side if outliers are ignored. */
 function around(values: number[], log: boolean, ignoreOutliers: boolean): Range {
@@ -119,9 +123,11 @@ function around(values: number[], log: boolean, ignoreOutliers: boolean): Range 
       if (value < low) low = value;
       if (value > high) high = value;
     }
+  const within = (value: number) => Math.min(LARGEST, Math.max(log ? SMALLEST : -LARGEST, value));
+  [low, high] = [within(low), within(high)];
   const apart = high - low > ROUNDING * Math.max(Math.abs(low), Math.abs(high));
   if (log) {
-    const air = apart ? (high / low) ** 0.04 : 1.5;
+    const air = apart ? Math.exp((Math.log(high) - Math.log(low)) * 0.04) : 1.5;
     return [low / air, high * air];
   }
   const air = apart ? (high - low) * 0.05 : Math.max(Math.abs(high) * 0.1, 1e-9);
@@ -136,8 +142,13 @@ export const fromPixelX = (px: number, picture: Picture, width: number): number 
   picture.x[0] + ((px - MARGIN.left) / (width - MARGIN.left - MARGIN.right)) * (picture.x[1] - picture.x[0]);
 /** Pixels from the top of the box; NaN for a value that a logarithmic axis has no place for. */
 export function toPixelY(y: number, { y: [low, high], log }: Picture, height: number): number {
-  const share = log ? Math.log(y / low) / Math.log(high / low) : (y - low) / (high - low);
-  return height - MARGIN.bottom - share * (height - MARGIN.top - MARGIN.bottom);
+  // Logarithms are subtracted, since a quotient of the ends may be too large for a number.
+  const along = (value: number) => (log ? Math.log(value) : value) - (log ? Math.log(low) : low);
+  return height - MARGIN.bottom - (along(y) / along(high)) * (height - MARGIN.top - MARGIN.bottom);
+}
+export function fromPixelY(px: number, { y: [low, high], log }: Picture, height: number): number {
+  const share = (height - MARGIN.bottom - px) / (height - MARGIN.top - MARGIN.bottom);
+  return log ? Math.exp(Math.log(low) + share * (Math.log(high) - Math.log(low))) : low + share * (high - low);
 }
 
 /** Two columns as the interleaved pairs that ECharts reads without copying; what cannot be drawn becomes a gap. */
@@ -271,7 +282,9 @@ function seriesOf(line: Line, picture: Picture, view: View, look: Look): Series[
       cap: 'butt',
     },
   });
-  const ends = divergences(line.x, line.raw ?? line.y).filter((i) => i >= from && i < to);
+  const ends = divergences(line.x, line.raw ?? line.y).filter(
+    (i) => i >= from && i < to && (!view.log || line.y[i]! > 0),
+  );
   if (ends.length)
     out.push({
       ...BASE,
@@ -302,7 +315,8 @@ function bandOf(line: Line, from: number, to: number, picture: Picture, colour: 
     data: [[picture.x[0], picture.y[0]]],
     renderItem: (_: unknown, api: { coord(point: number[]): number[] }) => {
       const points: number[][] = [];
-      const finite = (i: number) => Number.isFinite(low[i]) && Number.isFinite(high[i]);
+      const finite = (i: number) =>
+        Number.isFinite(low[i]) && Number.isFinite(high[i]) && (!picture.log || high[i]! > 0);
       for (let i = from; i < to; i++) if (finite(i)) points.push(api.coord([line.x[i]!, high[i]!]));
       // A logarithmic axis has no place for zero: the shape goes down to the edge there.
       for (let i = to - 1; i >= from; i--)
