@@ -118,6 +118,10 @@ it('sets on the Device page how many runs train at once, and keeps it', async ()
   const count = at('runs-at-once').locator('input');
   await expect.poll(() => count.getAttribute('placeholder')).toMatch(/^auto: \d+$/);
   await here.window.set('runs-at-once', 3);
+  // The page reads it from main, which has it by then; a reload might come before it was sent.
+  await here.window.go('build');
+  await here.window.go('device');
+  await expect.poll(() => count.inputValue()).toBe('3');
   await page.reload();
   await expect.poll(() => count.inputValue()).toBe('3');
   await here.window.set('runs-at-once', '');

@@ -225,11 +225,12 @@ it('loses nothing when it is killed: the run is shown as interrupted, and resume
   const { at, page } = here.window;
   await here.window.go('build');
   await at('train').click();
-  await here.window.set('train-steps', 600);
+  await here.window.set('train-steps', 1500);
   await at('train-model-0').click(); // the Mamba-2 model alone
   await at('train-start').click();
   await here.window.go('runs');
-  const row = at('run-row').first();
+  // Until the list is read anew, an older run stands first.
+  const row = page.locator('[data-testid="run-row"][data-status="running"]');
   const progress = async () =>
     Number.parseInt(((await row.getByTestId('run-progress').textContent()) ?? '').replace(/\D*(\d+).*/s, '$1'), 10);
   await expect.poll(progress, { timeout: 60_000 }).toBeGreaterThan(20);

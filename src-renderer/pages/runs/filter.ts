@@ -55,7 +55,8 @@ export function parseFilter(text: string): { filter: Filter; problem: FilterProb
     const comparison = COMPARISON.exec(token);
     if (comparison) {
       const [, name, sign, quoted] = comparison as unknown as [string, string, string, string];
-      const read = FIELDS[name.toLowerCase()] ?? (name.includes('/') ? metric(name) : undefined);
+      const field = name.toLowerCase();
+      const read = Object.hasOwn(FIELDS, field) ? FIELDS[field] : name.includes('/') ? metric(name) : undefined;
       if (!read) return { filter: () => true, problem: { token, key: 'field', known: Object.keys(FIELDS).join(', ') } };
       const wanted = quoted.replace(/^"|"$/g, '');
       if ('<>'.includes(sign[0]!)) {

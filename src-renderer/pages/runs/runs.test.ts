@@ -59,6 +59,8 @@ describe('filter', () => {
     expect(parseFilter('heron los<2').problem).toMatchObject({ token: 'los<2', key: 'field' });
     expect(parseFilter('loss<abc').problem).toMatchObject({ token: 'loss<abc', key: 'number' });
     expect(parseFilter('/(/').problem).toMatchObject({ key: 'pattern' });
+    for (const token of ['__proto__:x', 'constructor=1'])
+      expect(parseFilter(token).problem).toMatchObject({ token, key: 'field' });
     expect(hits('los<2')).toBe(true);
   });
 });
