@@ -38,7 +38,7 @@ void Row(const Sizes& s, const float* x, const float* weight, const float* bias,
     F u;
     if (K > 0 && left >= W) {
       u = bias ? Load(bias + j) : F(0.0f);
-      for (int k = 0; k < K; ++k) u = Fma(Load(weight + k * s.C + j), Load(x + (t + k - s.Before()) * s.C + j), u);
+      LAB_UNROLL for (int k = 0; k < K; ++k) u = Fma(Load(weight + k * s.C + j), Load(x + (t + k - s.Before()) * s.C + j), u);
     } else {
       u = At(s, x, weight, bias, t, j, left);
     }
@@ -68,7 +68,7 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
            float* sums, float* held, float* du) {
   const int64_t taps = K > 0 ? K : s.K, left = s.C - j, before = taps - 1;
   F w[kMostTaps];
-  for (int64_t k = 0; k < taps; ++k) w[k] = LoadUpTo(weight + k * s.C + j, left);
+  LAB_UNROLL for (int64_t k = 0; k < taps; ++k) w[k] = LoadUpTo(weight + k * s.C + j, left);
   const F b = bias ? LoadUpTo(bias + j, left) : F(0.0f);
   for (int64_t t = t0 - before; t < t1 + before; ++t) {
     const int64_t soon = t * s.C + j + kAhead * W;
@@ -83,7 +83,7 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
       g = LoadUpTo(dy + at * s.C + j, left);
       if (s.silu) {
         F u = b;
-        for (int64_t k = 0; k < taps; ++k) u = Fma(w[k], Load(held + (t - t0 + k) * W), u);
+        LAB_UNROLL for (int64_t k = 0; k < taps; ++k) u = Fma(w[k], Load(held + (t - t0 + k) * W), u);
         const F open = Sigmoid(u);
         g *= Fma(u * open, F(1.0f) - open, open);
       }
@@ -91,11 +91,11 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
     Store(du + (t - t0) * W, g);
   }
   F dw[kMostTaps], db(0.0f);
-  for (int64_t k = 0; k < taps; ++k) dw[k] = F(0.0f);
+  LAB_UNROLL for (int64_t k = 0; k < taps; ++k) dw[k] = F(0.0f);
   for (int64_t t = 0; t < t1 - t0; ++t) {
     const F g = Load(du + t * W);
     F d(0.0f);
-    for (int64_t k = 0; k < taps; ++k) {
+    LAB_UNROLL for (int64_t k = 0; k < taps; ++k) {
       d = Fma(w[k], Load(du + (t + before - k) * W), d);
       dw[k] = Fma(g, Load(held + (t + k) * W), dw[k]);
     }
@@ -105,10 +105,10 @@ void Block(const Sizes& s, const float* x, const float* weight, const float* bia
   if (t1 == s.T)  // the tokens that no block begins `ahead` after
     for (int64_t t = t1 - t0; t < t1 - t0 + s.ahead; ++t) {
       const F g = Load(du + t * W);
-      for (int64_t k = 0; k < taps; ++k) dw[k] = Fma(g, Load(held + (t + k) * W), dw[k]);
+      LAB_UNROLL for (int64_t k = 0; k < taps; ++k) dw[k] = Fma(g, Load(held + (t + k) * W), dw[k]);
       db += g;
     }
-  for (int64_t k = 0; k < taps; ++k) StoreUpTo(sums + k * s.C + j, LoadUpTo(sums + k * s.C + j, left) + dw[k], left);
+  LAB_UNROLL for (int64_t k = 0; k < taps; ++k) StoreUpTo(sums + k * s.C + j, LoadUpTo(sums + k * s.C + j, left) + dw[k], left);
   StoreUpTo(sums + taps * s.C + j, LoadUpTo(sums + taps * s.C + j, left) + db, left);
 }
 
