@@ -62,35 +62,27 @@ void TokenMixGrad(const Call& c) {
   ParallelFor(rows, parts.grain, [&](int64_t begin, int64_t end) {
     float* sums = partial + begin / parts.grain * N * s.D;
     std::fill_n(sums, N * s.D, 0.0f);
-    Scratch carried(s.D);  // what the token to come gives to this one
-    // Slopes of one vector of a row: what stays with the token and what goes to the one before it.
-    const auto split = [&](int64_t at, int64_t j, int64_t left, F* stays, F* goes, F* slopes) {
-      F sum(0.0f), moved(0.0f);
-      LAB_UNROLL for (int i = 0; i < N; ++i) {
-        slopes[i] = LoadUpTo(dy[i] + at + j, left);
-        sum += slopes[i];
-        moved = Fma(slopes[i], LoadUpTo(w[i] + j, left), moved);
+    Scratch carried(s.D);  // what stays with the token before
+    for (int64_t row = begin; row <= end; ++row) {
+      // Whether the token before this one is this part's and waits for its slopes, and whether it is of the same sequence.
+      const bool waits = row > begin, follows = row % s.T != 0;
+      if (row == end && !follows) {
+        std::copy_n(carried.data(), s.D, dx + (row - 1) * s.D);
+        break;
       }
-      *stays = s.current ? moved : sum - moved;
-      *goes = s.current ? sum - moved : moved;
-    };
-    for (int64_t row = end - 1; row >= begin; --row) {
-      const bool last = row % s.T == s.T - 1;
-      if (last)
-        std::fill_n(carried.data(), s.D, 0.0f);
-      else if (row == end - 1)  // the next row is another part's
-        for (int64_t j = 0; j < s.D; j += W) {
-          F stays, goes, slopes[N];
-          split((row + 1) * s.D, j, s.D - j, &stays, &goes, slopes);
-          StoreUpTo(carried + j, goes, s.D - j);
-        }
       const float *now = in.x + row * s.D, *past = in.Past(s, row);
       for (int64_t j = 0; j < s.D; j += W) {
         const int64_t left = s.D - j;
-        F stays, goes, slopes[N];
-        split(row * s.D, j, left, &stays, &goes, slopes);
-        StoreUpTo(dx + row * s.D + j, stays + LoadUpTo(carried + j, left), left);
-        StoreUpTo(carried + j, goes, left);
+        F slopes[N], sum(0.0f), moved(0.0f);
+        LAB_UNROLL for (int i = 0; i < N; ++i) {
+          slopes[i] = LoadUpTo(dy[i] + row * s.D + j, left);
+          sum += slopes[i];
+          moved = Fma(slopes[i], LoadUpTo(w[i] + j, left), moved);
+        }
+        const F stays = s.current ? moved : sum - moved, goes = s.current ? sum - moved : moved;
+        if (waits) StoreUpTo(dx + (row - 1) * s.D + j, follows ? LoadUpTo(carried + j, left) + goes : LoadUpTo(carried + j, left), left);
+        if (row == end) continue;  // the next part's
+        StoreUpTo(carried + j, stays, left);
         const F a = LoadUpTo(now + j, left), b = LoadOrZero(past, j, left), way = s.current ? a - b : b - a;
         LAB_UNROLL for (int i = 0; i < N; ++i) {
           float* to = sums + i * s.D + j;
