@@ -5,6 +5,7 @@
 #include "../core/lab.h"
 #include "../core/narrow.h"
 #include "../core/rows.h"
+#include "../core/soon.h"
 #include "fours.h"
 
 namespace {
@@ -92,17 +93,22 @@ struct Gradient {
   int64_t ld;
   bool round;
 
-  // R tokens, channels j0 .. j1 - 1. dy: slopes of the map's results; d [R, gates]: those of the gates. Adds to dx where `add`.
-  template <int R>
+  // R tokens, channels j0 .. j1 - 1. dy: slopes of the map's results; d [R, gates]: those of the gates, G of them where that is not 0. Whole: E is a
+  // multiple of the vector. Adds to dx where `add`.
+  template <int R, int G, bool Whole>
   void Rows(int64_t j0, int64_t j1, const float* x, const float* dy, const float* bias, const float* d, bool add, float* dx, float* sums) const {
-    const int64_t E = s.E;
+    const int64_t E = s.E, gates = G > 0 ? G : s.gates;
     for (int64_t j = j0; j < j1; j += W) {
-      const int64_t left = E - j;
+      const int64_t left = Whole ? W : E - j;
       F slope[R], value[R];
+      LAB_UNROLL for (int r = R; r < 2 * R; ++r) {  // the next tokens
+        for (const float* from : {x, dy}) SoonLine(from, r * E + j);
+        SoonWritten(dx + r * E + j, W);
+      }
       LAB_UNROLL for (int r = 0; r < R; ++r) slope[r] = LoadUpTo(dy + r * E + j, left);
-      for (int64_t g = 0; g < s.gates; ++g) {
+      LAB_UNROLL for (int64_t g = 0; g < gates; ++g) {
         const F w = LoadUpTo(map + g * ld + j, left);
-        LAB_UNROLL for (int r = 0; r < R; ++r) slope[r] = Fma(F(d[r * s.gates + g]), w, slope[r]);
+        LAB_UNROLL for (int r = 0; r < R; ++r) slope[r] = Fma(F(d[r * gates + g]), w, slope[r]);
       }
       F sum[5];
       LAB_UNROLL for (int i = 0; i < 5; ++i) sum[i] = LoadUpTo(sums + i * E + j, left);
@@ -124,10 +130,10 @@ struct Gradient {
         const F g = slope[r], before = add ? LoadUpTo(dx + r * E + j, left) : F(0.0f);
         StoreUpTo(dx + r * E + j, Fma(Spread<3>(g), t3, Fma(Spread<2>(g), t2, Fma(Spread<1>(g), t1, Fma(Spread<0>(g), t0, before)))), left);
       }
-      for (int64_t g = 0; g < s.gates; ++g) {
+      LAB_UNROLL for (int64_t g = 0; g < gates; ++g) {
         float* to = sums + (5 + g) * E + j;
         F whole = LoadUpTo(to, left);
-        LAB_UNROLL for (int r = 0; r < R; ++r) whole = Fma(F(d[r * s.gates + g]), value[r], whole);
+        LAB_UNROLL for (int r = 0; r < R; ++r) whole = Fma(F(d[r * gates + g]), value[r], whole);
         StoreUpTo(to, whole, left);
       }
     }
@@ -146,7 +152,7 @@ void GatedBlocksGrad(const Call& c) {
   s.Spreads(true, turned);
   const bool round = Bfloat16();
   ParallelFor(s.rows, parts.grain, [&](int64_t begin, int64_t end) {
-    constexpr int64_t several = 4;
+    constexpr int64_t several = 4, usual = 8;  // gates: of 4 heads
     Scratch d(kTile * s.gates);
     float *sums = partial + begin / parts.grain * width, *biases = sums + kParts * ofMap;
     std::fill_n(sums, width, 0.0f);
@@ -165,7 +171,8 @@ void GatedBlocksGrad(const Call& c) {
         for (int64_t j = 0; j < s.E; j += kColumns)
           for (int64_t t = 0; t < tokens;) {
             const int64_t count = tokens - t >= several ? several : 1, at = (t0 + t) * s.E;
-            const auto rows = count == several ? &Gradient::Rows<several> : &Gradient::Rows<1>;
+            const auto rows = count < several ? &Gradient::Rows<1, 0, false>
+                              : s.gates == usual && s.E % W == 0 ? &Gradient::Rows<several, usual, true> : &Gradient::Rows<several, 0, false>;
             (of.*rows)(j, std::min(s.E, j + kColumns), s.from[p] + at, dy[p] + at, s.bias[p], d + t * s.gates, p == 1, dx + at, sums + p * ofMap);
             t += count;
           }
