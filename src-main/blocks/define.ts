@@ -46,10 +46,14 @@ export interface Cost {
    * output does not, since what reads it next counts it.
    */
   savedNumbers: number;
+  /** Of these, what a captured step in bfloat16 keeps in 16 bits, since products alone read it. Default: T D, the block's input. */
+  savedHalves?: number;
   /** The same of what does not grow with the number of sequences: copies of weights. Default 0. */
   savedOnce?: number;
   /** The most that the block's backward pass holds at once beside what it kept, a sequence, with the slopes of its output. Default: 3 T D. */
   workingNumbers?: number;
+  /** Of these, what is in 16 bits in bfloat16. Default 0. */
+  workingHalves?: number;
 }
 
 export type Weights = Record<string, Tensor>;

@@ -3,7 +3,7 @@ import { catalogue } from '../blocks';
 import type { StateSpec } from '../blocks/define';
 import type { Inspection, NodeFacts } from '../spec/inspection';
 import { checkModel, isParallel, isRepeat, type ModelSpec, modelSchema, type Node, type Norm } from '../spec/model';
-import type { ObjectiveKind } from '../spec/run';
+import type { ObjectiveKind, Precision } from '../spec/run';
 import { problemsOf } from '../spec/zod';
 import { causalProblems, type Plan, type PlannedBlock, planModel, weightsAround, weightsOfBlock } from './plan';
 
@@ -99,7 +99,7 @@ function costAround(spec: ModelSpec, { tokens: T, vocabulary: V }: Context): Cos
 }
 
 /** Bytes that are held at a moment: `once`, and `each` for every sequence. */
-export type Held = Inspection['total']['held'][number];
+export type Held = Inspection['total']['held'][Precision][number];
 
 /** The moments at which most can be held, whatever the number of sequences: what is less in both numbers than another one never is the most. */
 const most = (moments: readonly Held[]): Held[] =>
@@ -114,27 +114,29 @@ const most = (moments: readonly Held[]): Held[] =>
  * What a training step holds beside weights and optimiser state at each moment of its backward pass: what the blocks not yet passed have kept, what
  * the one being passed works in, and the gradients of those behind it.
  */
-function heldBy(plan: Plan, context: Context): Held[] {
+function heldBy(plan: Plan, context: Context, precision: Precision): Held[] {
+  const halves = precision === 'bfloat16';
   const { width: D } = plan.spec;
   const { tokens: T, vocabulary: V } = context;
   const around = costAround(plan.spec, context);
+  const aroundBytes = around.savedBytes - (halves ? 2 * T * D : 0); // the head's input
   const blocks = plan.blocks.map((planned) => {
     const cost = planned.block.cost(planned.options, D, T);
     return {
-      each: 4 * (cost.savedNumbers + normKeeps(planned.norm, D, T)),
+      each: 4 * (cost.savedNumbers + normKeeps(planned.norm, D, T)) - (halves ? 2 * (cost.savedHalves ?? T * D) : 0),
       once: 4 * (cost.savedOnce ?? 0),
-      works: 4 * (cost.workingNumbers ?? 3 * T * D),
+      works: 4 * (cost.workingNumbers ?? 3 * T * D) - (halves ? 2 * (cost.workingHalves ?? 0) : 0),
       gradient: 4 * numbersIn(weightsOfBlock(planned, D).values()),
     };
   });
-  let each = around.savedBytes + blocks.reduce((total, block) => total + block.each, 0);
+  let each = aroundBytes + blocks.reduce((total, block) => total + block.each, 0);
   let once = blocks.reduce((total, block) => total + block.once, 0);
   // Logits and their slopes; then the slopes of what the head read, and its gradient, which stays.
   const moments: Held[] = [
     { each: each + 4 * T * V, once },
     { each: each + 4 * T * (D - 1), once: once + 4 * D * V },
   ];
-  each -= around.savedBytes;
+  each -= aroundBytes;
   once += 4 * D * V;
   for (const block of [...blocks].reverse()) {
     moments.push({ each: each + block.works, once: once + block.gradient / 2 }); // some of its own gradients are there by then
@@ -182,7 +184,7 @@ const EMPTY: Inspection['total'] = {
   flopsPerToken: 0,
   stateBytes: 0,
   savedBytes: 0,
-  held: [],
+  held: { float32: [], bfloat16: [] },
   blocks: 0,
 };
 
@@ -234,7 +236,7 @@ export function inspect(model: unknown, { objective: wanted = 'next_token', ...c
       flopsPerToken: total.forwardFlops / T,
       stateBytes: total.stateBytes,
       savedBytes: total.savedBytes,
-      held: heldBy(plan, context),
+      held: { float32: heldBy(plan, context, 'float32'), bfloat16: heldBy(plan, context, 'bfloat16') },
       blocks: plan.blocks.length,
     },
   };

@@ -25,6 +25,10 @@ describe('memory of a run', () => {
     const gradients = weights / 4;
     expect(Math.abs((parts.activations - gradients) / (activations + 0) - 1)).toBeLessThan(0.01);
     expect(parts.activations - gradients).toBeLessThan(wide.activations / 3);
+    // In 16 bits a part of them, on the cpu device alone.
+    const halves = memoryNeed(spec(64, { precision: 'bfloat16' }), context);
+    expect(halves.activations).toBeLessThan(0.95 * activations);
+    expect(memoryNeed(spec(64, { precision: 'bfloat16', device: 'webgpu' }), context).activations).toBe(activations);
   });
 
   it('lets through what fits, and says of what can not what to make smaller', () => {

@@ -19,11 +19,13 @@ const stateOf = (optimiser: RunSpec['optimiser']): number =>
 /** Of Muon's AdamW part only one of its two numbers is counted. A part's gradients grow while its activations go, so both together need less than their sum. */
 export function memoryNeed(spec: RunSpec, context: Context): MemoryNeed {
   const { parameters, held } = inspect(spec.model, context).total;
+  const { device, precision } = spec;
   const { size, accumulation } = spec.batch;
   const rows = Math.ceil(size / accumulation);
   const gradients = 4 * parameters;
   // With several parts, the gradients of those before stay while the next is worked off.
-  const working = workingBytes(held, rows) + (accumulation > 1 ? gradients : 0);
+  const working =
+    workingBytes(held[device === 'cpu' ? precision : 'float32'], rows) + (accumulation > 1 ? gradients : 0);
   return {
     weights: 4 * parameters * (2 + stateOf(spec.optimiser)),
     activations: Math.max(0, working - gradients) + rows * 8 * context.tokens,

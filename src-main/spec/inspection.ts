@@ -1,7 +1,7 @@
 // What is known of a model before it is built: shapes, parameters, costs, problems; and the ready models of the palette.
 import type { Problem } from './error';
 import type { ModelSpec } from './model';
-import type { ObjectiveKind } from './run';
+import type { ObjectiveKind, Precision } from './run';
 
 /** One node of the model as the inspector shows it, keyed by its path (`model.layers[2]`). */
 export interface NodeFacts {
@@ -32,9 +32,9 @@ export interface Inspection {
     savedBytes: number;
     /**
      * What a training step holds beside weights and optimiser state: it works in the largest of `once + rows · each` bytes, of the moments at which
-     * that may be; `rows` sequences go through at a time.
+     * that may be; `rows` sequences go through at a time. In bfloat16 where the native kernels keep what they may in 16 bits.
      */
-    held: { once: number; each: number }[];
+    held: Record<Precision, { once: number; each: number }[]>;
     blocks: number;
   };
 }

@@ -1,9 +1,10 @@
 // Activation memory that the cost model says against what training steps hold: what each block keeps, and what the whole step works in.
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { blocks } from '../../src-main/blocks';
 import { inspect, workingBytes } from '../../src-main/engine/cost';
 import { useDevice } from '../../src-main/ops';
 import { MODEL_FORMAT, type ModelSpec } from '../../src-main/spec/model';
+import { PRECISIONS } from '../../src-main/spec/run';
 import { arenaBytes, keptBytes, type Size } from './memory';
 
 const model = (width: number, block: string, options: object, copies: number): ModelSpec => ({
@@ -56,7 +57,7 @@ const cases = [...blocks.keys()].flatMap((block) => [
 ]);
 const within = (said: number, measured: number, share: number) => Math.abs(said - measured) <= share * measured;
 
-beforeAll(async () => {
+beforeEach(async () => {
   await useDevice('cpu');
 });
 
@@ -74,9 +75,12 @@ describe.each(cases)('$block $options', ({ block, options, sizes }) => {
 
   it.each(sizes)('works in the memory that the window shows, width $width', async ({ width, ...size }) => {
     const spec = model(width, block, options, 3);
-    const said = workingBytes(inspect(spec, size).total.held, size.rows);
-    const measured = await arenaBytes(spec, size);
-    expect(within(said, measured, 0.1), `says ${said} bytes, works in ${measured}: ${said / measured}`).toBe(true);
+    for (const precision of PRECISIONS) {
+      await useDevice('cpu', { precision });
+      const said = workingBytes(inspect(spec, size).total.held[precision], size.rows);
+      const measured = await arenaBytes(spec, size);
+      expect(within(said, measured, 0.1), `in ${precision} says ${said} bytes, works in ${measured}: ${said / measured}`).toBe(true); // biome-ignore format: one line
+    }
   });
 });
 
@@ -93,7 +97,10 @@ it('says the memory of groups, branches and mixed stacks too', async () => {
     finalNorm: 'layer',
     head: { tied: false },
   };
-  const said = workingBytes(inspect(spec, SMALL).total.held, SMALL.rows);
-  const measured = await arenaBytes(spec, SMALL);
-  expect(within(said, measured, 0.1), `says ${said} bytes, works in ${measured}: ${said / measured}`).toBe(true);
+  for (const precision of PRECISIONS) {
+    await useDevice('cpu', { precision });
+    const said = workingBytes(inspect(spec, SMALL).total.held[precision], SMALL.rows);
+    const measured = await arenaBytes(spec, SMALL);
+    expect(within(said, measured, 0.1), `in ${precision} says ${said} bytes, works in ${measured}: ${said / measured}`).toBe(true); // biome-ignore format: one line
+  }
 });

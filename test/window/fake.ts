@@ -172,7 +172,7 @@ function inspect(input: Parameters<Implementation['models']['inspect']>[0]): Ins
       flopsPerToken: sum('flopsPerToken') + 2 * input.vocabulary * D,
       stateBytes: sum('stateBytes'),
       savedBytes: sum('savedBytes'),
-      held: [{ once: 0, each: sum('savedBytes') }],
+      held: { float32: [{ once: 0, each: sum('savedBytes') }], bfloat16: [{ once: 0, each: sum('savedBytes') }] },
       blocks: countBlocks(model.layers),
     },
   };

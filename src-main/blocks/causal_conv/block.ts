@@ -22,7 +22,7 @@ export default defineBlock({
     const forwardFlops = 2 * K * T * D;
     // Kept: the input; and what an activation beside the kernel's own was given, or gave.
     const beside = activation === 'silu' || activation === 'identity' ? 0 : activationKeeps(activation) || 1;
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (1 + beside) * D };
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (1 + beside) * D, savedHalves: 0 };
   },
   layer,
 });

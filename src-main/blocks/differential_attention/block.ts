@@ -61,7 +61,13 @@ export default defineBlock({
     const saved = D + 2 * H * d + 4 * Hk * d + 2 * (2 * H * d + H) + 2 * H * d;
     // Held at the most: the slopes of the block's output and of q, k and v; those of the normed difference take its place.
     const workingNumbers = T * Math.max(3 * D, D + 2 * H * d + 4 * Hk * d);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * saved, workingNumbers };
+    return {
+      forwardFlops,
+      backwardFlops: 2 * forwardFlops,
+      savedNumbers: T * saved,
+      savedHalves: T * (D + 2 * H * d),
+      workingNumbers,
+    };
   },
   layer,
   golden(given) {

@@ -16,6 +16,12 @@ export default defineBlock({
   weights: () => ({}),
   state: () => ({}),
   // Kept for the backward pass: nothing, since the mask is drawn again.
-  cost: (_, D, T) => ({ forwardFlops: 0, backwardFlops: 0, savedNumbers: 0, workingNumbers: 2 * T * D }),
+  cost: (_, D, T) => ({
+    forwardFlops: 0,
+    backwardFlops: 0,
+    savedNumbers: 0,
+    savedHalves: 0,
+    workingNumbers: 2 * T * D,
+  }),
   layer,
 });

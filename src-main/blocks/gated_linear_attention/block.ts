@@ -74,7 +74,13 @@ export default defineBlock({
     const states = Math.ceil(T / segment) * Hk * d * e;
     const savedNumbers = T * (D + branch + out) + states;
     const workingNumbers = T * (D + H * (d + 2 * e) + 2 * Hk * d);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
+    return {
+      forwardFlops,
+      backwardFlops: 2 * forwardFlops,
+      savedNumbers,
+      savedHalves: T * (D + H * e),
+      workingNumbers,
+    };
   },
   layer,
   golden(given) {

@@ -27,7 +27,13 @@ export default defineBlock({
     const forwardFlops = T * 6 * D * F;
     // Kept: the input, both branches and their product; then the slopes of all three, when the product is not needed any more.
     const savedNumbers = T * (D + 3 * F);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers: T * (D + 2 * F) };
+    return {
+      forwardFlops,
+      backwardFlops: 2 * forwardFlops,
+      savedNumbers,
+      savedHalves: T * (D + F),
+      workingNumbers: T * (D + 2 * F),
+    };
   },
   layer,
 });

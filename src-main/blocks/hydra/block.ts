@@ -69,6 +69,7 @@ export default defineBlock({
       forwardFlops: matrices + around + 2 * scan.forward,
       backwardFlops: 2 * matrices + 2 * around + 2 * scan.backward,
       savedNumbers: T * (D + 3 * inner + 2 * conv + 5 * H + 1) + states,
+      savedHalves: T * (D + inner),
       workingNumbers: T * (D + 3 * inner),
     };
   },

@@ -85,6 +85,7 @@ export default defineBlock({
       forwardFlops: matrices + around + scan.forward,
       backwardFlops: 2 * matrices + 2 * around + scan.backward,
       savedNumbers: T * (D + 3 * inner + conv + 2 * H + 1) + longer,
+      savedHalves: T * (D + inner),
       workingNumbers: T * (D + 2 * inner),
     };
   },

@@ -163,6 +163,7 @@ export default defineBlock({
       backwardFlops: 2 * shell + mixing.backward,
       savedNumbers: T * (D + 3 * inner + 1) + T * conv + kept.each,
       savedOnce: (K + 1) * conv + kept.once,
+      savedHalves: T * (D + inner),
       workingNumbers: T * (D + inner) + mixingWorks(o, D, T),
     };
   },

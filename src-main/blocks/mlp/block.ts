@@ -32,9 +32,10 @@ export default defineBlock({
     const forwardFlops = T * 4 * D * F;
     // Kept: the input, and the hidden layer after its activation and, where the slope needs it, before. Then the slopes of
     // both, when the first is not needed any more; with a step between where TF.js's own op serves.
-    const savedNumbers = T * (D + (1 + activationKeeps(o.activation)) * F);
+    const kept = activationKeeps(o.activation) * F;
+    const savedNumbers = T * (D + F + kept);
     const workingNumbers = T * (D + (o.activation === 'sigmoid' || o.activation === 'tanh' ? 2 : 1) * F);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedHalves: T * (D + kept), workingNumbers };
   },
   layer,
 });

@@ -75,6 +75,7 @@ export default defineBlock({
       forwardFlops: matrices + around + cell.forward,
       backwardFlops: 2 * (matrices + around) + cell.backward,
       savedNumbers: T * (D + 8 * E + 5 * H) + states,
+      savedHalves: T * (D + E),
       workingNumbers: T * (D + 3 * E),
     };
   },

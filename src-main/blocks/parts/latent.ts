@@ -63,7 +63,11 @@ export function cost({ H, G, r, rq, dN, dR, dV, causal }: Latent, D: number, T: 
   // Held at the most: the slopes of the block's output, of the heads', of q, of their keys and values, and of the rotary key.
   const slopes = H * dV + H * (dN + dR) + H * (dN + dV) + dR;
   const workingNumbers = T * Math.max(3 * D, D + slopes);
-  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers: T * (D + latents + heads), workingNumbers };
+  const savedNumbers = T * (D + latents + heads);
+  // In 16 bits: the input, the normed latents and the slopes of q; of one group also those of keys and values, which one map makes.
+  const savedHalves = T * (D + rq + (G === 1 ? r : 0));
+  const workingHalves = T * (H * (dN + dR) + (G === 1 ? H * (dN + dV) : 0));
+  return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedHalves, workingNumbers, workingHalves };
 }
 
 /** Weights as the functions below read them: kv_norm [G, r], w_ukv [G, r, (H/G)·(dN+dV)], columns a head [key dN | value dV]; biases may be absent. */

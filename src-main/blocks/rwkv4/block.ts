@@ -51,6 +51,7 @@ export default defineBlock({
       backwardFlops: 2 * (matrices + around) + T * A * WKV_FLOPS.backward,
       // Kept: what came in and its three blends, keys, values and receptance, the mean and the gated mean; sums a segment.
       savedNumbers: T * (4 * D + 5 * A) + Math.ceil(T / segment) * 3 * A,
+      savedHalves: T * (3 * D + A),
     };
   },
   layer,

@@ -38,7 +38,13 @@ export default defineBlock({
     const forwardFlops = T * (4 * D * F + 2 * D * D + 10 * D);
     // Kept: what came in and its two blends, the hidden layer before and after its square, receptance and what it gates.
     const savedNumbers = T * (5 * D + 2 * F);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers: T * (2 * D + F) };
+    return {
+      forwardFlops,
+      backwardFlops: 2 * forwardFlops,
+      savedNumbers,
+      savedHalves: T * (2 * D + F),
+      workingNumbers: T * (2 * D + F),
+    };
   },
   layer,
   golden(given) {

@@ -96,6 +96,7 @@ export default defineBlock({
       forwardFlops: around + T * H * rule.forward,
       backwardFlops: 2 * around + T * H * rule.backward,
       savedNumbers: T * ((isFirst(o) ? 16 : 17) * D + rank) + states,
+      savedHalves: T * 7 * D,
       workingNumbers: T * 2 * D,
     };
   },

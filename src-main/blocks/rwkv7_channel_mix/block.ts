@@ -33,7 +33,13 @@ export default defineBlock({
     const forwardFlops = T * (4 * D * F + 3 * D + 2 * F);
     // Kept: what came in and its blend, the hidden layer before and after its square.
     const savedNumbers = T * (2 * D + 2 * F);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers: T * (D + F) };
+    return {
+      forwardFlops,
+      backwardFlops: 2 * forwardFlops,
+      savedNumbers,
+      savedHalves: T * (D + F),
+      workingNumbers: T * (D + F),
+    };
   },
   layer,
 });

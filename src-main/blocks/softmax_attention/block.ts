@@ -86,7 +86,8 @@ export default defineBlock({
     const normed = o.qkNorm ? (H + Hk) * (d + 1) : 0;
     const savedNumbers = T * (D + 2 * H * d + 2 * Hk * d + H + normed);
     const workingNumbers = T * Math.max(3 * D, D + 2 * H * d + 2 * Hk * d);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers };
+    const workingHalves = o.qkvBias ? 0 : T * (H + 2 * Hk) * d; // slopes that the maps alone read
+    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, workingNumbers, workingHalves };
   },
   layer,
   golden(given) {

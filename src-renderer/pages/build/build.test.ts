@@ -69,15 +69,18 @@ describe('estimate', () => {
       flopsPerToken: 2000,
       stateBytes: 0,
       savedBytes: 500,
-      held: [
-        { once: 3000, each: 600 },
-        { once: 7000, each: 0 },
-      ],
+      held: {
+        float32: [
+          { once: 3000, each: 600 },
+          { once: 7000, each: 0 },
+        ],
+        bfloat16: [{ once: 3000, each: 400 }],
+      },
       blocks: 1,
     },
   };
   it('counts tokens, forward and backward operations, memory and the least time', () => {
-    const settings = { steps: 10, batch: 8, accumulation: 2, optimiser: 'adamw' as const };
+    const settings = { ...settingsAtFirst, steps: 10, batch: 8, accumulation: 2 };
     expect(estimate(inspection, 32, settings, 0.001)).toEqual({
       tokens: 2560,
       flops: 3 * 2000 * 2560,
@@ -88,6 +91,12 @@ describe('estimate', () => {
       memoryBytes: 1000 * 4 * 3 + 3000 + 600 * 8,
       seconds: null,
     });
+  });
+  it('counts what bfloat16 keeps in 16 bits where it does, on the cpu device', () => {
+    const settings = { ...settingsAtFirst, batch: 8, precision: 'bfloat16' as const };
+    const memory = (device: 'cpu' | 'webgpu') => estimate(inspection, 32, { ...settings, device }, null).memoryBytes;
+    expect(memory('cpu')).toBe(1000 * 4 * 3 + 3000 + 400 * 8);
+    expect(memory('webgpu')).toBe(1000 * 4 * 3 + 3000 + 600 * 8);
   });
 });
 

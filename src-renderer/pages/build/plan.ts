@@ -183,19 +183,20 @@ export interface Estimate {
 export function estimate(
   { total }: Pick<Inspection, 'total'>,
   tokens: number,
-  { steps, batch, accumulation, optimiser }: Pick<TrainSettings, 'steps' | 'batch' | 'accumulation' | 'optimiser'>,
+  settings: Pick<TrainSettings, 'steps' | 'batch' | 'accumulation' | 'optimiser' | 'device' | 'precision'>,
   gflops: number | null,
 ): Estimate {
+  const { steps, batch, accumulation, optimiser, device, precision } = settings;
   const seen = steps * batch * tokens;
   const flops = 3 * total.flopsPerToken * seen;
   const rows = Math.ceil(batch / accumulation);
   // Weights and optimiser state, and the gradients of the parts before; those of one part are among what its step holds.
   const kept = 1 + STATE[optimiser] + Number(accumulation > 1);
+  const held = total.held[device === 'cpu' ? precision : 'float32'];
   return {
     tokens: seen,
     flops,
-    memoryBytes:
-      total.parameters * FLOAT * kept + Math.max(0, ...total.held.map(({ once, each }) => once + rows * each)),
+    memoryBytes: total.parameters * FLOAT * kept + Math.max(0, ...held.map(({ once, each }) => once + rows * each)),
     seconds: gflops ? flops / (gflops * 1e9) : null,
   };
 }
