@@ -97,11 +97,32 @@ describe('compare', () => {
       tokensPerSecond: { median: 2000, low: 900, high: 3100 },
     });
     expect(outcomeTable(outcomes).split('\n')).toEqual([
-      'block  loss/validation (n)  tokens/s [low - high]  parameters    state',
-      '-----  -------------------  ---------------------  ----------  -------',
-      'a      3.0000 ± 1.4142 (2)  2.00 k [900 - 3.10 k]       123 k  2.0 KiB',
-      'b               1.0000 (1)        500 [400 - 600]       123 k  2.0 KiB',
+      'block  loss/validation (n)      95 % interval  tokens/s [low - high]  parameters    state',
+      '-----  -------------------  -----------------  ---------------------  ----------  -------',
+      'a      3.0000 ± 1.4142 (2)  -9.7062 - 15.7062  2.00 k [900 - 3.10 k]       123 k  2.0 KiB',
+      'b               1.0000 (1)                  -        500 [400 - 600]       123 k  2.0 KiB',
     ]);
+  });
+
+  it('tests the losses of the seeds against the lowest, as the Compare page does', () => {
+    const runs = (block: string, losses: number[]) =>
+      losses.map((loss, i) => ({
+        block,
+        precision: 'float32' as const,
+        row: { id: `${block}${i}`, last: { 'loss/validation': loss }, tokensPerSecond: null } as unknown as RunRow,
+      }));
+    const outcomes = judge([...runs('a', [2, 2.1, 2.2]), ...runs('b', [3, 3.1, 3.2])], ['loss/validation']);
+    // t = 1 / (0.1 · √(2/3)) = 12.25 with four degrees of freedom.
+    expect(outcomes.map(({ p }) => p)).toEqual([null, expect.closeTo(0.000255, 6)]);
+    expect(outcomeTable(outcomes)).toMatch(/^a .* 1\.8516 - 2\.3484 +- /m);
+    expect(outcomeTable(outcomes)).toMatch(/^b .* < 0\.001 /m);
+    expect(judge(runs('a', []), ['loss/validation'])).toEqual([]);
+    const none = judge(
+      [{ ...runs('a', [1])[0], row: { id: 'x', last: {}, tokensPerSecond: null } as unknown as RunRow }],
+      ['loss/validation'],
+    );
+    expect(none[0]).toMatchObject({ p: null, metrics: { 'loss/validation': [] } });
+    expect(outcomeTable(none)).toContain('-');
   });
 
   it('says by how much the models differ in size', () => {

@@ -18,6 +18,7 @@ import {
   RUN_FORMAT,
   type RunDraft,
 } from '../../spec/run';
+import { againstLowest, halfWidth95 } from '../../spec/significance';
 import { tasks } from '../../tasks';
 import { answer, answerJson, CommandError, type ExitCode, Interrupt, say } from './command';
 import { bytes, moments, short, spread, table } from './format';
@@ -46,6 +47,8 @@ export interface CompareOptions {
   json?: boolean;
 }
 
+const LOSS = 'loss/validation';
+
 /** What one block cost and learned in one precision, over its seeds. */
 export interface Outcome {
   block: string;
@@ -53,6 +56,8 @@ export interface Outcome {
   runs: string[];
   /** Last value of each metric that the table shows, a seed each. */
   metrics: Record<string, number[]>;
+  /** Welch's p of the validation loss against the outcome with the lowest; null for that one, and where seeds are too few. */
+  p: number | null;
   tokensPerSecond: { median: number; low: number; high: number } | null;
   parameters: number | null;
   stateBytes: number | null;
@@ -107,7 +112,7 @@ export async function compare(options: CompareOptions): Promise<ExitCode> {
   const rows = new Map((await lab.runs.list({})).map((row) => [row.id, row]));
   const outcomes = judge(
     made.map(({ block, precision, id }) => ({ block, precision, row: rows.get(id)! })),
-    [...new Set(['loss/validation', headline])],
+    [...new Set([LOSS, headline])],
   );
   const sizes = sizeNote(outcomes);
   if (sizes) say(`\n${sizes}`);
@@ -166,8 +171,7 @@ function curveOf(folders: readonly string[]): { steps: number[]; loss: (number |
       if (read.offset === offset) return points;
       offset = read.offset;
       for (const event of read.events)
-        if (event.kind === 'evaluation')
-          points.push({ step: event.step, loss: event.values['loss/validation'] ?? null });
+        if (event.kind === 'evaluation') points.push({ step: event.step, loss: event.values[LOSS] ?? null });
     }
   });
   return {
@@ -226,12 +230,12 @@ function chosenObjective(name: string, model: ModelSpec): ObjectiveKind {
   throw new CommandError(`--objective: ${name} is not one; known are auto, ${OBJECTIVES.join(', ')}`, 2);
 }
 
-/** Brings the runs of each block and precision together. */
+/** Brings the runs of each block and precision together, and tests their losses against the lowest. */
 export function judge(
   runs: readonly { block: string; precision: Precision; row: RunRow }[],
   metrics: readonly string[],
 ): Outcome[] {
-  return [...Map.groupBy(runs, ({ block, precision }) => `${block} ${precision}`).values()].map((group) => {
+  const outcomes = [...Map.groupBy(runs, ({ block, precision }) => `${block} ${precision}`).values()].map((group) => {
     const [{ block, precision }] = group;
     const rows = group.map(({ row }) => row);
     const speeds = rows.map(({ tokensPerSecond }) => tokensPerSecond).filter((speed) => speed !== null);
@@ -253,15 +257,32 @@ export function judge(
       stateBytes: rows[0].stateBytes,
     };
   });
+  const tests = againstLowest(
+    outcomes.map(({ metrics: { [LOSS]: values = [] } }) => {
+      const { mean, std } = moments(values);
+      return mean === null ? null : { mean, std: std ?? 0, n: values.length };
+    }),
+  );
+  return outcomes.map((outcome, i) => ({ ...outcome, p: tests[i] }));
 }
 
 /** An outcome with its statistics, for --json. */
 const plain = ({ metrics, ...rest }: Outcome) => ({
   ...rest,
   metrics: Object.fromEntries(
-    Object.entries(metrics).map(([name, values]) => [name, { ...moments(values), n: values.length, values }]),
+    Object.entries(metrics).map(([name, values]) => [
+      name,
+      { ...moments(values), interval95: interval95(values), n: values.length, values },
+    ]),
   ),
 });
+
+/** The 95 % confidence interval of the mean; null for fewer than two seeds. */
+function interval95(values: readonly number[]): [number, number] | null {
+  const { mean, std } = moments(values);
+  const half = std === null ? null : halfWidth95({ std, n: values.length });
+  return mean === null || half === null ? null : [mean - half, mean + half];
+}
 
 /** More than this share apart, and part of a difference may be that of size. */
 const FAIR = 0.02;
@@ -274,25 +295,37 @@ export function sizeNote(outcomes: readonly Pick<Outcome, 'parameters'>[]): stri
     : undefined;
 }
 
-/** The table that a comparison ends with. */
+/** A p value as it is read. */
+const chance = (p: number | null): string =>
+  p === null ? '-' : p < 0.001 ? '< 0.001' : String(Number(p.toPrecision(2)));
+
+/** The table that a comparison ends with; how sure the losses are stands beside them where there are seeds to tell. */
 export function outcomeTable(outcomes: readonly Outcome[]): string {
   const metrics = Object.keys(outcomes[0].metrics);
   const speed = ({ tokensPerSecond: speed }: Outcome) =>
     speed ? `${short(speed.median)} [${short(speed.low)} - ${short(speed.high)}]` : '-';
   const several = new Set(outcomes.map(({ precision }) => precision)).size > 1;
+  const intervals = outcomes.map(({ metrics: { [LOSS]: values = [] } }) => interval95(values));
+  const certain = intervals.some((interval) => interval !== null);
+  const tested = outcomes.some(({ p }) => p !== null);
   return table(
     [
       'block',
       ...(several ? ['precision'] : []),
-      ...metrics.map((name) => `>${name} (n)`),
+      ...metrics.flatMap((name) => [`>${name} (n)`, ...(certain && name === LOSS ? ['>95 % interval'] : [])]),
+      ...(tested ? ['>p'] : []),
       '>tokens/s [low - high]',
       '>parameters',
       '>state',
     ],
-    outcomes.map((outcome) => [
+    outcomes.map((outcome, i) => [
       outcome.block,
       ...(several ? [outcome.precision] : []),
-      ...metrics.map((name) => spread(outcome.metrics[name])),
+      ...metrics.flatMap((name) => [
+        spread(outcome.metrics[name]),
+        ...(certain && name === LOSS ? [intervals[i]?.map((end) => end.toFixed(4)).join(' - ') ?? '-'] : []),
+      ]),
+      ...(tested ? [chance(outcome.p)] : []),
       speed(outcome),
       short(outcome.parameters),
       bytes(outcome.stateBytes),

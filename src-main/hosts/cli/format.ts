@@ -37,12 +37,12 @@ export function spread(values: readonly number[], digits = 4): string {
   if (values.length === 0) return '-';
   const { mean: middle, std } = moments(values);
   const around = std === null ? '' : ` ± ${std.toFixed(digits)}`;
-  return `${middle.toFixed(digits)}${around} (${values.length})`;
+  return `${middle!.toFixed(digits)}${around} (${values.length})`;
 }
 
-/** Mean and sample standard deviation (n - 1); null for a single value. */
-export const moments = (values: readonly number[]): { mean: number; std: number | null } => ({
-  mean: mean([...values]),
+/** Mean and sample standard deviation (n - 1); null for no value, and for a single one. */
+export const moments = (values: readonly number[]): { mean: number | null; std: number | null } => ({
+  mean: values.length ? mean([...values]) : null,
   std: values.length < 2 ? null : sampleStandardDeviation([...values]),
 });
 

@@ -1,7 +1,7 @@
 // Columns of the summary table: what each shows, what is the best of it, and which say the same of every row.
+import { againstLowest, halfWidth95 } from '../../../src-main/spec/significance';
 import { measured as shown, spread } from '../../charts/format';
 import type { useFormat } from '../../ui/format';
-import { halfWidth95, welch } from './significance';
 import type { Stat, SummaryRow } from './summary';
 
 export interface Column {
@@ -108,14 +108,8 @@ const precise = (p: number, locale: string) => new Intl.NumberFormat(locale, { m
 
 /** Welch's p of each row's final loss against that of the row with the lowest, where both have seeds enough. */
 export function testsAgainstBest(rows: readonly SummaryRow[]): Map<SummaryRow, number> {
-  const fair = rows.filter((row) => row.final && !row.fromTraining);
-  const best = fair.reduce<SummaryRow | null>((a, b) => (a && a.final!.mean <= b.final!.mean ? a : b), null);
-  return new Map(
-    fair.flatMap((row) => {
-      const p = row === best ? null : welch(row.final!, best!.final!);
-      return p === null ? [] : [[row, p] as const];
-    }),
-  );
+  const tests = againstLowest(rows.map(({ final, fromTraining }) => (fromTraining ? null : final)));
+  return new Map(rows.flatMap((row, i) => (tests[i] === null ? [] : [[row, tests[i]!] as const])));
 }
 
 /** By how much the largest number of parameters exceeds the smallest, as a share; null unless two rows have one. */

@@ -54,9 +54,16 @@ export const studentTail = (t: number, df: number): number => incompleteBeta(df 
 export function welch(a: Sample, b: Sample): number | null {
   if (a.n < 2 || b.n < 2) return null;
   const [u, v] = [a.std ** 2 / a.n, b.std ** 2 / b.n];
-  if (!(u + v > 0)) return null;
-  const df = (u + v) ** 2 / (u ** 2 / (a.n - 1) + v ** 2 / (b.n - 1));
+  if (!(u + v > 0 && Number.isFinite(u + v))) return null;
+  const share = u / (u + v); // by shares, since the squares of small variances are no numbers any more
+  const df = 1 / (share ** 2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1));
   return studentTail((a.mean - b.mean) / Math.sqrt(u + v), df);
+}
+
+/** Welch's p of each sample against the one with the lowest mean, its own being null as are those that can't be tested. */
+export function againstLowest(samples: readonly (Sample | null)[]): (number | null)[] {
+  const lowest = samples.reduce((a, b) => (a && (!b || a.mean <= b.mean) ? a : b), null);
+  return samples.map((sample) => (sample && lowest && sample !== lowest ? welch(sample, lowest) : null));
 }
 
 /** Half the width of the 95 % confidence interval of the mean; null for fewer than two seeds. */

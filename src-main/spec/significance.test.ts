@@ -1,6 +1,6 @@
 // Student's t against the tables of its quantiles, and Welch's test against a worked example.
 import { expect, it } from 'vitest';
-import { halfWidth95, studentTail, welch } from './significance';
+import { againstLowest, halfWidth95, studentTail, welch } from './significance';
 
 it('agrees with the tables of Student’s t: two-sided 5 % and 1 %', () => {
   for (const [df, five, one] of [
@@ -36,6 +36,24 @@ it('says nothing of one seed, and nothing where nothing strays', () => {
   expect(welch({ mean: 1, std: 0, n: 1 }, { mean: 2, std: 0.1, n: 5 })).toBeNull();
   expect(welch({ mean: 1, std: 0, n: 3 }, { mean: 2, std: 0, n: 3 })).toBeNull();
   expect(halfWidth95({ std: 1, n: 1 })).toBeNull();
+});
+
+it('is the same test at any scale, and none where numbers have no end', () => {
+  const a = { mean: 2, std: 0.1, n: 3 };
+  const b = { mean: 2.3, std: 0.2, n: 4 };
+  const scaled = ({ mean, std, n }: typeof a, by: number) => ({ mean: mean * by, std: std * by, n });
+  for (const by of [1e-120, 1e-9, 1e9, 1e120]) expect(welch(scaled(a, by), scaled(b, by))).toBeCloseTo(welch(a, b)!, 9);
+  for (const std of [Number.NaN, Number.POSITIVE_INFINITY, 1e300]) expect(welch(a, { ...b, std })).toBeNull();
+});
+
+it('tests each against the lowest, and that against none', () => {
+  const [low, high] = [
+    { mean: 1, std: 0.1, n: 3 },
+    { mean: 2, std: 0.1, n: 3 },
+  ];
+  expect(againstLowest([high, null, low, { ...low, mean: 0.9, n: 1 }])).toEqual([null, null, null, null]);
+  expect(againstLowest([high, null, low])).toEqual([welch(high, low), null, null]);
+  expect(againstLowest([])).toEqual([]);
 });
 
 it('gives the 95 % interval of a mean', () => {
