@@ -113,6 +113,22 @@ Program::Memory MemoryOf(napi_env env, napi_value value) {
   return {static_cast<char*>(data), length * kBytes[type]};
 }
 
+/// home(memory: typed array, align): the first byte of memory that isn't written yet whose address is a multiple of `align`; asks for large pages.
+napi_value Home(napi_env env, napi_callback_info info) {
+  size_t argc = 2;
+  napi_value argv[2];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  const Program::Memory memory = argc > 0 ? MemoryOf(env, argv[0]) : Program::Memory{nullptr, 0};
+  int32_t align = 0;
+  if (argc < 2 || !memory.data || napi_get_value_int32(env, argv[1], &align) != napi_ok || align < 1) {
+    return Throw(env, "internal: home() wants memory and an alignment");
+  }
+  AdviseLargePages(memory.data, memory.bytes);
+  napi_value v;
+  napi_create_double(env, static_cast<double>((align - reinterpret_cast<uintptr_t>(memory.data) % align) % align), &v);
+  return v;
+}
+
 /// program(code: Float64Array, places: Float64Array, memories: typed array[]): the number of a program, see Program::Read.
 /// It keeps its memories until forget(number).
 napi_value MakeProgram(napi_env env, napi_callback_info info) {
@@ -382,6 +398,7 @@ extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, n
   add("kernels", Kernels);
   add("numbers", Numbers);
   add("call", CallKernel);
+  add("home", Home);
   add("program", MakeProgram);
   add("halves", Halves);
   add("play", Play);

@@ -2,7 +2,7 @@
 import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
 import type { Chance, Init, LayerContext, WeightSpec } from '../blocks/define';
 import { dropped } from '../blocks/parts/dropout';
-import { tf } from '../ops';
+import { keepTogether, tf } from '../ops';
 import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
 import { stream } from '../spec/random';
@@ -100,6 +100,7 @@ export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 
     weights.set(name, tf.variable(start, true, `model${id}/${name}`));
     start.dispose();
   }
+  keepTogether(weights.values());
 
   const stack: Stack = {
     ...plan,

@@ -1,7 +1,7 @@
 // Decoding token by token: the state of every block between tokens, and one step through the stack, captured and played back where the device can.
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { State, StepContext } from '../blocks/define';
-import { copyInto, fed, own, ServedWeights, StepCapture, tf } from '../ops';
+import { copyInto, fed, keepTogether, own, ServedWeights, StepCapture, tf } from '../ops';
 import { SpecError } from '../spec/error';
 import { Caches } from './caches';
 import { growsByToken, stateShape } from './cost';
@@ -36,6 +36,8 @@ interface Text {
   tests: Map<string, (position: number) => boolean>;
   /** Tensors that follow from the weights. */
   made: Map<string, Tensor>;
+  /** Those made since the state last changed its shapes. */
+  newlyMade: Tensor[];
   /** Copies of weights that products read. */
   served: ServedWeights;
   /** Shape of the step before: one is recorded when the next is like it. */
@@ -52,6 +54,7 @@ const newText = (stack: Stack, batch: number, captured: boolean | undefined): Te
   live: { position: 0, tokens: new Int32Array(batch) },
   tests: new Map(),
   made: new Map(),
+  newlyMade: [],
   before: '',
   known: new Map(),
   shapes: undefined,
@@ -124,7 +127,9 @@ export function decodeStep(
     text.capture.dispose(); // what was recorded writes where the caches were
     text.shapes = undefined;
   }
+  const { size } = text.known;
   const key = keyOf(state);
+  if (text.known.size > size) settleDown(state);
   const captured = text.capture.find(key);
   if (captured) {
     captured.playFirst();
@@ -137,6 +142,13 @@ export function decodeStep(
   const done = compute(stack, tokens, state, settled ? key : undefined);
   caches.advance();
   return { logits: done.logits, state: { ...state, position: position + 1, layers: done.layers } };
+}
+
+/** Once a state has new shapes, which it will keep for a while: it and what has been made for its text move to where they are read fastest. */
+function settleDown({ layers, text }: DecodeState): void {
+  keepTogether(tensorsOf({ layers }));
+  keepTogether(text.newlyMade.splice(0));
+  text.served.keepTogether();
 }
 
 /** All that a step's calls depend on but the numbers that it is fed. */
@@ -221,6 +233,7 @@ function contextOf(
     if (known) return known;
     const tensor = tf.keep(tf.tidy(() => own(make())));
     text.made.set(key, tensor);
+    text.newlyMade.push(tensor);
     text.served.add(tensor);
     return tensor;
   };

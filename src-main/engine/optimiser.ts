@@ -1,7 +1,19 @@
 // Optimisers: one update of all weights from their gradients. Their state is plain and saved by name.
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
 import type { WeightSpec } from '../blocks/define';
-import { adamwRates, fed, fedNumber, hasKernel, runKernel, store, tf, type Update, update, updateAll } from '../ops';
+import {
+  adamwRates,
+  fed,
+  fedNumber,
+  hasKernel,
+  keepTogether,
+  runKernel,
+  store,
+  tf,
+  type Update,
+  update,
+  updateAll,
+} from '../ops';
 import { SpecError } from '../spec/error';
 import type { OptimiserSpec } from '../spec/run';
 import type { PlainTensor } from './safetensors';
@@ -123,12 +135,14 @@ interface Rule {
 }
 
 function zerosLike(prefix: string, names: readonly string[], specs: Specs): Map<string, Variable> {
-  return new Map(
+  const made = new Map(
     names.map((name) => [
       `${prefix}/${name}`,
       tf.tidy(() => tf.variable(tf.zeros([...specs.get(name)!.shape]), false)),
     ]),
   );
+  keepTogether(made.values());
+  return made;
 }
 
 const scaled = (gradient: Tensor, scale: Scalar | undefined) => (scale ? tf.mul(gradient, scale) : gradient);

@@ -139,3 +139,12 @@ export function copyInto(target: Tensor, value: Tensor): boolean {
 
 /** A float32 tensor's values in memory of its own, bit for bit: what `overwrite` and `copyInto` ask of their targets. */
 export const own = <T extends Tensor>(tensor: T): T => tf.mul(tensor, 1) as T;
+
+/**
+ * Moves float32 and int32 tensors that will live long, and are disposed of at the same time, to where they are read fastest: on `cpu` side by side on
+ * large pages, in memory of their own (see `own`). Elsewhere it does nothing. Not within a recorded step.
+ */
+export function keepTogether(tensors: Iterable<Tensor>): void {
+  const different = new Map([...tensors].map((tensor) => [tensor.dataId, tensor]));
+  if (different.size) native()?.keepTogether([...different.values()]);
+}

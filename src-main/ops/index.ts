@@ -1,6 +1,6 @@
 // The op surface: TF.js, the devices, and the fused kernels with their fallbacks.
 export { adamwRates } from '../../kernels/adamw/kernel';
-export { copyInto, overwrite, own, store, type Update, update, updateAll } from './assign';
+export { copyInto, keepTogether, overwrite, own, store, type Update, update, updateAll } from './assign';
 export { type CapturedStep, fed, fedNumber, type Session, StepCapture, submit } from './capture';
 export { type DeviceFacts, type DeviceOptions, describeDevices, setThreads, testDevice, useDevice } from './device';
 export {

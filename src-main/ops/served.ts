@@ -20,6 +20,7 @@ export const servesHalves = (): boolean => tf.getBackend() === 'native' && nativ
 export class ServedWeights {
   private readonly backend: NativeBackend | undefined = servesHalves() ? nativeBackend() : undefined;
   private readonly copies = new Map<TensorInfo['dataId'], TensorInfo | undefined>();
+  private loose: TensorInfo[] = [];
 
   /** From now on products may read a copy of this tensor. */
   add(weight: Tensor): void {
@@ -39,9 +40,16 @@ export class ServedWeights {
     }
   }
 
+  /** Moves the copies made since it was last called to where they are read fastest. Not within a recorded step. */
+  keepTogether(): void {
+    if (this.loose.length) this.backend!.keepTogether(this.loose);
+    this.loose = [];
+  }
+
   dispose(): void {
     for (const copy of this.copies.values()) if (copy) this.backend?.disposeData(copy.dataId);
     this.copies.clear();
+    this.loose = [];
   }
 
   private instead(backend: NativeBackend, call: NativeCall): NativeCall | undefined {
@@ -65,6 +73,7 @@ export class ServedWeights {
     backend.run('HalvesOf', [weight], [copy], [size / width, width]);
     backend.recording = recording;
     this.copies.set(weight.dataId, copy);
+    this.loose.push(copy);
     return copy;
   }
 }

@@ -18,6 +18,11 @@ export interface Addon {
     floats: number,
     ...arrays: (ArrayBufferView | undefined)[]
   ): void;
+  /**
+   * The first byte of memory that nobody has written yet whose address is a multiple of `align`. Asks the system for large pages where the memory
+   * spans whole ones: addresses far apart are then found sooner.
+   */
+  home(memory: Uint8Array, align: number): number;
   /** Keeps a list of calls with its memories, see kernels/core/program.h; gives its number. */
   program(code: Float64Array, places: Float64Array, memories: ArrayBufferView[]): number;
   /** For each call of such a list which arguments may hold bfloat16 as products are set now: bit i of the result for argument i. */
