@@ -1,12 +1,12 @@
 // The scalar memory of xLSTM (arXiv 2405.04517, section 2.2): one task runs all tokens of one head for a few rows of the batch.
 //
 //   a = gates + bias + h R,   l = logsigmoid(a_f) + m,   m' = max(a_i, l),   I = exp(a_i - m'),   F = exp(l - m')
-//   n' = F n + I,   r' = r + I / n' (tanh(a_z) - r),   h' = sigmoid(a_o) r'
+//   n' = F n + I,   u = I / n',   p = F n / n',   r' = r + u (tanh(a_z) - r),   h' = sigmoid(a_o) r'
 // r is the published c / n: the mean of the inputs so far. At the first token there is nothing to keep: m' = a_i and F = 0. The rows of a task
 // share the loads of R, which stays in cache.
 //
-// The gradient carries dc and e = dn + dc r, the slope of a common factor of c and n. By them no slope is a difference of two that nearly agree:
-//   da_i = I (e + dc (F n / n') (z - r)),   da_f = F n sigmoid(-a_f) (e - dc (I / n') (z - r))   (n, r: before the token)
+// The gradient carries dr and e, the slope of ln n. By them and the shares u and p no slope is a difference of two that nearly agree:
+//   da_i = u e + dr p u (tanh(a_z) - r),   de = p (e - dr u (tanh(a_z) - r)),   da_f = sigmoid(-a_f) de,   and dr p goes to the token before
 //
 // Some tokens at a time: their preactivations are made, and their slopes used, while they lie in cache.
 #ifndef LAB_SLSTM_CELL_H
@@ -28,8 +28,8 @@ namespace slstm {
 constexpr int64_t kGates = 4;
 constexpr int64_t kRows = 4;     // rows of the batch that a task runs together
 constexpr int64_t kTokens = 32;  // of a span
-constexpr int64_t kKept = 7;     // see KEPT of kernel.ts
-enum Kept { kWrite, kKeep, kInput, kOutput, kOpen, kMean, kCount };
+constexpr int64_t kKept = 6;     // see KEPT of sizes.ts
+enum Kept { kShare, kPast, kOpen, kMove, kBent, kOutput };
 
 // Rows whose sums with R stay in registers, four vectors a row.
 #if LAB_AVX512 || LAB_NEON
@@ -150,7 +150,7 @@ struct Token {
       LAB_UNROLL for (int g = 0; g < kGates; ++g) a[r][g] = LoadUpTo(gates + r * apart + g * d + j, left) + Load(biases + j * kGates + g * W) + sum[r][g];
     // exp(-|a|): what sigmoids and tanh are made of lies between 1 and 2, so one division does for the three.
     LAB_UNROLL for (int r = 0; r < R; ++r) fade[r] = ExpDown(Neg(Abs(a[r][1])));
-    F to[R], write[R], forget[R], old[R], sums[R];
+    F to[R], write[R], had[R], old[R];  // had: what the tokens before weigh
     if (!first) {
       Exponent remembered[R];
       LAB_UNROLL for (int r = 0; r < R; ++r) remembered[r] = Plus(Min(a[r][1], F(0.0f)) - LogOnePlus(fade[r]), Load(m + r * padded + j));
@@ -158,34 +158,33 @@ struct Token {
         const F ahead = a[r][0] - remembered[r].sum, less = ExpDown(Neg(Abs(ahead)));
         const Mask behind = Lt(ahead, F(0.0f));
         write[r] = Select(behind, less, F(1.0f));
-        forget[r] = Select(behind, F(1.0f), less) * remembered[r].rest;
+        had[r] = Select(behind, F(1.0f), less) * remembered[r].rest * Load(count + r * padded + j);
         to[r] = Max(a[r][0], remembered[r].sum);
         old[r] = Load(mean + r * padded + j);
-        sums[r] = Fma(forget[r], Load(count + r * padded + j), write[r]);
       }
     } else {
-      LAB_UNROLL for (int r = 0; r < R; ++r) to[r] = a[r][0], write[r] = sums[r] = F(1.0f), forget[r] = old[r] = F(0.0f);
+      LAB_UNROLL for (int r = 0; r < R; ++r) to[r] = a[r][0], write[r] = F(1.0f), had[r] = old[r] = F(0.0f);
     }
     LAB_UNROLL for (int r = 0; r < R; ++r) small[r] = ExpDown(Abs(a[r][2]) * F(-2.0f)), tail[r] = ExpDown(Neg(Abs(a[r][3])));
     LAB_UNROLL for (int r = 0; r < R; ++r) {
       const Inverses one(F(1.0f) + fade[r], F(1.0f) + small[r], F(1.0f) + tail[r]);
       const F open = Select(Lt(a[r][1], F(0.0f)), one.a, fade[r] * one.a);  // 1 - sigmoid(a_f)
-      const F now = Fma(write[r] / sums[r], TanhOr(a[r][2], (F(1.0f) - small[r]) * one.b) - old[r], old[r]);
+      const F weight = had[r] + write[r], part = F(1.0f) / weight, share = write[r] * part;
+      const F step = TanhOr(a[r][2], (F(1.0f) - small[r]) * one.b) - old[r], now = Fma(share, step, old[r]);
       const F h = Select(Lt(a[r][3], F(0.0f)), tail[r] * one.c, one.c) * now;
       const int64_t place = r * padded + j;
       Store(m + place, to[r]);
       Store(mean + place, now);
-      Store(count + place, sums[r]);
+      Store(count + place, weight);
       Store(next + place, h);
       StoreUpTo(out[r] + j, h, left);
       float* k = keep[r] + j;
-      StoreUpTo(k + kWrite * number, write[r], left);
-      StoreUpTo(k + kKeep * number, forget[r], left);
-      StoreUpTo(k + kInput * number, a[r][2], left);
-      StoreUpTo(k + kOutput * number, a[r][3], left);
+      StoreUpTo(k + kShare * number, share, left);
+      StoreUpTo(k + kPast * number, had[r] * part, left);
       StoreUpTo(k + kOpen * number, open, left);
-      StoreUpTo(k + kMean * number, now, left);
-      StoreUpTo(k + kCount * number, sums[r], left);
+      StoreUpTo(k + kMove * number, share * step, left);
+      StoreUpTo(k + kBent * number, share * F(4.0f) * small[r] * one.b * one.b, left);
+      StoreUpTo(k + kOutput * number, a[r][3], left);
     }
   }
 };
@@ -232,33 +231,26 @@ void Forward(const Sizes& s, const Task& at, const float* r, const float* bias, 
 // Slopes of one token of one row, and what they carry to the one before: [d] each.
 struct Slopes {
   int64_t d, number;
-  const float *keep, *before, *dy;  // before: what the token before kept, or nullptr
-  float *dh, *dcell, *dscale, *da;  // da: [4 d]
+  const float *keep, *y, *dy;
+  float *dh, *dmean, *dweight, *da;  // dweight: of ln n; da: [4 d]
 
   // The vector of channels at j, all of its lanes or `d - j`.
   template <bool Full>
   LAB_INLINE void At(int64_t j) const {
     const int64_t left = Full ? W : d - j;
-    const auto read = [&](const float* from, Kept which) { return LoadUpTo(from + which * number + j, left); };
-    const F write = read(keep, kWrite), forget = read(keep, kKeep), input = read(keep, kInput), output = read(keep, kOutput);
-    F mean(0.0f), remembered(0.0f);  // r and F n, before the token
-    if (before) mean = read(before, kMean), remembered = forget * read(before, kCount);
-    // exp(-|a|) of tanh's and of the sigmoid's argument: 1 - tanh² and 1 - sigmoid are no differences by them.
-    const F small = ExpDown(Abs(input) * F(-2.0f)), tail = ExpDown(Neg(Abs(output)));
-    // Lanes past the end must not divide by 0.
-    const F count = Full ? read(keep, kCount) : Select(Lt(Iota(), F(static_cast<float>(left))), read(keep, kCount), F(1.0f));
-    const Inverses one(F(1.0f) + small, F(1.0f) + tail, count);
-    const F bend = one.a, whole = one.b, share = one.c;
-    const F g = LoadUpTo(dh + j, left) + LoadUpTo(dy + j, left);
-    const F gate = Select(Lt(output, F(0.0f)), tail * whole, whole), step = TanhOr(input, (F(1.0f) - small) * bend) - mean;
-    const F dc = LoadUpTo(dcell + j, left) + g * gate * share, e = LoadUpTo(dscale + j, left);
-    const F pull = dc * step * share, through = e - pull * write;
-    StoreUpTo(da + j, Fma(pull, remembered, e) * write, left);
-    StoreUpTo(da + d + j, through * remembered * read(keep, kOpen), left);
-    StoreUpTo(da + 2 * d + j, dc * write * F(4.0f) * small * bend * bend, left);
-    StoreUpTo(da + 3 * d + j, g * read(keep, kMean) * tail * whole * whole, left);
-    StoreUpTo(dcell + j, dc * forget, left);
-    StoreUpTo(dscale + j, through * forget, left);
+    const auto read = [&](Kept which) { return LoadUpTo(keep + which * number + j, left); };
+    const F past = read(kPast), move = read(kMove), output = read(kOutput);
+    // exp(-|a|) of the sigmoid's argument: 1 - sigmoid is no difference by it.
+    const F tail = ExpDown(Neg(Abs(output))), larger = F(1.0f) / (F(1.0f) + tail), smaller = tail * larger;
+    const Mask closed = Lt(output, F(0.0f));
+    const F g = LoadUpTo(dh + j, left) + LoadUpTo(dy + j, left), e = LoadUpTo(dweight + j, left);
+    const F dr = Fma(g, Select(closed, smaller, larger), LoadUpTo(dmean + j, left)), back = dr * past, through = past * (e - dr * move);
+    StoreUpTo(da + j, Fma(back, move, e * read(kShare)), left);
+    StoreUpTo(da + d + j, through * read(kOpen), left);
+    StoreUpTo(da + 2 * d + j, dr * read(kBent), left);
+    StoreUpTo(da + 3 * d + j, g * LoadUpTo(y + j, left) * Select(closed, larger, smaller), left);
+    StoreUpTo(dmean + j, back, left);
+    StoreUpTo(dweight + j, through, left);
   }
   void All() const {
     int64_t j = 0;
@@ -270,12 +262,12 @@ struct Slopes {
 // The slopes of one task from the last token back. take(t0, t1, da) gets those of the preactivations of tokens t0 .. t1 - 1, [rows, t1 - t0, 4 d];
 // soon: tensors [B, T, D] that it will read.
 template <class Take>
-void Backward(const Sizes& s, const Task& at, const float* r, const Keeping<const float>& kept, const float* dy, std::initializer_list<const float*> soon,
-              Take&& take) {
+void Backward(const Sizes& s, const Task& at, const float* r, const float* y, const Keeping<const float>& kept, const float* dy,
+              std::initializer_list<const float*> soon, Take&& take) {
   // turned: R with channels in and out exchanged, [4 d, d]. The others between tokens [rows, d].
-  Scratch turned(kGates * s.d * s.d), slopes(s.Span()), dh(kRows * s.d), dcell(kRows * s.d), dscale(kRows * s.d);
+  Scratch turned(kGates * s.d * s.d), slopes(s.Span()), dh(kRows * s.d), dmean(kRows * s.d), dweight(kRows * s.d);
   for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {r + (g * s.H + at.h) * s.d * s.d, s.d}, {turned + g * s.d * s.d, s.d});
-  for (float* carried : {dh.data(), dcell.data(), dscale.data()}) std::fill_n(carried, kRows * s.d, 0.0f);
+  for (float* carried : {dh.data(), dmean.data(), dweight.data()}) std::fill_n(carried, kRows * s.d, 0.0f);
   const int64_t wide = kGates * s.d;
   for (int64_t t0 = (s.T - 1) / kTokens * kTokens; t0 >= 0; t0 -= kTokens) {
     const int64_t t1 = std::min(s.T, t0 + kTokens);
@@ -284,16 +276,14 @@ void Backward(const Sizes& s, const Task& at, const float* r, const Keeping<cons
       const int64_t apart = (t1 - t0) * wide;
       for (int64_t row = 0; row < at.rows; ++row) {
         if (t > 1) {
-          Soon(dy + at.At(s, row, t - 1), s.d);
+          Soon(dy + at.At(s, row, t - 2), s.d);
           for (int64_t which = 0; which < kKept; ++which) Soon(kept.At(s, at, row, t - 2) + which * kept.number, s.d);
         }
         for (const float* from : soon) Soon(from + at.At(s, row, t), s.d);
       }
       for (int64_t row = 0; row < at.rows; ++row) {
-        const float* keep = kept.At(s, at, row, t);
-        Slopes{s.d, kept.number, keep, t > 0 ? keep - kept.token : nullptr, dy + at.At(s, row, t), dh + row * s.d, dcell + row * s.d, dscale + row * s.d,
-               da + row * apart}
-            .All();
+        const int64_t here = at.At(s, row, t), carried = row * s.d;
+        Slopes{s.d, kept.number, kept.At(s, at, row, t), y + here, dy + here, dh + carried, dmean + carried, dweight + carried, da + row * apart}.All();
       }
       if (t > 0) Product(at.rows, s.d, wide, {da, apart, 1}, {turned, s.d}, {dh, s.d}, false);
     }

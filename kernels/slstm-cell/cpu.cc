@@ -38,7 +38,7 @@ void SlstmCellGrad(const Call& c) {
       float *dr = own + at.tile * partial + at.h * s.d * wide, *db = own + at.tile * partial + s.Weights() + at.h * wide;
       std::fill_n(dr, s.d * wide, 0.0f);
       std::fill_n(db, wide, 0.0f);
-      slstm::Backward(s, at, r, kept, dy, {y}, [&](int64_t t0, int64_t t1, const float* da) {
+      slstm::Backward(s, at, r, y, kept, dy, {y}, [&](int64_t t0, int64_t t1, const float* da) {
         slstm::AddWeights(s, at, t0, t1, y, da, held, dr, db);
         for (int64_t row = 0; row < at.rows; ++row)
           for (int64_t t = t0; t < t1; ++t)

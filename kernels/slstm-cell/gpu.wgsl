@@ -15,7 +15,7 @@ struct Cell {
 @group(0) @binding(5) var<storage, read> r: array<f32>; // [4, heads, d, d] by gate, head, channel in and out
 @group(0) @binding(6) var<storage, read> b: array<f32>; // [4, heads d]
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
-@group(0) @binding(8) var<storage, read_write> kept: array<f32>; // [batch, tokens, 7, heads d]: see kernel.ts
+@group(0) @binding(8) var<storage, read_write> kept: array<f32>; // [batch, tokens, 6, heads d]: see sizes.ts
 @group(0) @binding(9) var<storage, read> y_in: array<f32>;
 @group(0) @binding(10) var<storage, read> kept_in: array<f32>;
 @group(0) @binding(11) var<storage, read> dy: array<f32>;
@@ -25,12 +25,14 @@ struct Cell {
 @group(0) @binding(15) var<storage, read_write> do_out: array<f32>;
 @group(0) @binding(16) var<storage, read_write> dr: array<f32>;
 @group(0) @binding(17) var<storage, read_write> db: array<f32>;
-@group(0) @binding(18) var<storage, read_write> memory: array<f32>; // [3, batch, heads d]: slopes of y and of the cell, and of cell and normaliser together
+@group(0) @binding(18) var<storage, read_write> memory: array<f32>; // [3, batch, heads d]: slopes of y, of cell / normaliser, and of the normaliser's logarithm
 
-const kKept = 7u;
-// Channels of a head at most: their stabilisers lie in the workgroup's memory.
+const kKept = 6u;
+// Channels of a head at most: what goes from token to token lies in the workgroup's memory.
 const kMost = 1024u;
 var<workgroup> stabiliser: array<f32, kMost>;
+var<workgroup> mean: array<f32, kMost>; // cell / normaliser
+var<workgroup> weight_of: array<f32, kMost>; // normaliser
 
 fn log_sigmoid(x: f32) -> f32 {
   return min(x, 0.0) - ln_1p(exp(-abs(x)));
@@ -67,8 +69,6 @@ fn forward(
         o[at] + b[3u * width() + channel],
       );
       let to = (row * shape.tokens + t) * kKept * width() + channel;
-      var mean = 0.0; // cell / normaliser
-      var count = 0.0; // normaliser
       if (t > 0u) {
         let last = start - width();
         for (var l = 0u; l < shape.d; l++) {
@@ -80,25 +80,28 @@ fn forward(
             r[weight(3u, head, j) + across],
           );
         }
-        let before = to - kKept * width();
-        mean = kept[before + 5u * width()];
-        count = kept[before + 6u * width()];
+      } else {
+        mean[j] = 0.0;
+        weight_of[j] = 0.0;
       }
       let remembered = log_sigmoid(sums.y) + stabiliser[j];
       let m = select(sums.x, max(sums.x, remembered), t > 0u);
       stabiliser[j] = m;
       let write = exp(sums.x - m);
       let keep = select(0.0, exp(remembered - m), t > 0u);
-      count = keep * count + write;
-      mean += write / count * (tangent(sums.z) - mean);
-      y[at] = sigmoid(sums.w) * mean;
-      kept[to] = write;
-      kept[to + width()] = keep;
-      kept[to + 2u * width()] = sums.z;
-      kept[to + 3u * width()] = sums.w;
-      kept[to + 4u * width()] = sigmoid(-sums.y);
-      kept[to + 5u * width()] = mean;
-      kept[to + 6u * width()] = count;
+      let past = keep * weight_of[j];
+      let whole = past + write;
+      let input = tangent(sums.z);
+      let moved = write / whole * (input - mean[j]);
+      weight_of[j] = whole;
+      mean[j] += moved;
+      y[at] = sigmoid(sums.w) * mean[j];
+      kept[to] = write / whole;
+      kept[to + width()] = past / whole;
+      kept[to + 2u * width()] = sigmoid(-sums.y);
+      kept[to + 3u * width()] = moved;
+      kept[to + 4u * width()] = write / whole * (1.0 - input * input);
+      kept[to + 5u * width()] = sums.w;
     }
     storageBarrier();
   }
@@ -128,29 +131,19 @@ fn backward(
     for (var j = lane; j < shape.d; j += 64u) {
       let at = start + j;
       let here = (row * shape.tokens + t - 1u) * kKept * width() + head * shape.d + j;
-      let write = kept_in[here];
-      let keep = kept_in[here + width()];
-      let input = tangent(kept_in[here + 2u * width()]);
-      let gate = sigmoid(kept_in[here + 3u * width()]);
-      let mean = kept_in[here + 5u * width()];
-      let count = kept_in[here + 6u * width()];
-      var mean_before = 0.0;
-      var count_before = 0.0;
-      if (t > 1u) {
-        mean_before = kept_in[here - 2u * width()]; // kept is [.., 7, width]: of the last token
-        count_before = kept_in[here - width()];
-      }
+      let past = kept_in[here + width()];
+      let moved = kept_in[here + 3u * width()];
+      let gate = sigmoid(kept_in[here + 5u * width()]);
       let slope = memory[own + j] + dy[at];
-      let of_cell = memory[all + own + j] + slope * gate / count;
-      // The slope of the normaliser and that of the cell times the mean: what this token asks cancels between them, so it is left out.
-      let joint = memory[2u * all + own + j];
-      let joint_before = joint + of_cell * (mean_before - mean);
-      di[at] = (of_cell * (input - mean) + joint) * write;
-      df[at] = joint_before * count_before * keep * kept_in[here + 4u * width()];
-      dz[at] = of_cell * write * (1.0 - input * input);
-      do_out[at] = slope * mean * gate * (1.0 - gate);
-      memory[all + own + j] = of_cell * keep;
-      memory[2u * all + own + j] = joint_before * keep;
+      let of_mean = memory[all + own + j] + slope * gate;
+      let of_weight = memory[2u * all + own + j];
+      let through = past * (of_weight - of_mean * moved);
+      di[at] = of_weight * kept_in[here] + of_mean * past * moved;
+      df[at] = through * kept_in[here + 2u * width()];
+      dz[at] = of_mean * kept_in[here + 4u * width()];
+      do_out[at] = slope * y_in[at] * (1.0 - gate);
+      memory[all + own + j] = of_mean * past;
+      memory[2u * all + own + j] = through;
     }
     storageBarrier();
     for (var l = lane; l < shape.d; l += 64u) {

@@ -55,7 +55,7 @@ void MappedSlstmGrad(const Call& c) {
       for (float* sums : {dr, dw}) std::fill_n(sums, s.d * wide, 0.0f);
       std::fill_n(db, wide, 0.0f);
       for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {m.Map(g, at.h), s.d}, {turned + g * s.d * s.d, s.d});
-      slstm::Backward(s, at, m.r, kept, dy, {y, m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, const float* da) {
+      slstm::Backward(s, at, m.r, y, kept, dy, {y, m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, const float* da) {
         slstm::AddWeights(s, at, t0, t1, y, da, held, dr, db);
         for (int64_t half = 0; half < 2; ++half) {  // of c, which feeds the first two gates, and of x
           const int64_t first = half * 2 * s.d;

@@ -42,10 +42,12 @@ const forward: Plain = (inputs, shapes) => {
           const write = Math.exp(ai - m[j]);
           const keep = t > 0 ? Math.exp(remembered - m[j]) : 0;
           const [z, o] = [Math.tanh(az), sigmoid(ao)];
+          const [past, mean] = [keep * n[j], t > 0 ? c[j] / n[j] : 0];
           c[j] = keep * c[j] + write * z;
-          n[j] = keep * n[j] + write;
+          n[j] = past + write;
           y[k] = (o * c[j]) / n[j];
-          [write, keep, az, ao, sigmoid(-af), c[j] / n[j], n[j]].forEach((value, which) => {
+          const share = write / n[j];
+          [share, past / n[j], sigmoid(-af), share * (z - mean), share * (1 - z ** 2), ao].forEach((value, which) => {
             kept[((b * T + t) * KEPT + which) * D + h * d + j] = value;
           });
         }
@@ -60,24 +62,22 @@ const gradient: Plain = ({ r, y, kept, dy }, shapes) => {
   const db = new Float64Array(4 * D);
   for (let b = 0; b < batch; b++)
     for (let h = 0; h < H; h++) {
-      const [dc, dn] = [new Float64Array(d), new Float64Array(d)];
+      const [dmean, dweight] = [new Float64Array(d), new Float64Array(d)]; // of cell / normaliser, and of the normaliser's logarithm
       let dh = new Float64Array(d);
       for (let t = T - 1; t >= 0; t--) {
         for (let j = 0; j < d; j++) {
           const k = at(b, t) + h * d + j;
-          const read = (which: number, back = 0) => kept[((b * T + t - back) * KEPT + which) * D + h * d + j];
-          const [write, keep, az, ao, open, mean, n] = [0, 1, 2, 3, 4, 5, 6].map((which) => read(which));
-          const [z, o, c] = [Math.tanh(az), sigmoid(ao), mean * n];
-          const [before, count] = t > 0 ? [read(5, 1) * read(6, 1), read(6, 1)] : [0, 0];
+          const read = (which: number) => kept[((b * T + t) * KEPT + which) * D + h * d + j];
+          const [share, past, open, move, bent, ao] = [0, 1, 2, 3, 4, 5].map(read);
+          const o = sigmoid(ao);
           const g = dh[j] + dy[k];
-          dc[j] += (g * o) / n;
-          dn[j] -= (g * o * c) / n ** 2;
-          slopes[0][k] = (dc[j] * z + dn[j]) * write;
-          slopes[1][k] = (dc[j] * before + dn[j] * count) * keep * open;
-          slopes[2][k] = dc[j] * write * (1 - z ** 2);
-          slopes[3][k] = ((g * c) / n) * o * (1 - o);
-          dc[j] *= keep;
-          dn[j] *= keep;
+          dmean[j] += g * o;
+          slopes[0][k] = dweight[j] * share + dmean[j] * past * move;
+          slopes[2][k] = dmean[j] * bent;
+          slopes[3][k] = g * y[k] * (1 - o);
+          dweight[j] = past * (dweight[j] - dmean[j] * move);
+          dmean[j] *= past;
+          slopes[1][k] = dweight[j] * open;
         }
         dh = new Float64Array(d);
         for (let g = 0; g < 4; g++)

@@ -1,7 +1,7 @@
 // What the kernels of the scalar memory share.
 
 /**
- * Numbers a channel that each token keeps for the gradient: write, keep, arguments of cell input and output gate, 1 − forget gate, the mean
- * cell / normaliser, and the normaliser.
+ * Numbers a channel that each token keeps for the gradient: its share in the normaliser, that of the past, 1 − forget gate, the step of the mean
+ * cell / normaliser, the share times the slope of the cell input's tanh, and the argument of the output gate.
  */
-export const KEPT = 7;
+export const KEPT = 6;

@@ -65,8 +65,8 @@ export default defineBlock({
   cost({ heads: H, convSize: K }, D, T) {
     const d = D / H;
     const forwardFlops = T * (8 * D * d + 2 * K * D + 5 * D) + cellFlops({ H, d }, T).forward;
-    // Kept: x and its convolution; seven numbers a channel of the cell; its output.
-    const savedNumbers = T * (10 * D + 2 * H);
+    // Kept: x and its convolution; six numbers a channel of the cell; its output.
+    const savedNumbers = T * (9 * D + 2 * H);
     return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedHalves: 0, workingNumbers: T * 6 * D };
   },
   layer,
