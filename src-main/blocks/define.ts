@@ -125,6 +125,12 @@ export interface Place {
   index: number;
 }
 
+/** What a block finds around it in a planned model: the blocks that compute before it, and the most tokens of a sequence. */
+export interface Surroundings {
+  before: readonly { id: string; options: object }[];
+  tokens: number;
+}
+
 export interface BlockDefinition<S extends Options = Options> {
   /** The folder's name. */
   id: string;
@@ -136,6 +142,8 @@ export interface BlockDefinition<S extends Options = Options> {
   rules?(options: ValuesOf<S>, width: number, path: string): Problem[];
   /** Fills in options that follow from where the block stands in its model (its depth); asked once, when a model is planned. */
   placed?(options: ValuesOf<S>, place: Place): ValuesOf<S>;
+  /** What does not fit where it stands; asked with the options that `placed` gives. */
+  fits?(options: ValuesOf<S>, around: Surroundings, path: string): Problem[];
   /** How the block usually stands in the stream, where its node does not say; default: an RMS norm before it, a residual around it. */
   usual?: Usual;
   /** True if a training step draws random numbers for it: then its context holds `chance`. */

@@ -7,7 +7,7 @@ import { SpecError } from '../spec/error';
 import type { ModelSpec } from '../spec/model';
 import { stream } from '../spec/random';
 import { begin, type DecodeOptions, type DecodeState, decodeStep, stateAfter } from './decode';
-import { causalProblems, type PlannedBlock, planModel, weightsOf } from './plan';
+import { causalProblems, misplaced, type PlannedBlock, planModel, weightsOf } from './plan';
 import { enter, leave, leaveWithLoss, runPlanned, type Stack } from './stack';
 
 export interface BuildOptions {
@@ -82,12 +82,13 @@ let built = 0;
 
 /**
  * Builds a checked model. The caller disposes of it.
- * @throws SpecError where a block looks at later tokens and the order is causal, naming the block and its path.
+ * @throws SpecError where a block does not fit where it stands, or looks at later tokens and the order is causal, naming the block and its path.
  */
 export function buildModel(spec: ModelSpec, { vocabulary, tokens, seed, order = 'causal' }: BuildOptions): Model {
   const plan = planModel(spec);
   const early = causalProblems(plan);
-  if (early.length && order === 'causal') throw new SpecError(early);
+  const wrong = [...misplaced(plan, tokens), ...(order === 'causal' ? early : [])];
+  if (wrong.length) throw new SpecError(wrong);
   const causal = early.length === 0;
   const specs = weightsOf(plan, { vocabulary, tokens });
   const weights = new Map<string, Variable>();

@@ -5,7 +5,15 @@ import type { Inspection, NodeFacts } from '../spec/inspection';
 import { checkModel, isParallel, isRepeat, type ModelSpec, modelSchema, type Node, type Norm } from '../spec/model';
 import type { ObjectiveKind, Precision } from '../spec/run';
 import { problemsOf } from '../spec/zod';
-import { causalProblems, type Plan, type PlannedBlock, planModel, weightsAround, weightsOfBlock } from './plan';
+import {
+  causalProblems,
+  misplaced,
+  type Plan,
+  type PlannedBlock,
+  planModel,
+  weightsAround,
+  weightsOfBlock,
+} from './plan';
 
 export interface Context {
   /** Context length T. */
@@ -204,6 +212,8 @@ export function inspect(model: unknown, { objective: wanted = 'next_token', ...c
   if (problems.some(({ path }) => path === 'model.layers')) return { problems, ...nothing };
   const wrong = problems.map(({ path }) => path);
   const plan = planModel(spec, { skip: (at) => wrong.some((path) => path.startsWith(`${at}.`)) });
+  // Where a block is left out, the others do not stand where they will.
+  if (problems.length === 0) problems.push(...misplaced(plan, context.tokens));
   const early = causalProblems(plan);
   if (wanted === 'next_token') problems.push(...early);
   const ahead = [...new Set(plan.blocks.flatMap(({ block, options }) => (block.causal(options) ? [] : [block.id])))];

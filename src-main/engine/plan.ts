@@ -95,6 +95,17 @@ export function causalProblems(plan: Plan): Problem[] {
   });
 }
 
+/** What does not fit where blocks stand, for sequences of so many tokens at most: of each node of the spec its first copy, which has the least before it. */
+export function misplaced({ blocks }: Plan, tokens: number): Problem[] {
+  const seen = new Set<string>();
+  return blocks.flatMap(({ block, options, path }, i): Problem[] => {
+    if (!block.fits || seen.has(path)) return [];
+    seen.add(path);
+    const before = blocks.slice(0, i).map((one) => ({ id: one.block.id, options: one.options }));
+    return block.fits(options, { before, tokens }, `${path}.options`);
+  });
+}
+
 /** Weights of a norm over D channels, by the suffix of their name. */
 function normWeights(norm: Norm, name: string, D: number): [string, WeightSpec][] {
   if (norm === 'none') return [];

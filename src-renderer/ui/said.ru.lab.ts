@@ -45,6 +45,11 @@ export const russianOfTheLab: readonly (readonly [RegExp, string])[] = [
     'rwkv7: слой $1 смешивает значения со слоем 0, а его перед ним нет; поставьте layer 0 или -1',
   ],
   [
+    /^layer (\d+) blends its values with those of layer 0, and no layer 0 stands before it$/,
+    'слой $1 смешивает значения со слоем 0, а его перед ним нет',
+  ],
+  [/^set layer to -1, which counts in the model$/, 'поставьте layer -1: тогда слои считаются по модели'],
+  [
     /^write blocks with commas between them, as in “mamba2 x3, attention x1”$/,
     'пишите блоки через запятую, например «mamba2 x3, attention x1»',
   ],

@@ -7,7 +7,7 @@ import { quasiseparableWeights } from '../parts/quasiseparable_weights';
 import { divisorNear } from '../parts/sizes';
 import { scanFlops } from '../ssd_scan/block';
 import { layer } from './layer';
-import { type MatrixMixerOptions, options, sizes } from './options';
+import { type MatrixMixerOptions, options, sizes, tooLong } from './options';
 
 function rules(o: MatrixMixerOptions, width: number, path: string): Problem[] {
   const { inner } = sizes(o, width);
@@ -139,6 +139,7 @@ export default defineBlock({
   paper: 'https://arxiv.org/abs/2407.09941',
   options,
   rules,
+  fits: (o, { tokens }, path) => tooLong(o, tokens, path),
   causal: () => false,
   weights(o, D) {
     const { inner, K, conv, columns } = sizes(o, D);

@@ -10,7 +10,7 @@ import { gatedRmsNorm } from '../parts/norm';
 import { mixQuasiseparable, type Quasiseparable, quasiseparableMatrix } from '../parts/quasiseparable';
 import { attend } from './fused';
 import * as matrices from './matrices';
-import { type MatrixMixerOptions, sizes } from './options';
+import { type MatrixMixerOptions, sizes, tooLong } from './options';
 
 type Size = ReturnType<typeof sizes>;
 
@@ -112,16 +112,9 @@ export const layer: Layer<MatrixMixerOptions> = {
   forward(x, w, { options, extra }) {
     const [b, T, width] = x.shape;
     const size = sizes(options, width);
-    const { inner, H, P, L, maps: mapped, steps: stepped } = size;
-    if (!options.dataDependent && T > L)
-      throw new SpecError([
-        {
-          path: 'options.maxSeqLen',
-          message: `${T} tokens do not fit a matrix that is learned for ${L} positions`,
-          hint: `set maxSeqLen to ${T}, give shorter sequences, or let the data make the matrix`,
-          fix: T,
-        },
-      ]);
+    const { inner, H, P, maps: mapped, steps: stepped } = size;
+    const wrong = tooLong(options, T, 'options');
+    if (wrong.length) throw new SpecError(wrong);
     const parts = [inner, inner, mapped, stepped].filter((count) => count > 0);
     const columns = splitLinear(x, w.w_in, undefined, parts) as Tensor3D[];
     const [z, values] = columns;

@@ -2,8 +2,10 @@
 import { describe, expect } from 'vitest';
 import { describeBlock, noise, weightsFor } from '../../../test/suites/describe';
 import { prepare, productFlops } from '../../../test/suites/sequence';
+import { inspect } from '../../engine/cost';
 import { relativeError } from '../../engine/parity';
 import { tf, withReference } from '../../ops';
+import { MODEL_FORMAT } from '../../spec/model';
 import { complete } from '../../spec/options';
 import { scanFlops } from '../ssd_scan/block';
 import block from './block';
@@ -204,6 +206,32 @@ describeBlock(block, ({ golden, agree, it }) => {
         'options.maxSeqLen: 20 tokens do not fit a matrix that is learned for 12 positions; set maxSeqLen to 20',
       );
     });
+  });
+
+  it('is refused in a model before it runs where the task’s rows are longer than it learned', () => {
+    const problems = (tokens: number, given: object) =>
+      inspect(
+        {
+          format: MODEL_FORMAT,
+          width: 6,
+          positions: 'none',
+          layers: [{ block: 'matrix_mixer', options: { ...SMALL, ...given } }],
+          finalNorm: 'rms',
+          head: { tied: true },
+        },
+        { tokens, vocabulary: 5, objective: 'masked' },
+      ).problems;
+    const learned = { structure: 'toeplitz', dataDependent: false };
+    expect(problems(13, learned)).toEqual([
+      {
+        path: 'model.layers[0].options.maxSeqLen',
+        message: '13 tokens do not fit a matrix that is learned for 12 positions',
+        hint: 'set maxSeqLen to 13, give shorter sequences, or let the data make the matrix',
+        fix: 13,
+      },
+    ]);
+    expect(problems(12, learned)).toEqual([]);
+    expect(problems(13, { structure: 'toeplitz' })).toEqual([]);
   });
 
   it.each([

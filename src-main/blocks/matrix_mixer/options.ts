@@ -1,4 +1,5 @@
 // The options of the matrix mixer and the sizes that follow from them.
+import type { Problem } from '../../spec/error';
 import { bool, choice, float, int, type ValuesOf } from '../../spec/options';
 
 export const options = {
@@ -44,6 +45,14 @@ export const options = {
   normEps: float(1e-5, { min: 0, max: 0.1, log: true, help: 'Added to the mean square in the gated norm.' }),
 };
 export type MatrixMixerOptions = ValuesOf<typeof options>;
+
+/** A matrix that the data do not make is learned for so many positions. */
+export function tooLong({ dataDependent, maxSeqLen }: MatrixMixerOptions, tokens: number, path: string): Problem[] {
+  if (dataDependent || tokens <= maxSeqLen) return [];
+  const message = `${tokens} tokens do not fit a matrix that is learned for ${maxSeqLen} positions`;
+  const hint = `set maxSeqLen to ${tokens}, give shorter sequences, or let the data make the matrix`;
+  return [{ path: `${path}.maxSeqLen`, message, hint, fix: tokens }];
+}
 
 /**
  * Inner width, heads H of width P, map width d, taps K, length L; channels of the convolution beside the values (`maps`), raw step sizes beside

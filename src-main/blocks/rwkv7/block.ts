@@ -8,7 +8,7 @@ import { divisorNear } from '../parts/sizes';
 import { ruleFlops } from '../wkv7/block';
 import { SEGMENT } from '../wkv7/reference';
 import { layer } from './layer';
-import { isFirst, options, type Rwkv7Options, sizes } from './options';
+import { fits, isFirst, options, type Rwkv7Options, sizes } from './options';
 
 function rules({ headDim }: Rwkv7Options, width: number, path: string): Problem[] {
   if (width % headDim === 0) return [];
@@ -28,6 +28,7 @@ export default defineBlock({
   options,
   rules,
   placed: (o, place) => countDepth(o, place, ['rwkv7']),
+  fits,
   causal: () => true,
   weights(o, D) {
     const { H, N, decay, rate, value, gate } = sizes(o, D);

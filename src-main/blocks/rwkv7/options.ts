@@ -1,5 +1,7 @@
 // The options of RWKV-7's time mixing and the sizes that follow from them.
+import type { Problem } from '../../spec/error';
 import { float, int, type ValuesOf } from '../../spec/options';
+import type { Surroundings } from '../define';
 import { type Depth, depthOf, depthOptions } from '../parts/place';
 
 const rank = (what: string) =>
@@ -35,3 +37,10 @@ export function sizes(o: Rwkv7Options, width: number) {
 
 /** The first layer makes the values that later ones blend with. */
 export const isFirst = (o: Depth): boolean => depthOf(o).layer === 0;
+
+/** The first of its kind in a model has no values to blend with, so it has to be layer 0. */
+export function fits(o: Rwkv7Options, { before }: Surroundings, path: string): Problem[] {
+  if (isFirst(o) || before.some(({ id }) => id === 'rwkv7')) return [];
+  const message = `layer ${o.layer} blends its values with those of layer 0, and no layer 0 stands before it`;
+  return [{ path: `${path}.layer`, message, hint: 'set layer to -1, which counts in the model', fix: -1 }];
+}

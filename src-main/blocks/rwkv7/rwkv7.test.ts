@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import { describeBlock, noise, weightsFor } from '../../../test/suites/describe';
 import { decodesAlike, prepare, productFlops, staysCausal } from '../../../test/suites/sequence';
 import { buildModel, initialValues } from '../../engine/build';
+import { inspect } from '../../engine/cost';
 import { relativeError } from '../../engine/parity';
 import { tf } from '../../ops';
 import { MODEL_FORMAT, type Node } from '../../spec/model';
@@ -57,10 +58,41 @@ describeBlock(block, ({ golden, agree, it }) => {
     const two = build([{ repeat: 2, layers: [node({})] }]);
     expect([...two.weights.keys()].filter((name) => name.endsWith('.v0'))).toEqual(['layers.1.v0']);
     two.logits(ids).dispose();
-    const late = build([node({ layer: 1 })]);
-    expect(() => late.logits(ids)).toThrow('no layer 0 came before it');
-    for (const model of [two, late]) model.dispose();
+    const o = { ...options(small), layer: 1 };
+    tf.tidy(() => {
+      const { weights, x } = prepare(block, { width: 8, T: 4, B: 1, options: o });
+      expect(() => block.layer.forward(x, weights, { options: o, shared: {} })).toThrow('no layer 0 came before it');
+    });
+    two.dispose();
     ids.dispose();
+  });
+
+  it('is refused in a model whose first layer of the kind is another than 0', () => {
+    const problems = (layers: Node[]) =>
+      inspect(
+        { format: MODEL_FORMAT, width: 8, positions: 'none', layers, finalNorm: 'rms', head: { tied: true } },
+        { tokens: 4, vocabulary: 5 },
+      ).problems;
+    const node = (given: object) => ({ block: 'rwkv7', options: { ...small, ...given } });
+    const refusal = (path: string, layer: number) => ({
+      path: `${path}.options.layer`,
+      message: `layer ${layer} blends its values with those of layer 0, and no layer 0 stands before it`,
+      hint: 'set layer to -1, which counts in the model',
+      fix: -1,
+    });
+    expect(problems([node({ layer: 1 })])).toEqual([refusal('model.layers[0]', 1)]);
+    expect(problems([{ repeat: 3, layers: [{ block: 'mlp' }, node({ layer: 2 })] }])).toEqual([
+      refusal('model.layers[0].layers[1]', 2),
+    ]);
+    expect(problems([node({ layer: 1 }), node({})])).toEqual([refusal('model.layers[0]', 1)]);
+    for (const fine of [[node({}), node({ layer: 5 })], [node({ layer: 0 })], [{ repeat: 2, layers: [node({})] }]])
+      expect(problems(fine)).toEqual([]);
+    expect(() =>
+      buildModel(
+        { format: MODEL_FORMAT, width: 8, positions: 'none', layers: [node({ layer: 1 })], finalNorm: 'rms', head: { tied: true } }, // biome-ignore format: one line
+        { vocabulary: 5, tokens: 4, seed: 1 },
+      ),
+    ).toThrow('model.layers[0].options.layer: layer 1 blends');
   });
 
   it('counts the matrix products that run', async () => {
