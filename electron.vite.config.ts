@@ -31,8 +31,8 @@ export default defineConfig({
       rollupOptions: {
         input: {
           index: resolve('src-main/index.ts'),
-          serve: resolve('src-main/hosts/serve/main.ts'),
-          cli: resolve('src-main/hosts/cli/main.ts'),
+          serve: resolve('src-main/hosts/serve/index.ts'),
+          cli: resolve('src-main/hosts/cli/index.ts'),
           worker: resolve('src-main/train/worker.ts'),
           probe: resolve('src-main/rpc/probe.ts'),
           generator: resolve('src-main/rpc/generator.ts'),

@@ -1,4 +1,4 @@
-// Entry of the serve host: opens the lab, serves its window on loopback, and ends its workers in good order.
+// The serve host: opens the lab, serves its window on loopback, and ends its workers in good order.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
