@@ -26,7 +26,7 @@ namespace lab {
 namespace slstm {
 
 constexpr int64_t kGates = 4;
-constexpr int64_t kRows = 4;     // rows of the batch that a task runs together
+constexpr int64_t kRows = 4;     // rows of the batch of a tile, whose slopes of weights are summed together
 constexpr int64_t kTokens = 32;  // of a span
 constexpr int64_t kKept = 6;     // see KEPT of sizes.ts
 enum Kept { kShare, kPast, kOpen, kMove, kBent, kOutput };
@@ -39,17 +39,22 @@ constexpr int kTogether = 2;
 #endif
 
 struct Sizes {
-  int64_t B, T, H, d, D, tiles, padded;  // padded: d in whole vectors
+  int64_t B, T, H, d, D, tiles, padded, rows;  // padded: d in whole vectors; rows: of a task
+  // A task runs a tile, or part of one where there would not be a task for each thread: a row's numbers are the same whatever goes with it.
   explicit Sizes(const Call& c)
-      : B(c.n[0]), T(c.n[1]), H(c.n[2]), d(c.n[3]), D(H * d), tiles((B + kRows - 1) / kRows), padded((d + W - 1) / W * W) {}
+      : B(c.n[0]), T(c.n[1]), H(c.n[2]), d(c.n[3]), D(H * d), tiles((B + kRows - 1) / kRows), padded((d + W - 1) / W * W), rows(kRows) {
+    while (rows > 1 && Tasks() < Threads()) rows /= 2;
+  }
+  int64_t Tasks() const { return H * ((B + rows - 1) / rows); }
   int64_t Weights() const { return kGates * H * d * d; }
   int64_t Span() const { return kTokens * kRows * kGates * d; }
 };
 
-// Head h and rows b0 .. b0 + rows - 1.
+// Head h and rows b0 .. b0 + rows - 1, at most `most`.
 struct Task {
-  int64_t h, tile, b0, rows;
-  Task(const Sizes& s, int64_t task) : h(task % s.H), tile(task / s.H), b0(tile * kRows), rows(std::min(kRows, s.B - b0)) {}
+  int64_t h, b0, rows;
+  Task(const Sizes& s, int64_t task, int64_t most) : h(task % s.H), b0(task / s.H * most), rows(std::min(most, s.B - b0)) {}
+  int64_t Tile() const { return b0 / kRows; }
   // Where the head's channels of a token lie in [B, T, D].
   int64_t At(const Sizes& s, int64_t row, int64_t t) const { return ((b0 + row) * s.T + t) * s.D + h * s.d; }
 };
@@ -226,112 +231,6 @@ void Forward(const Sizes& s, const Task& at, const float* r, const float* bias, 
       });
     }
   }
-}
-
-// Slopes of one token of one row, and what they carry to the one before: [d] each.
-struct Slopes {
-  int64_t d, number;
-  const float *keep, *y, *dy;
-  float *dh, *dmean, *dweight, *da;  // dweight: of ln n; da: [4 d]
-
-  // The vector of channels at j, all of its lanes or `d - j`.
-  template <bool Full>
-  LAB_INLINE void At(int64_t j) const {
-    const int64_t left = Full ? W : d - j;
-    const auto read = [&](Kept which) { return LoadUpTo(keep + which * number + j, left); };
-    const F past = read(kPast), move = read(kMove), output = read(kOutput);
-    // exp(-|a|) of the sigmoid's argument: 1 - sigmoid is no difference by it.
-    const F tail = ExpDown(Neg(Abs(output))), larger = F(1.0f) / (F(1.0f) + tail), smaller = tail * larger;
-    const Mask closed = Lt(output, F(0.0f));
-    const F g = LoadUpTo(dh + j, left) + LoadUpTo(dy + j, left), e = LoadUpTo(dweight + j, left);
-    const F dr = Fma(g, Select(closed, smaller, larger), LoadUpTo(dmean + j, left)), back = dr * past, through = past * (e - dr * move);
-    StoreUpTo(da + j, Fma(back, move, e * read(kShare)), left);
-    StoreUpTo(da + d + j, through * read(kOpen), left);
-    StoreUpTo(da + 2 * d + j, dr * read(kBent), left);
-    StoreUpTo(da + 3 * d + j, g * LoadUpTo(y + j, left) * Select(closed, larger, smaller), left);
-    StoreUpTo(dmean + j, back, left);
-    StoreUpTo(dweight + j, through, left);
-  }
-  void All() const {
-    int64_t j = 0;
-    for (; j + W <= d; j += W) At<true>(j);
-    if (j < d) At<false>(j);
-  }
-};
-
-// The slopes of one task from the last token back. take(t0, t1, da) gets those of the preactivations of tokens t0 .. t1 - 1, [rows, t1 - t0, 4 d];
-// soon: tensors [B, T, D] that it will read.
-template <class Take>
-void Backward(const Sizes& s, const Task& at, const float* r, const float* y, const Keeping<const float>& kept, const float* dy,
-              std::initializer_list<const float*> soon, Take&& take) {
-  // turned: R with channels in and out exchanged, [4 d, d]. The others between tokens [rows, d].
-  Scratch turned(kGates * s.d * s.d), slopes(s.Span()), dh(kRows * s.d), dmean(kRows * s.d), dweight(kRows * s.d);
-  for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {r + (g * s.H + at.h) * s.d * s.d, s.d}, {turned + g * s.d * s.d, s.d});
-  for (float* carried : {dh.data(), dmean.data(), dweight.data()}) std::fill_n(carried, kRows * s.d, 0.0f);
-  const int64_t wide = kGates * s.d;
-  for (int64_t t0 = (s.T - 1) / kTokens * kTokens; t0 >= 0; t0 -= kTokens) {
-    const int64_t t1 = std::min(s.T, t0 + kTokens);
-    for (int64_t t = t1 - 1; t >= t0; --t) {
-      float* da = slopes + (t - t0) * wide;
-      const int64_t apart = (t1 - t0) * wide;
-      for (int64_t row = 0; row < at.rows; ++row) {
-        if (t > 1) {
-          Soon(dy + at.At(s, row, t - 2), s.d);
-          for (int64_t which = 0; which < kKept; ++which) Soon(kept.At(s, at, row, t - 2) + which * kept.number, s.d);
-        }
-        for (const float* from : soon) Soon(from + at.At(s, row, t), s.d);
-      }
-      for (int64_t row = 0; row < at.rows; ++row) {
-        const int64_t here = at.At(s, row, t), carried = row * s.d;
-        Slopes{s.d, kept.number, kept.At(s, at, row, t), y + here, dy + here, dh + carried, dmean + carried, dweight + carried, da + row * apart}.All();
-      }
-      if (t > 0) Product(at.rows, s.d, wide, {da, apart, 1}, {turned, s.d}, {dh, s.d}, false);
-    }
-    take(t0, t1, slopes.data());
-  }
-}
-
-// held [rows, t1 - t0, d] = the head's channels of `from` [B, T, D], `back` tokens before each; those of tokens before the first are left out.
-inline void Hold(const Sizes& s, const Task& at, int64_t t0, int64_t t1, int64_t back, const float* from, float* held) {
-  for (int64_t row = 0; row < at.rows; ++row)
-    for (int64_t t = std::max(t0, back); t < t1; ++t) std::copy_n(from + at.At(s, row, t - back), s.d, held + (row * (t1 - t0) + t - t0) * s.d);
-}
-
-// to += the sum of `rows` rows of V vectors, `ld` apart; `last` lanes of the last vector count.
-template <int V>
-LAB_INLINE void AddRows(int64_t rows, const float* from, int64_t ld, int64_t last, float* to) {
-  F sum[V];
-  LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] = LoadUpTo(to + v * W, v == V - 1 ? last : W);
-  for (int64_t i = 0; i < rows; ++i, from += ld)
-    LAB_UNROLL for (int v = 0; v < V; ++v) sum[v] += LoadUpTo(from + v * W, v == V - 1 ? last : W);
-  LAB_UNROLL for (int v = 0; v < V; ++v) StoreUpTo(to + v * W, sum[v], v == V - 1 ? last : W);
-}
-
-// Adds a span's share of the slopes of R, dr [d, 4 d], and of the biases, db [4 d]; `held`: room for [kRows, kTokens, d].
-inline void AddWeights(const Sizes& s, const Task& at, int64_t t0, int64_t t1, const float* y, const float* da, float* held, float* dr, float* db) {
-  const int64_t wide = kGates * s.d, tokens = t1 - t0;
-  Hold(s, at, t0, t1, 1, y, held);
-  if (t0 > 0) {
-    Multiply(s.d, wide, at.rows * tokens, {held, 1, s.d}, {da, wide}, {dr, wide}, true);
-  } else if (tokens > 1) {  // the first token has none before it
-    for (int64_t row = 0; row < at.rows; ++row)
-      Multiply(s.d, wide, tokens - 1, {held + (row * tokens + 1) * s.d, 1, s.d}, {da + (row * tokens + 1) * wide, wide}, {dr, wide}, true);
-  }
-  int64_t j = 0;
-  for (; j + 4 * W <= wide; j += 4 * W) AddRows<4>(at.rows * tokens, da + j, wide, W, db + j);
-  for (; j < wide; j += W) AddRows<1>(at.rows * tokens, da + j, wide, wide - j, db + j);
-}
-
-// From each tile's slopes of R and biases by head, [H, d, 4 d] then [H, 4 d], `stride` apart, to dr [4, H, d, d] and db [4, D].
-inline void SumWeights(const Sizes& s, const float* own, int64_t stride, float* dr, float* db) {
-  const int64_t wide = kGates * s.d, biases = s.Weights();
-  Scratch sums(std::max<int64_t>(1, biases + kGates * s.D));
-  SumParts(own, s.tiles, stride, biases + kGates * s.D, sums);
-  for (int64_t h = 0; h < s.H; ++h)
-    for (int64_t g = 0; g < kGates; ++g) {
-      for (int64_t i = 0; i < s.d; ++i) std::copy_n(sums + (h * s.d + i) * wide + g * s.d, s.d, dr + ((g * s.H + h) * s.d + i) * s.d);
-      std::copy_n(sums + biases + h * wide + g * s.d, s.d, db + g * s.D + h * s.d);
-    }
 }
 
 }  // namespace slstm

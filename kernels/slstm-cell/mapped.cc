@@ -1,6 +1,6 @@
 // The scalar memory with the maps of its preactivations: channels to outputs, and back. What lies between is made and used a span of tokens at a time.
 // Products with the maps round their inputs where the precision asks for it; what goes from token to token does not.
-#include "cell.h"
+#include "gradient.h"
 
 namespace {
 
@@ -25,9 +25,9 @@ void MappedSlstm(const Call& c) {
   float* y = c.Out<float>(0);
   const auto kept = m.Kept(c.Out<float>(1));
   const int64_t wide = kGates * s.d;
-  ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
+  ParallelFor(s.Tasks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const slstm::Task at(s, task);
+      const slstm::Task at(s, task, s.rows);
       slstm::Forward(s, at, m.r, m.bias, y, kept, {m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, float* to) {
         for (int64_t row = 0; row < at.rows; ++row)
           for (int64_t g = 0; g < kGates; ++g)
@@ -45,28 +45,36 @@ void MappedSlstmGrad(const Call& c) {
   float* slopes[2] = {c.Out<float>(0), c.Out<float>(1)};
   // Of one tile: slopes of R [H, d, 4 d], of the biases [H, 4 d], and of the maps [H, d, 4 d].
   const int64_t wide = kGates * s.d, maps = s.Weights() + kGates * s.D, partial = maps + s.Weights();
-  Scratch own(std::max<int64_t>(1, s.tiles * partial));
-  ParallelFor(s.H * s.tiles, 1, [&](int64_t begin, int64_t end) {
-    // turned: the maps with channels in and out exchanged, [4 d, d]. held: channels of a span's tokens, [rows, tokens, d].
-    Scratch turned(wide * s.d), held(slstm::kTokens * slstm::kRows * s.d);
-    for (int64_t task = begin; task < end; ++task) {
-      const slstm::Task at(s, task);
-      float *tile = own + at.tile * partial, *dr = tile + at.h * s.d * wide, *db = tile + s.Weights() + at.h * wide, *dw = tile + maps + at.h * s.d * wide;
-      for (float* sums : {dr, dw}) std::fill_n(sums, s.d * wide, 0.0f);
-      std::fill_n(db, wide, 0.0f);
-      for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {m.Map(g, at.h), s.d}, {turned + g * s.d * s.d, s.d});
-      slstm::Backward(s, at, m.r, y, kept, dy, {y, m.from[0], m.from[1]}, [&](int64_t t0, int64_t t1, const float* da) {
-        slstm::AddWeights(s, at, t0, t1, y, da, held, dr, db);
-        for (int64_t half = 0; half < 2; ++half) {  // of c, which feeds the first two gates, and of x
-          const int64_t first = half * 2 * s.d;
-          slstm::Hold(s, at, t0, t1, 0, m.from[half], held);
-          Multiply(s.d, 2 * s.d, at.rows * (t1 - t0), {held, 1, s.d}, {da + first, wide}, {dw + first, wide}, true);
+  // turned: the maps with channels in and out exchanged, [H, 4 d, d].
+  Scratch own(std::max<int64_t>(1, s.tiles * partial)), turned(std::max<int64_t>(1, s.Weights()));
+  for (int64_t h = 0; h < s.H; ++h)
+    for (int64_t g = 0; g < kGates; ++g) Transpose(s.d, s.d, {m.Map(g, h), s.d}, {turned + (h * kGates + g) * s.d * s.d, s.d});
+  const auto part = [&](const slstm::Task& at, int64_t first) { return own + at.Tile() * partial + first; };
+  const auto ofWeights = [&](const slstm::Task& at) { return part(at, at.h * s.d * wide); };
+  const auto ofBiases = [&](const slstm::Task& at) { return part(at, s.Weights() + at.h * wide); };
+  const auto ofMaps = [&](const slstm::Task& at) { return part(at, maps + at.h * s.d * wide); };
+  slstm::AllBackward(
+      s, m.r, y, kept, dy, {y, m.from[0], m.from[1]},
+      [&](const slstm::Task& at, int64_t t0, int64_t t1, const float* da) {
+        for (int64_t half = 0; half < 2; ++half)  // of c, which feeds the first two gates, and of x
           for (int64_t row = 0; row < at.rows; ++row)
-            Multiply(t1 - t0, s.d, 2 * s.d, {da + row * (t1 - t0) * wide + first, wide, 1}, {turned + first * s.d, s.d}, {slopes[half] + at.At(s, row, t0), s.D}, false);
+            Multiply(t1 - t0, s.d, 2 * s.d, {da + row * (t1 - t0) * wide + half * 2 * s.d, wide, 1}, {turned + (at.h * kGates + 2 * half) * s.d * s.d, s.d},
+                     {slopes[half] + at.At(s, row, t0), s.D}, false);
+      },
+      [&](const slstm::Task& at, const slstm::Sums& of) {
+        of.Clear(s, s.d, ofWeights(at));
+        of.Clear(s, s.d, ofMaps(at));
+        of.Clear(s, 1, ofBiases(at));
+      },
+      [&](const slstm::Task& at, const slstm::Sums& of, int64_t t0, int64_t t1, const float* da, float* held) {
+        slstm::AddWeights(s, at, of, t0, t1, y, da, held, ofWeights(at), ofBiases(at));
+        for (int64_t half = 0; half < 2; ++half) {
+          const int64_t first = std::max(of.g0, 2 * half), past = std::min(of.g1, 2 * half + 2);
+          if (first >= past) continue;
+          slstm::Hold(s, at, t0, t1, 0, m.from[half], held);
+          Multiply(s.d, (past - first) * s.d, at.rows * (t1 - t0), {held, 1, s.d}, {da + first * s.d, wide}, {ofMaps(at) + first * s.d, wide}, true);
         }
       });
-    }
-  });
   slstm::SumWeights(s, own, partial, c.Out<float>(6), c.Out<float>(7));
   Scratch sums(std::max<int64_t>(1, s.Weights()));
   SumParts(own + maps, s.tiles, partial, s.Weights(), sums);

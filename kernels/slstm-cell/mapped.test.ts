@@ -1,32 +1,28 @@
 // The scalar memory with the maps of its gates: native kernels against plain sums, forward and gradient.
 import { describe, expect, it } from 'vitest';
-import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
+import { expectAgreement, expectSlopes, natives } from '../core/testing';
 import { mappedSlstm, mappedSlstmGrad } from './kernel';
 import { plain } from './plain';
+import { expectSameBits, matrices, tolerance } from './testing';
 
-// As the cell by itself: float32 through up to 130 tokens, whose gates each read the rounded output of the one before.
-const tolerance = 1e-5;
-
-/** Maps and recurrent weights that neither die out nor explode; input and forget gates of the given spread. */
+/** Input and forget gates of the given spread. */
 function setting(b: number, T: number, H: number, d: number, spread = 1) {
   const D = H * d;
   const [wide, map] = [
     [b, T, D],
     [H, d, d],
   ];
-  const even = (size: number, seed: number, by = 1) =>
-    draw(size, seed).map((u) => Math.fround((by * u) / Math.sqrt(d)));
   return {
     forward: mappedSlstm,
     gradient: mappedSlstmGrad,
     plain,
     shapes: { c: wide, x: wide, w_i: map, w_f: map, w_z: map, w_o: map, r: [4, H, d, d], b: [4, D] },
     inputs: {
-      w_i: even(H * d * d, 3, spread),
-      w_f: even(H * d * d, 4, spread),
-      w_z: even(H * d * d, 5),
-      w_o: even(H * d * d, 6),
-      r: even(4 * H * d * d, 8),
+      w_i: matrices(H, d, 3, spread),
+      w_f: matrices(H, d, 4, spread),
+      w_z: matrices(H, d, 5),
+      w_o: matrices(H, d, 6),
+      r: matrices(4 * H, d, 8),
     },
   };
 }
@@ -71,15 +67,8 @@ describe.each(natives())('MappedSlstm on $isa', (native) => {
     expectAgreement(native, setting(2, 0, 2, 2), tolerance);
   });
 
-  it('gives the same bits on one thread and on two', () => {
-    const { shapes, inputs } = setting(6, 40, 3, 5);
-    const given = { ...inputs, c: draw(3600, 4), x: draw(3600, 5), b: draw(60, 2) };
-    const results = [1, 2].map((threads) => {
-      native.threads(threads);
-      const { y, kept } = native.run(mappedSlstm, given, shapes, {});
-      return { y, ...native.run(mappedSlstmGrad, { ...given, y, kept, dy: draw(y.length, 5) }, shapes, {}) };
-    });
-    expect(results[1]).toEqual(results[0]);
+  it('gives the same bits on any number of threads', () => {
+    expectSameBits(native, setting(6, 40, 3, 5));
   });
 });
 
