@@ -13,16 +13,17 @@ namespace {
 
 using namespace lab;
 
-constexpr int64_t kRows = 4;                   // rows of the batch that a task runs together
+constexpr int64_t kRows = 4;                   // most rows of the batch that a task runs together
 constexpr int64_t kPanel = kStripVectors * W;  // columns of the weights that lie together, so that a product reads on and on
-constexpr int64_t kStrip = 256;                // columns of the weights' gradient that a task sums
+constexpr int64_t kStrip = 4 * kPanel;         // most columns of the weights' gradient that a task sums
 constexpr int kLstm = 4, kGru = 3;             // gates
 enum LstmKept { kIn, kForget, kNew, kOut, kCell, kLstmKept };
 enum GruKept { kReset, kKeep, kCandidate, kShare, kGruKept };
 
 struct Sizes {
-  int64_t B, T, h, tiles;
-  explicit Sizes(const Call& c) : B(c.n[0]), T(c.n[1]), h(c.n[2]), tiles((B + kRows - 1) / kRows) {}
+  int64_t B, T, h, rows, tiles;  // rows: of a task, fewer where there would not be one for each thread; a row's numbers are the same whatever goes with it
+  explicit Sizes(const Call& c)
+      : B(c.n[0]), T(c.n[1]), h(c.n[2]), rows(std::max<int64_t>(1, std::min<int64_t>(kRows, B / Threads()))), tiles((B + rows - 1) / rows) {}
 };
 
 // A matrix [k, n] in panels of kPanel columns, [panels, k, kPanel].
@@ -54,9 +55,10 @@ class Panels {
 
 // dw [h, n] = Σ over sequences and tokens of the output before times slopes [B, T, n].
 void WeightGradient(const Sizes& s, int64_t n, const float* y, const float* slopes, float* dw) {
-  ParallelFor((n + kStrip - 1) / kStrip, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin * kStrip; j < std::min(n, end * kStrip); j += kStrip) {
-      const int64_t width = std::min(kStrip, n - j);
+  const int64_t panels = (n + kPanel - 1) / kPanel, strip = std::max<int64_t>(1, std::min<int64_t>(kStrip / kPanel, panels / Threads())) * kPanel;
+  ParallelFor((n + strip - 1) / strip, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin * strip; j < std::min(n, end * strip); j += strip) {
+      const int64_t width = std::min(strip, n - j);
       if (s.B == 0)
         for (int64_t i = 0; i < s.h; ++i) std::fill_n(dw + i * n + j, width, 0.0f);
       for (int64_t b = 0; b < s.B; ++b)
@@ -91,7 +93,7 @@ void Lstm(const Call& c) {
   ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
     Scratch mixed(kRows * n);
     for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t b0 = tile * kRows, rows = std::min(kRows, s.B - b0);
+      const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
       std::fill_n(mixed.data(), rows * n, 0.0f);
       for (int64_t t = 0; t < s.T; ++t) {
         if (t > 0) panels.Times(rows, {y + (b0 * s.T + t - 1) * h, s.T * h, 1}, mixed);
@@ -125,7 +127,7 @@ void LstmGrad(const Call& c) {
     ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
       Scratch dh(kRows * h), dc(kRows * h);
       for (int64_t tile = begin; tile < end; ++tile) {
-        const int64_t b0 = tile * kRows, rows = std::min(kRows, s.B - b0);
+        const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
         std::fill_n(dh.data(), rows * h, 0.0f);
         std::fill_n(dc.data(), rows * h, 0.0f);
         for (int64_t t = s.T - 1; t >= 0; --t) {
@@ -203,7 +205,7 @@ void Gru(const Call& c) {
   ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
     Scratch mixed(kRows * n);
     for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t b0 = tile * kRows, rows = std::min(kRows, s.B - b0);
+      const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
       std::fill_n(mixed.data(), rows * n, 0.0f);
       for (int64_t t = 0; t < s.T; ++t) {
         if (t > 0) panels.Times(rows, {y + (b0 * s.T + t - 1) * h, s.T * h, 1}, mixed);
@@ -231,23 +233,22 @@ void GruGrad(const Call& c) {
   const float *w = c.In<float>(0), *y = c.In<float>(1), *kept = c.In<float>(2), *dy = c.In<float>(3);
   float *dgates = c.Out<float>(0), *dw = c.Out<float>(1), *dbias = c.Out<float>(2);
   const int64_t h = s.h, n = kGru * h;
-  // side: slopes of the state's share, which differ from those of the input's in the candidate; sums: of them, a tile.
-  Scratch side(std::max<int64_t>(1, s.B * s.T * n)), sums(std::max<int64_t>(1, s.tiles * n));
+  // side: slopes of the state's share, which differ from those of the input's in the candidate; sums: of them, a row.
+  Scratch side(std::max<int64_t>(1, s.B * s.T * n)), sums(std::max<int64_t>(1, s.B * n));
   {
     const Panels panels(w, n, h, true);
     ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
       Scratch dh(kRows * h), through(kRows * h);
       for (int64_t tile = begin; tile < end; ++tile) {
-        const int64_t b0 = tile * kRows, rows = std::min(kRows, s.B - b0);
-        float* sum = sums + tile * n;
-        std::fill_n(sum, n, 0.0f);
+        const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
+        std::fill_n(sums + b0 * n, rows * n, 0.0f);
         std::fill_n(dh.data(), rows * h, 0.0f);
         std::fill_n(through.data(), rows * h, 0.0f);
         for (int64_t t = s.T - 1; t >= 0; --t) {
           for (int64_t row = 0; row < rows; ++row) {
             const int64_t token = (b0 + row) * s.T + t;
             const float* keep = kept + token * kGruKept * h;
-            float *slopes = dgates + token * n, *own = side + token * n;
+            float *slopes = dgates + token * n, *own = side + token * n, *sum = sums + (b0 + row) * n;
             for (int64_t j = 0; j < h; j += W) {
               const int64_t left = h - j;
               const auto read = [&](GruKept which) { return LoadUpTo(keep + which * h + j, left); };
@@ -271,7 +272,7 @@ void GruGrad(const Call& c) {
       }
     });
   }
-  SumParts(sums, s.tiles, n, n, dbias);
+  SumParts(sums, s.B, n, n, dbias);
   WeightGradient(s, n, y, side, dw);
 }
 

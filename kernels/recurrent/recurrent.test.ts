@@ -71,16 +71,19 @@ describe.each(cases)('$title', ({ native, net }) => {
     expectAgreement(native, { forward: net.step, plain, shapes: own, inputs: { ...drawn, ...inputs } }, tolerance);
   });
 
-  it('gives the same bits on one thread and on two', () => {
-    const { shapes, inputs } = setting(net, [11, 20, 9]);
-    const given = { ...inputs, ...(net.bias && { bias: draw(net.gates * 9, 2) }) };
-    const results = [1, 2].map((threads) => {
+  it('gives the same bits on any number of threads', () => {
+    // 11 rows are 3 tasks on one thread and 11 on eight; 210 and 280 columns of slopes of the weights are one or two, and four or five.
+    const size = [11, 20, 70];
+    const { shapes, inputs } = setting(net, size);
+    const given = { ...inputs, ...(net.bias && { bias: draw(net.gates * 70, 2) }) };
+    const results = [1, 2, 3, 8].map((threads) => {
       native.threads(threads);
       const { y, kept } = native.run(net.forward, given, shapes, {});
       const feed = { w: inputs.w, y, kept, dy: draw(y.length, 5) };
-      return { y, ...native.run(net.gradient, feed, { ...shapes, y: [11, 20, 9] }, {}) };
+      return { y, kept, ...native.run(net.gradient, feed, { ...shapes, y: size }, {}) };
     });
-    expect(results[1]).toEqual(results[0]);
+    native.threads(1);
+    for (const result of results.slice(1)) expect(result).toEqual(results[0]);
   });
 });
 
