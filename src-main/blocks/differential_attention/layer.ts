@@ -2,7 +2,7 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { append, rotaryNow, turnNow } from '../parts/decoding';
+import { append, once, rotaryNow, turnNow } from '../parts/decoding';
 import { linear, linears } from '../parts/linear';
 import { rmsNorm } from '../parts/norm';
 import { rotaryTables } from '../parts/rotary';
@@ -48,7 +48,7 @@ export const layer: Layer<DifferentialOptions> = {
     const { options } = context;
     const [B, , D] = x.shape;
     const { H, Hk, d } = sizes(options, D);
-    const { start, lambda } = lambdas(w, options);
+    const rest = once(context, 'rest', () => lambdas(w, options).lambda.rest);
     const tables = rotaryNow(context, d, rotary(options));
     const turned = (u: Tensor, heads: number) => {
       const one = tf.reshape(u, [B, 1, 2 * heads, d]) as Tensor4D;
@@ -59,9 +59,9 @@ export const layer: Layer<DifferentialOptions> = {
     const k = append(context, 'k_cache', state.k_cache, tf.reshape(turned(keys, Hk), [B, 2 * Hk, 1, d]));
     const v = append(context, 'v_cache', state.v_cache, tf.reshape(values, [B, Hk, 1, 2 * d]));
     const query = tf.reshape(turned(queries, H), [B, H, 2, d]) as Tensor4D;
-    const o = attendCached(query, k, v, lambda, 1 / Math.sqrt(d));
-    const { weight, epsilon } = normOf(w, start, options.normEps);
-    const normed = tf.reshape(rmsNorm(tf.reshape(o, [B, H, 2 * d]), weight, epsilon), [B, 1, 2 * H * d]);
+    const o = attendCached(query, k, v, { rest }, 1 / Math.sqrt(d));
+    const weight = once(context, 'norm', () => normOf(w, lambdaInit(options), options.normEps).weight);
+    const normed = tf.reshape(rmsNorm(tf.reshape(o, [B, H, 2 * d]), weight, options.normEps), [B, 1, 2 * H * d]);
     return { y: linear(normed, w.w_o) as Tensor3D, state: { k_cache: k.rows, v_cache: v.rows } };
   },
 };

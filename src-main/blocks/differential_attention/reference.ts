@@ -27,7 +27,7 @@ export function lambdaOf(w: Weights, start: number): Lambda {
  * first − λ·second, as (first − second) + (1 − λ)·second: at the first token both are the same and only 1 − λ is left, which the norm of a head
  * blows up to size 1, rounding errors with it.
  */
-export const differ = (first: Tensor, second: Tensor, { rest }: Lambda): Tensor =>
+export const differ = (first: Tensor, second: Tensor, { rest }: Pick<Lambda, 'rest'>): Tensor =>
   tf.add(tf.sub(first, second), tf.mul(second, rest));
 
 /** Both components of queries and keys, and the values that they share, as the projections leave them; nothing has turned yet. */
@@ -85,7 +85,7 @@ export function attend(
  * The newest token, which sees all n: q [B, H, 2, d] already turned against k [B, 2·Hk, n, d] (row 2g + c is component c of head g) and
  * v [B, Hk, n, 2d], to o [B, H, 2d]: the difference of what the two maps read.
  */
-export function attendCached(q: Tensor4D, k: Cache, v: Cache, lambda: Lambda, scale: number): Tensor3D {
+export function attendCached(q: Tensor4D, k: Cache, v: Cache, lambda: Pick<Lambda, 'rest'>, scale: number): Tensor3D {
   const [B, H, , d] = q.shape;
   const Hk = v.rows.shape[1]!;
   const e = widthOf(v);

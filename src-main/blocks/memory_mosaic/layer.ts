@@ -2,9 +2,9 @@
 import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, State, Weights } from '../define';
-import { append } from '../parts/decoding';
+import { append, once } from '../parts/decoding';
 import { linear, linears } from '../parts/linear';
-import { keysOf, leakyKeys, leakySum } from '../parts/memory_key';
+import { keysOf, leakyKeys, leakySum, type Made } from '../parts/memory_key';
 import { mixValues, smooth } from './fused';
 import type { MosaicOptions } from './options';
 import { recall, smooth as smoothAndSee, valuesOf } from './reference';
@@ -35,15 +35,16 @@ export const layer: Layer<MosaicOptions> = {
     const { heads: H } = options;
     const d = D / H;
     const { rawKeys, rawValues } = project(x, w, options);
-    const leak_sum = leakySum(state.leak_sum, tf.reshape(rawKeys, [B, H, d]), w.leak, options);
-    const k = keysOf(leak_sum, w.key_scale, 1, options); // [B, H, d]
+    const made: Made = (name, make) => once(context, name, make);
+    const leak_sum = leakySum(state.leak_sum, tf.reshape(rawKeys, [B, H, d]), w.leak, options, made);
+    const k = keysOf(leak_sum, w.key_scale, 1, options, made); // [B, H, d]
     const v_last = tf.reshape(rawValues, [B, H, d]); // waits for its successor
     const keep = (name: string, u: Tensor) => append(context, name, state[name], tf.reshape(u, [B, H, 1, d]));
     const keys = keep('keys', k);
     const next: State = { keys: keys.rows, leak_sum, v_last };
     let y: Tensor = tf.zeros([B, H, d]);
     if (state.v_last) {
-      const values = keep('values', valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options));
+      const values = keep('values', valuesOf(state.v_last, v_last, w.val_mix, w.val_scale, options, made));
       y = recall(k, keys, values); // the own key has no value yet, so it is not seen
       next.values = values.rows;
     }

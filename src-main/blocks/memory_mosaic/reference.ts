@@ -3,7 +3,7 @@ import type { Tensor, Tensor3D, Tensor4D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Cache } from '../define';
 import { attendCaches } from '../parts/decoding';
-import { lengthOf, type Scaled, unit } from '../parts/memory_key';
+import { lengthOf, type Made, type Scaled, unit } from '../parts/memory_key';
 
 // Finite, since an infinite exponent is undefined in WGSL; e^(−1e30) is exactly 0 all the same.
 const HIDDEN = -1e30;
@@ -55,10 +55,21 @@ export const recall = (query: Tensor, keys: Cache, values: Cache): Tensor3D =>
   attendCaches({ q: query, k: keys, v: values }, 1);
 
 /** Values of tokens whose successor is known: own and next [.., H, d], val_mix and val_scale [H]; mixed, then brought to one length a head. */
-export function valuesOf(own: Tensor, next: Tensor, valMix: Tensor, valScale: Tensor, scaled: Scaled): Tensor {
+export function valuesOf(
+  own: Tensor,
+  next: Tensor,
+  valMix: Tensor,
+  valScale: Tensor,
+  scaled: Scaled,
+  made: Made = (_, make) => make(),
+): Tensor {
   const mix = tf.expandDims(valMix, 1);
-  const mixed = tf.add(tf.mul(next, tf.sub(1, mix)), tf.mul(own, mix));
-  return tf.mul(unit(mixed, scaled.normEps), lengthOf(valScale, scaled));
+  const rest = made('rest', () => tf.sub(1, mix));
+  const mixed = tf.add(tf.mul(next, rest), tf.mul(own, mix));
+  return tf.mul(
+    unit(mixed, scaled.normEps),
+    made('value length', () => lengthOf(valScale, scaled)),
+  );
 }
 
 /** The same for a whole sequence of raw values [B, T, H, d]; the last token has no successor, and its value is zero. */

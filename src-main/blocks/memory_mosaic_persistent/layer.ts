@@ -4,7 +4,7 @@ import { tf } from '../../ops';
 import type { Layer, StepContext, Weights } from '../define';
 import { attendCaches, once } from '../parts/decoding';
 import { linear } from '../parts/linear';
-import { keysOf, leakyKeys, leakySum, lengthOf } from '../parts/memory_key';
+import { keysOf, leakyKeys, leakySum, lengthOf, type Made } from '../parts/memory_key';
 import { consult } from './fused';
 import type { PersistentOptions } from './options';
 
@@ -55,8 +55,9 @@ export const layer: Layer<PersistentOptions> = {
   step(x, w, state, context) {
     const { options } = context;
     const raw = tf.squeeze(project(x, w, options.heads), [1]); // [B, H, d]
-    const leak_sum = leakySum(state.leak_sum, raw, w.leak, options);
-    const key = keysOf(leak_sum, w.key_scale, 2, options);
+    const made: Made = (name, make) => once(context, name, make);
+    const leak_sum = leakySum(state.leak_sum, raw, w.leak, options, made);
+    const key = keysOf(leak_sum, w.key_scale, 2, options, made);
     return { y: answerToken(key, w, context), state: { leak_sum } };
   },
 };

@@ -11,6 +11,10 @@ export interface Scaled {
   normEps: number;
 }
 
+/** Gives what follows from the weights alone, by a name: decoding makes it once a text. */
+export type Made = (name: string, make: () => Tensor) => Tensor;
+const madeNow: Made = (_, make) => make();
+
 /** Keeps the root's slope finite at zero; far below what `normEps` leaves of a sum of squares. */
 const TINY = 1e-30;
 
@@ -31,8 +35,10 @@ function leakySums(u: Tensor4D, leak: Tensor, scaled: Scaled): Tensor4D {
 }
 
 /** One token of the same: a [B, H, d] before it, u [B, H, d], leak [H]. */
-export const leakySum = (a: Tensor, u: Tensor, leak: Tensor, scaled: Scaled): Tensor =>
-  tf.add(tf.mul(a, tf.expandDims(tf.exp(tf.neg(leakRate(leak, scaled))), 1)), u);
+export function leakySum(a: Tensor, u: Tensor, leak: Tensor, scaled: Scaled, made = madeNow): Tensor {
+  const kept = made('kept', () => tf.expandDims(tf.exp(tf.neg(leakRate(leak, scaled))), 1));
+  return tf.add(tf.mul(a, kept), u);
+}
 
 /** e to a scaled scalar a head: raw [H] to [H, 1]. */
 export const lengthOf = (raw: Tensor, { rawScaling }: Scaled): Tensor =>
@@ -42,9 +48,12 @@ export const lengthOf = (raw: Tensor, { rawScaling }: Scaled): Tensor =>
 const LONGEST = 65_535;
 
 /** Sums a [.., H, d] as keys of length e^(power · key_scale), at most LONGEST. */
-export function keysOf(a: Tensor, keyScale: Tensor, power: 1 | 2, scaled: Scaled): Tensor {
-  const exponent = tf.minimum(tf.mul(keyScale, power * scaled.rawScaling), Math.log(LONGEST));
-  return tf.mul(unit(a, scaled.normEps), tf.expandDims(tf.exp(exponent), 1));
+export function keysOf(a: Tensor, keyScale: Tensor, power: 1 | 2, scaled: Scaled, made = madeNow): Tensor {
+  const length = made('length', () => {
+    const exponent = tf.minimum(tf.mul(keyScale, power * scaled.rawScaling), Math.log(LONGEST));
+    return tf.expandDims(tf.exp(exponent), 1);
+  });
+  return tf.mul(unit(a, scaled.normEps), length);
 }
 
 const bound = bind(kernel, {

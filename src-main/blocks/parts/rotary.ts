@@ -15,6 +15,17 @@ interface Tables {
 }
 const kept = new Map<string, Tables>();
 const KEEP = 32;
+const frequencies = new Map<string, Float64Array>();
+
+/** ω_i of all pairs i < d/2. */
+function frequenciesOf(headDim: number, theta: number): Float64Array {
+  const key = `${headDim} ${theta}`;
+  const known = frequencies.get(key);
+  if (known) return known;
+  const made = Float64Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
+  frequencies.set(key, made);
+  return made;
+}
 
 /** cos and sin of t·ω_i, row-major [tokens, d/2], from position `start`: float64 angles, since float32 products are off by 1e-5 near t = 130. */
 export function turnTable(start: number, tokens: number, headDim: number, { theta, fraction }: Rotary): Tables {
@@ -25,8 +36,9 @@ export function turnTable(start: number, tokens: number, headDim: number, { thet
   const turning = Math.floor(fraction * half);
   const cos = new Float32Array(tokens * half).fill(1);
   const sin = new Float32Array(tokens * half);
+  const each = frequenciesOf(headDim, theta);
   for (let i = 0; i < turning; i++) {
-    const frequency = theta ** ((-2 * i) / headDim);
+    const frequency = each[i];
     for (let t = 0; t < tokens; t++) {
       cos[t * half + i] = Math.cos((start + t) * frequency);
       sin[t * half + i] = Math.sin((start + t) * frequency);

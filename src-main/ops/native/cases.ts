@@ -322,6 +322,14 @@ export function testOverrides(isa: string | undefined): void {
       ])
         await agree(() => tf.transpose(draw(shape, 1)));
     });
+    it('transpose where only axes of length one move: the numbers stay where they are, for as long as one of both lives', async () => {
+      await agree(() => {
+        const x = draw([1, 4, 1, 5], 1);
+        const y = tf.transpose(x, [2, 1, 3, 0]);
+        x.dispose();
+        return tf.add(y, tf.square(draw([1, 4, 5, 1], 2)));
+      });
+    });
     it('slice, split, concat, stack, unstack', async () => {
       await agree(() => tf.slice(draw([5, 7, 9], 1), [1, 2, 3], [3, 4, 5]));
       await agree(() => tf.slice(draw([5, 7, 9], 1), [0, 2, 0], [5, 1, 9]));

@@ -50,6 +50,10 @@ const transpose: Override = (backend, { x }, { perm }) => {
   const order = perm as number[];
   if (!isMovable(x) || sizeOf(x.shape) === 0 || x.shape.length < 2) return undefined;
   const shape = order.map((axis) => x.shape[axis]);
+  if (staysPut(x, order)) {
+    backend.incRef(x.dataId);
+    return { dataId: x.dataId, shape, dtype: x.dtype };
+  }
   const y = backend.make(shape, like(x));
   // Runs of axes that stay together count as one.
   const runs: { axis: number; length: number }[] = [];
@@ -71,6 +75,10 @@ const transpose: Override = (backend, { x }, { perm }) => {
   };
   return orNothing(backend, y, copy(backend, x, y, walk));
 };
+
+/** Whether only axes of length one move, so that the numbers stay in their order. */
+const staysPut = (x: TensorInfo, order: readonly number[]): boolean =>
+  order.filter((axis) => x.shape[axis] !== 1).every((axis, i, moving) => i === 0 || moving[i - 1] < axis);
 
 /** [batch, rows, columns, each] of the input if the order only swaps two neighbouring runs of axes. */
 function asSwap(runs: { axis: number; length: number }[]): number[] | undefined {
