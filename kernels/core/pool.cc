@@ -1,4 +1,5 @@
 // The thread pool behind ParallelFor, and each thread's scratch arena.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -13,11 +14,15 @@
 #endif
 
 #include "lab.h"
+#include "pool.h"
 
 namespace lab {
 namespace {
 
-constexpr auto kSpin = std::chrono::microseconds(50);  // longer spinning ruins a machine that has other work
+using Clock = std::chrono::steady_clock;
+constexpr auto kSpin = std::chrono::microseconds(50);         // longer spinning ruins a machine that has other work
+constexpr auto kLongestSpin = std::chrono::microseconds(300);  // waking takes some tens, but what played for long can afford it
+std::atomic<Clock::rep> spin{Clock::duration(kSpin).count()};  // how long workers look for the next loop
 
 LAB_INLINE void Pause() {
 #if LAB_AVX512 || LAB_AVX2 || LAB_SSE2
@@ -27,17 +32,17 @@ LAB_INLINE void Pause() {
 #endif
 }
 
-/// True as soon as `ready()` is; false when the spinning time is over.
-template <class Ready>
-bool Spin(Ready ready) {
+/// True as soon as `ready()` is; false when the time `patience()` is over.
+template <class Ready, class Patience>
+bool Spin(Ready ready, Patience patience) {
   if (ready()) return true;
-  const auto end = std::chrono::steady_clock::now() + kSpin;
+  const auto start = Clock::now();
   do {
     for (int i = 0; i < 32; ++i) {
       if (ready()) return true;
       Pause();
     }
-  } while (std::chrono::steady_clock::now() < end);
+  } while (Clock::now() - start < patience());
   return false;
 }
 
@@ -64,7 +69,7 @@ class Pool {
     insideLoop = true;
     while (Take()) {}
     insideLoop = false;
-    if (Spin([&] { return pending_.load(std::memory_order_acquire) == 0; })) return;
+    if (Spin([&] { return pending_.load(std::memory_order_acquire) == 0; }, [] { return kSpin; })) return;
     std::unique_lock<std::mutex> lock(mutex_);
     callerSleeps_ = true;
     done_.wait(lock, [&] { return pending_.load(std::memory_order_acquire) == 0; });
@@ -118,7 +123,7 @@ class Pool {
     const auto ready = [&] { return static_cast<uint32_t>(tickets_.load(std::memory_order_acquire)) != 0 || stop_; };
     while (!stop_) {
       if (Take()) continue;
-      if (Spin(ready)) continue;
+      if (Spin(ready, [] { return Clock::duration(spin.load(std::memory_order_relaxed)); })) continue;
       std::unique_lock<std::mutex> lock(mutex_);
       sleepers_.fetch_add(1);
       wake_.wait(lock, [&] { return static_cast<uint32_t>(tickets_.load()) != 0 || stop_; });
@@ -208,6 +213,11 @@ void SetThreads(int threads) {
   if (threads == pool.threads) return;
   pool.Stop();
   pool.threads = threads;
+}
+
+void ExpectNextWithin(double milliseconds) {
+  const auto asked = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(milliseconds));
+  spin.store(std::clamp<Clock::duration>(asked, kSpin, kLongestSpin).count(), std::memory_order_relaxed);
 }
 
 void RunParts(int64_t parts, void (*run)(void*, int64_t), void* context) {

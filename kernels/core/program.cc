@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "pool.h"
 #include "registry.h"
 
 namespace lab {
@@ -30,6 +31,7 @@ const char* RunKernelFrom(Clock::time_point* start, int32_t kernel, Call call) {
 }  // namespace
 
 const char* RunKernel(int32_t kernel, Call call) {
+  ExpectNextWithin(0);
   Clock::time_point start = Clock::now();
   return RunKernelFrom(&start, kernel, call);
 }
@@ -113,7 +115,8 @@ std::unique_ptr<Program> Program::Read(const double* code, size_t codeLength, co
 }
 
 const char* Program::Play(size_t from, size_t to, const char** name) const {
-  Clock::time_point now = Clock::now();
+  const Clock::time_point start = Clock::now();
+  Clock::time_point now = start;
   for (size_t i = from; i < to && !stop.load(std::memory_order_relaxed); ++i) {
     const Step& step = calls_[i];
     if (const char* error = RunKernelFrom(&now, step.kernel, CallOf(step))) {
@@ -121,6 +124,7 @@ const char* Program::Play(size_t from, size_t to, const char** name) const {
       return error;
     }
   }
+  ExpectNextWithin(std::chrono::duration<double, std::milli>(now - start).count());  // a token follows a token, and JavaScript is between
   return nullptr;
 }
 
