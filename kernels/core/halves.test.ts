@@ -178,8 +178,10 @@ const cases: readonly Case[] = [
   ...['silu', 'gelu', 'relu2'].flatMap((activation) => [
     of('Activation', { x: row }, ['y'], { activation }),
     of('ActivationGrad', { x: row, dy: row }, ['dx'], { activation }),
+    of('ActivationAgain', { x: row, dy: row }, ['dx', 'y'], { activation }),
     of('GatedActivation', gated, ['y'], { activation }),
     of('GatedActivationGrad', { ...gated, dy: row }, ['dgate', 'dup'], { activation }),
+    of('GatedActivationAgain', { ...gated, dy: row }, ['dgate', 'dup', 'y'], { activation }),
     of('PackedGatedActivation', { x: [33, 50] }, ['y'], { activation }),
     of('PackedGatedActivationGrad', { x: [33, 50], dy: [33, 25] }, ['dx'], { activation }),
   ]),

@@ -37,6 +37,11 @@ export interface Kernel {
   gradient?: KernelGradient;
   /** An output may lie where the input of the same name lies. */
   inPlace?: boolean;
+  /**
+   * For each output, in order, the inputs over which a captured step may lay it once nobody else reads them, the best first: the kernel then reads all that
+   * it needs of an input's numbers before it writes in their place, whatever the thread.
+   */
+  over?: readonly (readonly string[])[];
   /** Refuses shapes or attributes that the kernel can't do: a sentence, or undefined if it can. */
   refuses?(shapes: Shapes, attrs: Attrs): string | undefined;
 }

@@ -1,4 +1,4 @@
-// An activation, and act(gate) · up for two tensors or for one that holds both halves of each row; with their gradients.
+// An activation, and act(gate) · up for two tensors or for one that holds both halves of each row; with their gradients, which may give the result again.
 #include "../core/lab.h"
 #include "../core/rows.h"
 
@@ -76,6 +76,21 @@ void Backward(int64_t n, const float* gate, const float* up, const float* dy, vo
   }
 }
 
+/// Backward, with the forward's result again.
+template <class Act, class D, class U, class Y>
+void BackwardAgain(int64_t n, const float* gate, const float* up, const float* dy, void* gateOut, void* upOut, void* out) {
+  D* dgate = static_cast<D*>(gateOut);
+  U* dup = static_cast<U*>(upOut);
+  Y* y = static_cast<Y*>(out);
+  for (int64_t j = 0; j < n; j += W) {
+    F slope;
+    const F g = LoadUpTo(dy + j, n - j), u = LoadUpTo(up + j, n - j), value = Act::Both(LoadUpTo(gate + j, n - j), &slope);
+    StoreUpTo(dgate + j, g * u * slope, n - j);
+    StoreUpTo(dup + j, g * value, n - j);
+    StoreUpTo(y + j, value * u, n - j);
+  }
+}
+
 template <class Act, class Y>
 void Alone(int64_t n, const float* x, void* out) {
   Y* y = static_cast<Y*>(out);
@@ -95,19 +110,38 @@ void AloneBackward(int64_t n, const float* x, const float* dy, void* out) {
   }
 }
 
+template <class Act, class D, class Y>
+void AloneAgain(int64_t n, const float* x, const float* dy, void* slopeOut, void* out) {
+  D* dx = static_cast<D*>(slopeOut);
+  Y* y = static_cast<Y*>(out);
+  for (int64_t j = 0; j < n; j += W) {
+    F slope;
+    const F g = LoadUpTo(dy + j, n - j), value = Act::Both(LoadUpTo(x + j, n - j), &slope);
+    StoreUpTo(dx + j, g * slope, n - j);
+    StoreUpTo(y + j, value, n - j);
+  }
+}
+
 /// One activation's loops, by whether their outputs are halves.
 struct Loops {
   void (*forward[2])(int64_t, const float*, const float*, void*);
   void (*backward[2][2])(int64_t, const float*, const float*, const float*, void*, void*);
   void (*alone[2])(int64_t, const float*, void*);
   void (*aloneBackward[2])(int64_t, const float*, const float*, void*);
+  void (*again[2][2][2])(int64_t, const float*, const float*, const float*, void*, void*, void*);
+  void (*aloneAgain[2][2])(int64_t, const float*, const float*, void*, void*);
 };
 template <class Act>
 constexpr Loops Of() {
   return {{Forward<Act, float>, Forward<Act, Half>},
           {{Backward<Act, float, float>, Backward<Act, float, Half>}, {Backward<Act, Half, float>, Backward<Act, Half, Half>}},
           {Alone<Act, float>, Alone<Act, Half>},
-          {AloneBackward<Act, float>, AloneBackward<Act, Half>}};
+          {AloneBackward<Act, float>, AloneBackward<Act, Half>},
+          {{{BackwardAgain<Act, float, float, float>, BackwardAgain<Act, float, float, Half>},
+            {BackwardAgain<Act, float, Half, float>, BackwardAgain<Act, float, Half, Half>}},
+           {{BackwardAgain<Act, Half, float, float>, BackwardAgain<Act, Half, float, Half>},
+            {BackwardAgain<Act, Half, Half, float>, BackwardAgain<Act, Half, Half, Half>}}},
+          {{AloneAgain<Act, float, float>, AloneAgain<Act, float, Half>}, {AloneAgain<Act, Half, float>, AloneAgain<Act, Half, Half>}}};
 }
 
 // In the order of `activations` in kernel.ts.
@@ -126,6 +160,14 @@ void GatedActivationGrad(const Call& c) {
   ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) { backward(e - b, gate + b, up + b, dy + b, c.Result(0).Past(b).p, c.Result(1).Past(b).p); });
 }
 
+void GatedActivationAgain(const Call& c) {
+  const auto again = kTable[c.n[2]].again[c.HalfOut(0)][c.HalfOut(1)][c.HalfOut(2)];
+  const float *gate = c.In<float>(0), *up = c.In<float>(1), *dy = c.In<float>(2);
+  ParallelFor(c.n[1], kGrain, [&](int64_t b, int64_t e) {
+    again(e - b, gate + b, up + b, dy + b, c.Result(0).Past(b).p, c.Result(1).Past(b).p, c.Result(2).Past(b).p);
+  });
+}
+
 void Activation(const Call& c) {
   const auto alone = kTable[c.n[1]].alone[c.HalfOut(0)];
   const float* x = c.In<float>(0);
@@ -136,6 +178,12 @@ void ActivationGrad(const Call& c) {
   const auto backward = kTable[c.n[1]].aloneBackward[c.HalfOut(0)];
   const float *x = c.In<float>(0), *dy = c.In<float>(1);
   ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { backward(e - b, x + b, dy + b, c.Result(0).Past(b).p); });
+}
+
+void ActivationAgain(const Call& c) {
+  const auto again = kTable[c.n[1]].aloneAgain[c.HalfOut(0)][c.HalfOut(1)];
+  const float *x = c.In<float>(0), *dy = c.In<float>(1);
+  ParallelFor(c.n[0], kGrain, [&](int64_t b, int64_t e) { again(e - b, x + b, dy + b, c.Result(0).Past(b).p, c.Result(1).Past(b).p); });
 }
 
 // x [rows, 2F], y [rows, F].
@@ -164,7 +212,9 @@ uint64_t Halved(const Call& c) { return c.OutBits(0, c.outputs); }
 
 LAB_KERNEL("Activation", Activation, Halved);
 LAB_KERNEL("ActivationGrad", ActivationGrad, Halved);
+LAB_KERNEL("ActivationAgain", ActivationAgain, Halved);
 LAB_KERNEL("GatedActivation", GatedActivation, Halved);
 LAB_KERNEL("GatedActivationGrad", GatedActivationGrad, Halved);
+LAB_KERNEL("GatedActivationAgain", GatedActivationAgain, Halved);
 LAB_KERNEL("PackedGatedActivation", PackedGatedActivation, Halved);
 LAB_KERNEL("PackedGatedActivationGrad", PackedGatedActivationGrad, Halved);

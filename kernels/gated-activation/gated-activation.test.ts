@@ -2,10 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import { draw, expectAgreement, expectSlopes, natives } from '../core/testing';
 import {
+  activationAgain,
   activationGrad,
   activations,
   activation as alone,
   gatedActivation,
+  gatedActivationAgain,
   gatedActivationGrad,
   packedGatedActivation,
   packedGatedActivationGrad,
@@ -28,6 +30,26 @@ describe.each(natives())('GatedActivation on $isa', (native) => {
       expectAgreement(native, { ...one, shapes: { x: [5, 2 * width] }, attrs: { activation }, floor: 1 }, tolerance);
     }
   });
+
+  it.each(activations)(
+    '%s gives with its gradient the bits of the forward pass again, over what it read too',
+    (activation) => {
+      const [gate, up, dy] = [5, 6, 7].map((seed) => draw(20001, seed));
+      const shapes = { gate: [20001], up: [20001], x: [20001], dy: [20001] };
+      const attrs = { activation };
+      const both = { ...native.run(gatedActivationGrad, { gate, up, dy }, shapes, attrs), ...native.run(gatedActivation, { gate, up }, shapes, attrs) }; // biome-ignore format: one line
+      expect(native.run(gatedActivationAgain, { gate, up, dy }, shapes, attrs)).toEqual(both);
+      const plainly = { ...native.run(activationGrad, { x: gate, dy }, shapes, attrs), ...native.run(alone, { x: gate }, shapes, attrs) }; // biome-ignore format: one line
+      expect(native.run(activationAgain, { x: gate, dy }, shapes, attrs)).toEqual(plainly);
+      // Laid over the inputs as `over` in kernel.ts allows it.
+      const [a, b, c] = [gate, up, dy].map((one) => Float32Array.from(one));
+      native.raw('GatedActivationAgain', [a, b, c], [a, b, c], gatedActivationAgain.ints(shapes, attrs), []);
+      expect([a, b, c].map((one) => Float64Array.from(one))).toEqual([both.dgate, both.dup, both.y]);
+      const [d, e] = [gate, dy].map((one) => Float32Array.from(one));
+      native.raw('ActivationAgain', [d, e], [d, e], activationAgain.ints(shapes, attrs), []);
+      expect([d, e].map((one) => Float64Array.from(one))).toEqual([plainly.dx, plainly.y]);
+    },
+  );
 
   it('covers more than one part of the parallel loop', () => {
     expectAgreement(native, { ...plainly, shapes: { x: [20001] }, attrs: { activation: 'gelu' } }, tolerance);

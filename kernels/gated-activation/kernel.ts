@@ -23,6 +23,16 @@ export const activationGrad = defineKernel({
   name: 'ActivationGrad',
   inputs: ['x', 'dy'],
   outputs: ({ x }) => ({ dx: x }),
+  over: [['dy', 'x']],
+  ints: ({ x }, attrs) => [sizeOf(x), indexOf(attrs)],
+});
+
+/** As ActivationGrad, and y of the forward pass again, which then need not be kept. */
+export const activationAgain = defineKernel({
+  name: 'ActivationAgain',
+  inputs: ['x', 'dy'],
+  outputs: ({ x }) => ({ dx: x, y: x }),
+  over: [['x'], ['dy']],
   ints: ({ x }, attrs) => [sizeOf(x), indexOf(attrs)],
 });
 
@@ -49,6 +59,16 @@ export const gatedActivationGrad = defineKernel({
   name: 'GatedActivationGrad',
   inputs: ['gate', 'up', 'dy'],
   outputs: ({ gate }) => ({ dgate: gate, dup: gate }),
+  over: [['gate'], ['up', 'dy']],
+  ints: ({ gate }, attrs) => [1, sizeOf(gate), indexOf(attrs)],
+});
+
+/** As GatedActivationGrad, and y of the forward pass again, which then need not be kept. */
+export const gatedActivationAgain = defineKernel({
+  name: 'GatedActivationAgain',
+  inputs: ['gate', 'up', 'dy'],
+  outputs: ({ gate }) => ({ dgate: gate, dup: gate, y: gate }),
+  over: [['gate'], ['up'], ['dy']],
   ints: ({ gate }, attrs) => [1, sizeOf(gate), indexOf(attrs)],
 });
 
@@ -81,8 +101,10 @@ export const packedGatedActivationGrad = defineKernel({
 export const kernels: Kernel[] = [
   activation,
   activationGrad,
+  activationAgain,
   gatedActivation,
   gatedActivationGrad,
+  gatedActivationAgain,
   packedGatedActivation,
   packedGatedActivationGrad,
 ];

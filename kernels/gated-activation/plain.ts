@@ -32,6 +32,9 @@ export const plain: Record<string, Plain> = {
     const [, slope] = of(attrs);
     return { dx: dy.map((g, i) => g * slope(x[i])) };
   },
+  ActivationAgain({ x, dy }, shapes, attrs) {
+    return { ...plain.ActivationGrad({ x, dy }, shapes, attrs), ...plain.Activation({ x }, shapes, attrs) };
+  },
   GatedActivation({ gate, up }, _shapes, attrs) {
     const [value] = of(attrs);
     return { y: up.map((b, i) => value(gate[i]) * b) };
@@ -39,6 +42,12 @@ export const plain: Record<string, Plain> = {
   GatedActivationGrad({ gate, up, dy }, _shapes, attrs) {
     const [value, slope] = of(attrs);
     return { dgate: dy.map((g, i) => g * up[i] * slope(gate[i])), dup: dy.map((g, i) => g * value(gate[i])) };
+  },
+  GatedActivationAgain({ gate, up, dy }, shapes, attrs) {
+    return {
+      ...plain.GatedActivationGrad({ gate, up, dy }, shapes, attrs),
+      ...plain.GatedActivation({ gate, up }, shapes, attrs),
+    };
   },
   PackedGatedActivation({ x }, { x: shape }, attrs) {
     const [value] = of(attrs);

@@ -54,6 +54,8 @@ export interface Cost {
   workingNumbers?: number;
   /** Of these, what is in 16 bits in bfloat16. Default 0. */
   workingHalves?: number;
+  /** What is held in 16 bits besides in bfloat16: in float32 it lies over the numbers that it follows from, where 16 bits can't. Default 0. */
+  besideHalves?: number;
 }
 
 export type Weights = Record<string, Tensor>;

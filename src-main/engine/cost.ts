@@ -133,7 +133,9 @@ function heldBy(plan: Plan, context: Context, precision: Precision): Held[] {
     return {
       each: 4 * (cost.savedNumbers + normKeeps(planned.norm, D, T)) - (halves ? 2 * (cost.savedHalves ?? T * D) : 0),
       once: 4 * (cost.savedOnce ?? 0),
-      works: 4 * (cost.workingNumbers ?? 3 * T * D) - (halves ? 2 * (cost.workingHalves ?? 0) : 0),
+      works:
+        4 * (cost.workingNumbers ?? 3 * T * D) -
+        (halves ? 2 * ((cost.workingHalves ?? 0) - (cost.besideHalves ?? 0)) : 0),
       gradient: 4 * numbersIn(weightsOfBlock(planned, D).values()),
     };
   });

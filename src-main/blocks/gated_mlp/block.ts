@@ -25,14 +25,15 @@ export default defineBlock({
   cost(o, D, T) {
     const F = hiddenWidth(o, D);
     const forwardFlops = T * 6 * D * F;
-    // Kept: the input, both branches and their product; then the slopes of all three, when the product is not needed any more.
-    const savedNumbers = T * (D + 3 * F);
+    // Kept: the input and both branches, in whose place their slopes come. Then the slope of their product, in whose place that itself comes.
+    const savedNumbers = T * (D + 2 * F);
     return {
       forwardFlops,
       backwardFlops: 2 * forwardFlops,
       savedNumbers,
-      savedHalves: T * (D + F),
-      workingNumbers: T * (D + 2 * F),
+      savedHalves: T * D,
+      besideHalves: 2 * T * F,
+      workingNumbers: T * (D + F),
     };
   },
   layer,

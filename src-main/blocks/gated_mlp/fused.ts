@@ -1,11 +1,12 @@
-// Gate and product in one pass over memory, and both maps of x in one call, where the device has the kernels.
+// Gate and product in one pass over memory, both maps of x in one call, and their product not kept for the gradient, where the device has the kernels.
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import type { Weights } from '../define';
-import { type Activation, gate } from '../parts/activation';
-import { linear, linears } from '../parts/linear';
+import { gatedLinear } from '../parts/activated_linear';
+import type { Activation } from '../parts/activation';
+import { linears } from '../parts/linear';
 
 /** As `gatedMlp` of reference.ts. */
 export function gatedMlp(x: Tensor3D, w: Weights, activation: Activation): Tensor3D {
   const [open, up] = linears(x, [w.w_gate, w.w_up]);
-  return linear(gate(activation, open, up), w.w_down) as Tensor3D;
+  return gatedLinear(activation, open, up, w.w_down) as Tensor3D;
 }

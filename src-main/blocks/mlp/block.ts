@@ -1,6 +1,5 @@
 // What the palette, the checker and the engine know of the plain MLP.
 import { defineBlock, type Init, type WeightSpec } from '../define';
-import { activationKeeps } from '../parts/activation';
 import { layer } from './layer';
 import { hiddenWidth, options } from './options';
 
@@ -30,12 +29,18 @@ export default defineBlock({
   cost(o, D, T) {
     const F = hiddenWidth(o, D);
     const forwardFlops = T * 4 * D * F;
-    // Kept: the input, and the hidden layer after its activation and, where the slope needs it, before. Then the slopes of
-    // both, when the first is not needed any more; with a step between where TF.js's own op serves.
-    const kept = activationKeeps(o.activation) * F;
-    const savedNumbers = T * (D + F + kept);
+    // Kept: the input, and the hidden layer before its activation, or after it where that suffices. Then the slope of what came out of the activation, in
+    // whose place that itself comes; with a step between where TF.js's own op serves.
+    const savedNumbers = T * (D + F);
     const workingNumbers = T * (D + (o.activation === 'sigmoid' || o.activation === 'tanh' ? 2 : 1) * F);
-    return { forwardFlops, backwardFlops: 2 * forwardFlops, savedNumbers, savedHalves: T * (D + kept), workingNumbers };
+    return {
+      forwardFlops,
+      backwardFlops: 2 * forwardFlops,
+      savedNumbers,
+      savedHalves: T * D,
+      besideHalves: T * F,
+      workingNumbers,
+    };
   },
   layer,
 });

@@ -1,7 +1,7 @@
 // Each token by itself: decoding is the forward pass of one token, and there is no state.
 import type { Layer } from '../define';
+import { mlp } from './fused';
 import type { MlpOptions } from './options';
-import { mlp } from './reference';
 
 export const layer: Layer<MlpOptions> = {
   forward: (x, w, { options }) => mlp(x, w, options.activation),

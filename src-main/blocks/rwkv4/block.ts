@@ -49,9 +49,9 @@ export default defineBlock({
     return {
       forwardFlops: matrices + around + T * A * WKV_FLOPS.forward,
       backwardFlops: 2 * (matrices + around) + T * A * WKV_FLOPS.backward,
-      // Kept: what came in and its three blends, keys, values and receptance, the mean and the gated mean; sums a segment.
-      savedNumbers: T * (4 * D + 5 * A) + Math.ceil(T / segment) * 3 * A,
-      savedHalves: T * (3 * D + A),
+      // Kept: what came in and its three blends, keys, values, receptance and the mean; sums a segment.
+      savedNumbers: T * (4 * D + 4 * A) + Math.ceil(T / segment) * 3 * A,
+      savedHalves: T * 3 * D,
     };
   },
   layer,

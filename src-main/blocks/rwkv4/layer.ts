@@ -2,7 +2,7 @@
 import type { Tensor, Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { gate } from '../parts/activation';
+import { gatedLinear } from '../parts/activated_linear';
 import { linear } from '../parts/linear';
 import { tokenMixes } from '../parts/tokens';
 import { wkv } from '../wkv4/fused';
@@ -18,7 +18,7 @@ function project(x: Tensor3D, w: Weights, before?: Tensor): Tensor3D[] {
 /** Log decay a token [A], always negative. */
 const decay = (w: Weights): Tensor1D => tf.neg(tf.exp(w.time_decay as Tensor1D));
 
-const finish = (mean: Tensor, r: Tensor, w: Weights): Tensor3D => linear(gate('sigmoid', r, mean), w.w_o) as Tensor3D;
+const finish = (mean: Tensor, r: Tensor, w: Weights): Tensor3D => gatedLinear('sigmoid', r, mean, w.w_o) as Tensor3D;
 
 export const layer: Layer<Rwkv4Options> = {
   forward(x, w) {

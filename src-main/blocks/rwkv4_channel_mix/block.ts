@@ -36,13 +36,14 @@ export default defineBlock({
   cost({ hidden }, D, T) {
     const F = hidden || 4 * D;
     const forwardFlops = T * (4 * D * F + 2 * D * D + 10 * D);
-    // Kept: what came in and its two blends, the hidden layer before and after its square, receptance and what it gates.
-    const savedNumbers = T * (5 * D + 2 * F);
+    // Kept: what came in and its two blends, the hidden layer before its square, receptance and what it gates.
+    const savedNumbers = T * (5 * D + F);
     return {
       forwardFlops,
       backwardFlops: 2 * forwardFlops,
       savedNumbers,
-      savedHalves: T * (2 * D + F),
+      savedHalves: T * 2 * D,
+      besideHalves: T * F,
       workingNumbers: T * (2 * D + F),
     };
   },

@@ -2,15 +2,15 @@
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { activate, gate } from '../parts/activation';
+import { activatedLinear } from '../parts/activated_linear';
+import { gate } from '../parts/activation';
 import { linear } from '../parts/linear';
 import { tokenMixes } from '../parts/tokens';
 
 /** x [B, T, D] and, while decoding, the token before it [B, D] to the output [B, T, D]; mu weighs the current token. */
 function mix(x: Tensor3D, w: Weights, before?: Tensor): Tensor3D {
   const [k, r] = tokenMixes(x, [w.mu_k, w.mu_r], 'current', before);
-  const hidden = activate('relu2', linear(k, w.w_k));
-  return gate('sigmoid', linear(r, w.w_r), linear(hidden, w.w_v)) as Tensor3D;
+  return gate('sigmoid', linear(r, w.w_r), activatedLinear('relu2', linear(k, w.w_k), w.w_v)) as Tensor3D;
 }
 
 export const layer: Layer<unknown> = {

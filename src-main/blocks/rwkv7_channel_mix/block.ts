@@ -31,13 +31,14 @@ export default defineBlock({
   cost({ hidden }, D, T) {
     const F = hidden || 4 * D;
     const forwardFlops = T * (4 * D * F + 3 * D + 2 * F);
-    // Kept: what came in and its blend, the hidden layer before and after its square.
-    const savedNumbers = T * (2 * D + 2 * F);
+    // Kept: what came in and its blend, the hidden layer before its square.
+    const savedNumbers = T * (2 * D + F);
     return {
       forwardFlops,
       backwardFlops: 2 * forwardFlops,
       savedNumbers,
-      savedHalves: T * (D + F),
+      savedHalves: T * D,
+      besideHalves: T * F,
       workingNumbers: T * (D + F),
     };
   },

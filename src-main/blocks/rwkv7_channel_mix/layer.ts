@@ -2,14 +2,14 @@
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 import { tf } from '../../ops';
 import type { Layer, Weights } from '../define';
-import { activate } from '../parts/activation';
+import { activatedLinear } from '../parts/activated_linear';
 import { linear } from '../parts/linear';
 import { tokenMixes } from '../parts/tokens';
 
 /** x [B, T, D] and, while decoding, the token before it [B, D] to the output [B, T, D]; x_k weighs the token before. */
 function mix(x: Tensor3D, w: Weights, before?: Tensor): Tensor3D {
   const [k] = tokenMixes(x, [w.x_k], 'before', before);
-  return linear(activate('relu2', linear(k, w.w_k)), w.w_v) as Tensor3D;
+  return activatedLinear('relu2', linear(k, w.w_k), w.w_v) as Tensor3D;
 }
 
 export const layer: Layer<unknown> = {

@@ -32,6 +32,7 @@ export function markHalves(code: readonly number[], halves: readonly boolean[]):
 }
 
 interface UsedCall {
+  kernel: number;
   /** Where it begins in the code. */
   at: number;
   inputs: number;
@@ -41,12 +42,13 @@ interface UsedCall {
   bits(i: number): boolean;
 }
 
-function* callsOf(code: readonly number[], able: readonly number[] = []): Generator<UsedCall> {
+/** The calls of a program in order; `able` as in findHalves. */
+export function* callsOf(code: readonly number[], able: readonly number[] = []): Generator<UsedCall> {
   for (let at = 0, call = 0; at < code.length; call++) {
     const [inputs, outputs, ints, floats] = code.slice(at + 2, at + HEAD);
     const used = code.slice(at + HEAD, at + HEAD + inputs + outputs);
     const mask = able[call] ?? 0;
-    yield { at, inputs, used, bits: (i) => i < 30 && ((mask >> i) & 1) === 1 };
+    yield { kernel: code[at], at, inputs, used, bits: (i) => i < 30 && ((mask >> i) & 1) === 1 };
     at += HEAD + inputs + outputs + ints + floats;
   }
 }

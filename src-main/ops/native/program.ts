@@ -1,6 +1,7 @@
 // Recorded steps as programs of the addon: one call plays all kernels of a step, over memory laid out for it.
 import type { NativeBackend } from './backend';
 import { findHalves, markHalves } from './halves';
+import { findOverlays, overOf, spansOf } from './overlay';
 import { planMemory } from './plan';
 import type { Place, Recording } from './recording';
 
@@ -83,14 +84,14 @@ export class Program {
     const halves = findHalves(recording.code, all, backend.addon.halves(Float64Array.from(recording.code)));
     this.code = markHalves(recording.code, halves);
     this.halves = halves.filter(Boolean).length;
-    const made = all.filter((one) => one.kind === 'made');
-    const { offsets, bytes } = planMemory(
-      made.map(({ index, bytes, first, last }) => ({ bytes: halves[index] ? bytes / 2 : bytes, first, last })),
-    );
+    const names = backend.addon.kernels();
+    const below = findOverlays(recording.code, all, halves, (kernel) => overOf(names[kernel]));
+    const { spans, spanOf } = spansOf(all, halves, below);
+    const { offsets, bytes } = planMemory(spans);
     this.bytes = bytes;
     this.outside = all.filter((one) => one.kind !== 'made');
     this.places = new Float64Array(2 * all.length); // memory and offset of each place; the arena is the last memory
-    for (const [i, { index }] of made.entries()) this.places.set([this.outside.length, offsets[i]], 2 * index);
+    for (const [index, span] of spanOf) this.places.set([this.outside.length, offsets[span]], 2 * index);
     for (const [i, { index }] of this.outside.entries()) this.places.set([i, 0], 2 * index);
     this.holding = this.outside.flatMap((one) =>
       one.kind === 'kept' ? [backend.watch(one.dataId, one.array, one.written)] : [],
