@@ -194,13 +194,13 @@ Strip AsStrip(const Piece& piece, From from, int64_t i) {
   return {static_cast<const float*>(at.p), from == From::kRows && at.half ? piece.ld / 2 : piece.ld, piece.slots};
 }
 
-/// What tile number `tile` of those that read packed panels asks for: a line of 16 floats a slot.
-Wanted WantedBy(const NextBlock& next, int64_t tile, int64_t panels, int64_t slots) {
+/// What tile number `tile` asks for: about `lines` lines of 16 floats.
+Wanted WantedBy(const NextBlock& next, int64_t tile, int64_t panels, int64_t lines) {
   if (next.trans) {  // a row of the block for each k: each panel of rows asks for a line of it
-    const int64_t k = tile / panels * slots;
+    const int64_t k = tile / panels * lines;
     if (next.count > 0 && k < next.length) return {next.p[0] + k * next.ld + tile % panels * 16, next.ld};
   } else if (next.ld == next.length) {  // one stretch of memory
-    const int64_t each = next.rows * next.length, at = tile * slots * 16;
+    const int64_t each = next.rows * next.length, at = tile * lines * 16;
     if (at < each * next.count) return {next.p[at / each] + at % each, 16};
   }
   return {next.p[0], 0};
@@ -211,26 +211,44 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
   const int64_t height = PanelRows(rows), panels = (rows + height - 1) / height;
   int64_t tile = 0;
   if (OnTiles()) return MultiplyOnTiles(rows, columns, slots, height, alpha, a.packed, b.packed, add.beta, add.p, add.ld, C, ldc);
-  const bool paired = Paired();
+  const bool paired = Paired(), copyA = Copies(a.from), copyB = Copies(b.from);
+  Strip strips[kMostStrips];
+  TileCall call;
+  // Lines for 16 slots such that all tiles ask for a block; packed panels ask for a line a slot, after those of C.
+  call.wants = static_cast<int>(std::max<int64_t>(1, (kRows * kColumns + columns - 1) / columns));
+  const int64_t lines = a.from == From::kRows ? slots / 16 * call.wants : slots > kRows * kVectors ? slots - kRows * kVectors : slots;
+  call.slots = slots;
+  call.odd = paired && depth % 2 != 0;
+  call.aStride = height;
+  call.strips = strips;
+  call.count = a.count;
+  call.ld = b.ld;
+  call.alpha = alpha;
+  call.ldc = ldc;
   for (int64_t j = 0; j < columns; j += kColumns) {
     const int64_t wide = std::min<int64_t>(kColumns, columns - j), vectors = (wide + W - 1) / W;
-    const bool copyA = Copies(a.from) && j == 0, copyB = Copies(b.from);
-    float* panel = b.packed + j * slots;
+    const From fromA = a.from == From::kRows || j == 0 ? a.from : From::kPanel;
+    call.b = b.packed + j * slots;
+    call.from = b.p.Past(j).p;
+    call.columns = wide;
     // Tiles copy one factor at a time, and only whole panels.
-    const bool ahead = copyB && (copyA || wide < kColumns);
-    if (ahead) PackB(false, b.p.Past(j), b.ld, depth, wide, panel);
+    const bool ahead = copyB && ((copyA && j == 0) || wide < kColumns);
+    if (ahead) PackB(false, b.p.Past(j), b.ld, depth, wide, call.b);
+    TileFunction tileOf = nullptr;
     for (int64_t i = 0; i < rows; i += height) {
       const int64_t h = std::min(height, rows - i);
-      float* c = C + i * ldc + j;
-      const Addend addend{add.beta, add.p + i * add.ld + j, add.ld};
-      const From fromA = copyA || a.from == From::kRows ? a.from : From::kPanel;
-      const From fromB = copyB && !ahead && i == 0 ? b.from : From::kPanel;
-      Strip strips[kMostStrips];
+      const bool copies = copyB && !ahead && i == 0;
+      if (i <= height || h < height) tileOf = TileOf(h, vectors, paired, fromA, copies ? b.from : From::kPanel);
       if (fromA != From::kPanel)
         for (int s = 0; s < a.count; ++s) strips[s] = AsStrip(a.pieces[s], fromA, i);
-      const Wanted wanted = fromA == From::kPanel && fromB == From::kPanel ? WantedBy(next, tile++, panels, slots) : Wanted{panel, 0};
-      TileOf(h, vectors, paired, fromA, fromB)({slots, paired && depth % 2 != 0, a.packed + i * slots, height, strips, a.count, j == 0 && i + 2 * height <= rows,
-                                                panel, b.p.Past(j).p, b.ld, wanted.p, wanted.step, alpha, addend, c, ldc, wide});
+      const Wanted wanted = !Copies(fromA) && !copies ? WantedBy(next, tile++, panels, lines) : Wanted{call.b, 0};
+      call.a = a.packed + i * slots;
+      call.next = j == 0 && i + 2 * height <= rows;
+      call.want = wanted.p;
+      call.wantStep = wanted.step;
+      call.C = C + i * ldc + j;
+      call.add = {add.beta, add.p + i * add.ld + j, add.ld};
+      tileOf(call);
     }
   }
 }

@@ -66,15 +66,21 @@ struct Sums {
     }
   }
 
+  /// sum = alpha sum.
+  LAB_INLINE void Scale(float alpha) {
+    LAB_UNROLL for (int i = 0; i < R; ++i)
+      LAB_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = F(alpha) * sum[i][v];
+  }
+
   template <bool Whole, bool Adds>
   LAB_INLINE void Put(const TileCall& call) const {
-    const F alpha(call.alpha), beta(call.add.beta);
+    const F beta(call.add.beta);
     const int64_t last = call.columns - (V - 1) * W;
     float* c = call.C;
     const float* d = call.add.p;
     LAB_UNROLL for (int i = 0; i < R; ++i) {
       LAB_UNROLL for (int v = 0; v < V; ++v) {
-        F y = alpha * sum[i][v];
+        F y = sum[i][v];
         if (Whole || v + 1 < V) {
           if (Adds) y = Fma(beta, Load(d + v * W), y);
           Store(c + v * W, y);
@@ -93,31 +99,50 @@ template <int R, int V, bool Pairs, From A, From B>
 void Tile(const TileCall& call) {
   Sums<R, V, Pairs, A, B> sums(call);
   const int64_t slots = call.slots, step = Pairs ? 2 : 1;
-  LAB_UNROLL for (int i = 0; i < R; ++i)
-    LAB_UNROLL for (int v = 0; v < V; ++v) SoonLine(call.C + i * call.ldc + v * W);
+  // The lines of C, a few at a time, so that sums go on meanwhile.
+  const auto results = [&](int v) {
+    LAB_UNROLL for (int i = 0; i < R; ++i) SoonLine(call.C + i * call.ldc + v * W);
+  };
+  constexpr bool kOnTheWay = (A == From::kPanel && B == From::kPanel) || A == From::kRows;
+  if (!kOnTheWay || slots < R * V)
+    LAB_UNROLL for (int v = 0; v < V; ++v) results(v);
   // Near the end of B's columns those of the next panel are wanted.
   const auto soon = [&](int64_t p) {
     if constexpr (B == From::kPanel) return int64_t{0};
     return p + kAhead < slots ? kAhead * step * call.ld : (kAhead - slots) * step * call.ld + V * W;
   };
   if constexpr (A == From::kPanel) {
-    const float *a = call.a, *want = call.want;
-    for (int64_t p = 0; p < slots; ++p) {
-      if constexpr (B == From::kPanel) {
-        SoonLine(want);
-        want += call.wantStep;
+    const float* a = call.a;
+    if constexpr (B == From::kPanel) {
+      int64_t p = 0;
+      for (int round = 0; round <= V; ++round) {
+        const bool last = round == V;
+        const float* want = last ? call.want : call.C + round * W;
+        const int64_t step = last ? call.wantStep : call.ldc, end = last ? slots : slots < R * V ? 0 : p + R;
+        for (; p < end; ++p) {
+          last ? LaterLine(want) : SoonLine(want);
+          want += step;
+          sums.Add([&](int i) { return a[i]; }, true, 0);
+          a += call.aStride;
+        }
       }
-      sums.Add([&](int i) { return a[i]; }, !Pairs || !call.odd || p + 1 < slots, soon(p));
-      a += call.aStride;
+    } else {
+      for (int64_t p = 0; p < slots; ++p) {
+        sums.Add([&](int i) { return a[i]; }, !Pairs || !call.odd || p + 1 < slots, soon(p));
+        a += call.aStride;
+      }
     }
   } else if constexpr (A == From::kRows) {
     int64_t p = 0;
+    const float* want = call.want;
     for (int s = 0; s < call.count; ++s) {
       const int64_t lda = call.strips[s].ld;
       const float* row = call.strips[s].p;
       for (int64_t left = call.strips[s].slots; left > 0; left -= 16) {
+        if (p < 16 * V && slots >= R * V) results(static_cast<int>(p / 16));
         if (call.next)
           LAB_UNROLL for (int i = 0; i < R; ++i) SoonLine(row + (R + i) * lda);
+        for (int q = 0; q < call.wants; ++q, want += call.wantStep) LaterLine(want);
         for (const float* end = row + (left < 16 ? left : 16); row < end; ++row) {
           sums.Add([&](int i) { return row[i * lda]; }, true, soon(p));
           ++p;
@@ -152,6 +177,7 @@ void Tile(const TileCall& call) {
       }
     }
   }
+  if (call.alpha != 1.0f) sums.Scale(call.alpha);
   const bool whole = call.columns == V * W, adds = call.add.beta != 0.0f;
   if (whole) return adds ? sums.template Put<true, true>(call) : sums.template Put<true, false>(call);
   return adds ? sums.template Put<false, true>(call) : sums.template Put<false, false>(call);

@@ -53,6 +53,7 @@ struct TileCall {
   int64_t ld;
   const float* want;     // memory that is to be read later, a line for each slot, `wantStep` floats apart; any address will do
   int64_t wantStep;
+  int wants;             // with kRows: lines for 16 slots instead
   float alpha;
   Addend add;
   float* C;
