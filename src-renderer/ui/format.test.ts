@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { en } from '../messages/en';
 import { ru } from '../messages/ru';
-import { bytes, compact, duration, flops, significant, type UnitWord } from './format';
+import { bytes, compact, duration, flops, moment, significant, type UnitWord } from './format';
 
 const english: UnitWord = (unit) => en.shell.units[unit as keyof typeof en.shell.units];
 const russian: UnitWord = (unit) => ru.shell.units[unit as keyof typeof ru.shell.units];
@@ -60,5 +60,15 @@ describe('numbers', () => {
       expect(compact(wrong, 'en', english)).toBe('–');
       expect(duration(wrong, 'en', english)).toBe('–');
     }
+  });
+
+  it('shows a moment that no calendar has as a dash', () => {
+    const day = new Intl.DateTimeFormat('en', { year: 'numeric', timeZone: 'UTC' });
+    expect([0, 1e300, Number.NaN, Number.POSITIVE_INFINITY].map((ms) => moment(ms, day))).toEqual([
+      '1970',
+      '–',
+      '–',
+      '–',
+    ]);
   });
 });

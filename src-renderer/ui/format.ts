@@ -54,6 +54,10 @@ export function duration(seconds: number, locale: string, word: UnitWord): strin
   return small ? `${join(big, bigUnit)} ${join(small, smallUnit)}` : join(big, bigUnit);
 }
 
+/** A moment, in milliseconds since 1970; a log may bear one that no calendar has. */
+export const moment = (ms: number, format: Intl.DateTimeFormat): string =>
+  Number.isNaN(new Date(ms).getTime()) ? '–' : format.format(ms);
+
 /** The formats bound to the language of the window; what they return follows a change of language. */
 export function useFormat() {
   const { t, locale } = useI18n();
@@ -86,7 +90,6 @@ export function useFormat() {
     percent: (share: number) =>
       new Intl.NumberFormat(at.value, { style: 'percent', maximumFractionDigits: 1 }).format(share),
     /** Date and time of day from milliseconds since 1970. */
-    time: (ms: number) =>
-      new Intl.DateTimeFormat(at.value, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(ms)),
+    time: (ms: number) => moment(ms, new Intl.DateTimeFormat(at.value, { dateStyle: 'medium', timeStyle: 'short' })),
   };
 }
