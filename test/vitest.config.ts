@@ -22,5 +22,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What comes in its own time may come late on a machine that is busy with other things.
+    expect: { poll: { timeout: 20_000, interval: 10 } },
   },
 });

@@ -51,10 +51,13 @@ afterEach(() => {
 it('ends soon after the signal, changes nothing, and the next step is as if it had never been', async () => {
   const [broken, whole] = [open(), open()];
   const warm = 4;
+  let stepMs = 0;
   for (let i = 0; i < warm; i++) {
     const signal = new AbortController().signal;
     await broken.step.run([part(i)], 0.001, { signal });
+    const begun = performance.now();
     await whole.step.run([part(i)], 0.001);
+    stepMs = performance.now() - begun;
   }
   expect(broken.step.played).toBeGreaterThan(0);
   const before = await weightsOf(broken);
@@ -72,9 +75,9 @@ it('ends soon after the signal, changes nothing, and the next step is as if it h
     expect(at).toBeGreaterThan(0); // the timer ran while the step played
     waits.push(performance.now() - at);
   }
-  // 50 ms is the aim on a machine of one's own; other work beside the test may delay a kernel.
+  // 50 ms is the aim on a machine of one's own. Other work beside the test delays a kernel as it does a whole step, of which one is a small part.
   expect(Math.min(...waits)).toBeLessThan(50);
-  expect(waits.sort((a, b) => a - b)[2]).toBeLessThan(250);
+  expect(waits.sort((a, b) => a - b)[2]).toBeLessThan(Math.max(50, stepMs / 2));
   for (const [name, bits] of await weightsOf(broken)) expect(bits, name).toEqual(before.get(name));
 
   const [got, wanted] = [

@@ -65,7 +65,7 @@ const refusal = async (noun: string, method: string, input: unknown = {}) => {
   return reply.error;
 };
 async function until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 3000; i++) {
     const found = await look();
     if (found) return found;
     await new Promise((done) => setTimeout(done, 10));

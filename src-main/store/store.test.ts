@@ -395,7 +395,7 @@ describe('min/max pictures', () => {
     ]);
   });
 
-  it('of a million points come within a second', () => {
+  it('of a million points come within a second of computing', () => {
     const { key } = add();
     project(store, 'calm-otter-1', events([metric(0, { loss: 1 })]), 1);
     store.db.exec(
@@ -403,15 +403,20 @@ describe('min/max pictures', () => {
        INSERT INTO metric_point (series, step, value, tokens, seconds, seq)
        SELECT (SELECT key FROM metric_series), i, (i * 7919) % 10007 / 10007.0, i * 10, i / 4.0, i + 1 FROM n`,
     );
-    const begin = performance.now();
+    // The processor's time, which other work beside the test does not lengthen.
+    const spentMs = () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    };
+    const begin = spentMs();
     const { points, raw } = picture(store, key, 'loss', { buckets: 1000 });
     // Two scans in SQLite take about 0.15 s here; a loop over rows in JavaScript would take seconds.
-    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(spentMs() - begin).toBeLessThan(1000);
     expect(raw).toBe(1_000_001);
     expect(points).toHaveLength(2000);
-    const again = performance.now();
+    const again = spentMs();
     expect(newer(store, key, 'loss', 999_990)).toHaveLength(11);
-    expect(performance.now() - again).toBeLessThan(50);
+    expect(spentMs() - again).toBeLessThan(50);
   });
 });
 

@@ -1,6 +1,6 @@
 // Texts as they come: pieces are joined, a stop counts at once, and pieces of a text that is gone change nothing.
 import { createPinia, setActivePinia } from 'pinia';
-import { beforeEach, expect, it, vi } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import type { GenerationPiece, GenerationRequest, Message, Request } from '../../src-main/rpc/contract';
 import { connect } from '../rpc';
 import type { LinkState } from '../transport';
@@ -107,7 +107,7 @@ it('keeps what came when the connection breaks, and says what went wrong', async
   piece('g1', 'one');
   lose();
   back();
-  await vi.waitFor(() => expect(generations.texts.get('a')).toMatchObject({ status: 'stopped', text: 'one' }));
+  await expect.poll(() => generations.texts.get('a')).toMatchObject({ status: 'stopped', text: 'one' });
   await generations.start(request);
   piece('g2', '', { done: true, error: 'The device is gone.' });
   expect(generations.texts.get('a')).toMatchObject({ status: 'failed', error: new Error('The device is gone.') });

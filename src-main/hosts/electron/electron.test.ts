@@ -183,7 +183,7 @@ afterEach(() => {
 
 const start = async (): Promise<FakeWindow> => {
   startElectron();
-  await vi.waitFor(() => expect(seen.windows[0]?.loaded).toHaveLength(1));
+  await expect.poll(() => seen.windows[0]?.loaded).toHaveLength(1);
   return seen.windows[0];
 };
 const quit = () => {
@@ -328,7 +328,7 @@ describe('the RPC over IPC', () => {
   it('answers the main frame of its own window', async () => {
     const { contents, asked, listeners, ask } = connected();
     ask({ sender: contents, senderFrame: contents.mainFrame });
-    await vi.waitFor(() => expect(contents.sent).toEqual([[TELL, { id: 1, ok: true, value: 'answer' }]]));
+    await expect.poll(() => contents.sent).toEqual([[TELL, { id: 1, ok: true, value: 'answer' }]]);
     expect(asked).toEqual([{ id: 1 }]);
     for (const listener of listeners) listener({ kind: 'texts' });
     expect(contents.sent[1]).toEqual([TELL, { notice: { kind: 'texts' } }]);
@@ -369,7 +369,7 @@ describe('the RPC over IPC', () => {
       { sender: webContents, senderFrame: webContents.mainFrame },
       { id: 3, noun: 'app', method: 'info', input: {} },
     );
-    await vi.waitFor(() => expect(webContents.sent).toHaveLength(1));
+    await expect.poll(() => webContents.sent).toHaveLength(1);
     expect(webContents.sent[0]).toMatchObject([TELL, { id: 3, ok: true, value: { host: 'electron', folder } }]);
     await quit();
   });
@@ -413,7 +413,7 @@ describe('starting and quitting', () => {
     const lock = takeLock(join(folder, 'lab.lock'), 'serve');
     lock.setAddress('http://127.0.0.1:9/');
     startElectron();
-    await vi.waitFor(() => expect(seen.exits).toEqual([0]));
+    await expect.poll(() => seen.exits).toEqual([0]);
     expect(seen.errors[0][0]).toBe('Лаборатория не открывается');
     expect(seen.errors[0][1]).toMatch(/already open in process \d+ \(serve.*127\.0\.0\.1:9/s);
     expect(seen.windows).toEqual([]);

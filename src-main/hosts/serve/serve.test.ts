@@ -216,8 +216,7 @@ describe('the socket', () => {
       const closed = new Promise((done) => socket.once('close', done));
       socket.close();
       await closed;
-      await new Promise((done) => setTimeout(done, 20));
-      expect(listeners.size).toBe(0);
+      await expect.poll(() => listeners.size).toBe(0);
     }
   });
 

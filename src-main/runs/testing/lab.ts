@@ -58,7 +58,7 @@ export const spec = (name: string, steps = 100_000, more: object = {}): RunSpec 
   });
 
 export async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 3000; i++) {
     const found = look();
     if (found) return found;
     await new Promise((done) => setTimeout(done, 10));
