@@ -53,6 +53,40 @@ class Panels {
   Scratch panels_;
 };
 
+// Calls at(token, t, row, state) for the tokens of all rows from the first on: `state` [n] is the share of the gates that the output y before gives by
+// `panels`, zeros before the first. `token`: of all tokens, `row`: of the batch.
+template <class At>
+void Ahead(const Sizes& s, int64_t n, const Panels& panels, const float* y, At&& at) {
+  ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
+    Scratch mixed(kRows * n);
+    for (int64_t tile = begin; tile < end; ++tile) {
+      const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
+      std::fill_n(mixed.data(), rows * n, 0.0f);
+      for (int64_t t = 0; t < s.T; ++t) {
+        if (t > 0) panels.Times(rows, {y + (b0 * s.T + t - 1) * s.h, s.T * s.h, 1}, mixed);
+        for (int64_t row = 0; row < rows; ++row) at((b0 + row) * s.T + t, t, b0 + row, mixed + row * n);
+      }
+    }
+  });
+}
+
+// Calls at(token, t, row, given, kept) likewise from the last token back, [h] each: `given` is what the slopes of the share, [B, T, n], give by `panels`
+// to the token before, `kept` what `at` leaves there; zeros behind the last.
+template <class At>
+void Back(const Sizes& s, int64_t n, const Panels& panels, const float* slopes, At&& at) {
+  ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
+    Scratch given(kRows * s.h), kept(kRows * s.h);
+    for (int64_t tile = begin; tile < end; ++tile) {
+      const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
+      for (float* carried : {given.data(), kept.data()}) std::fill_n(carried, rows * s.h, 0.0f);
+      for (int64_t t = s.T - 1; t >= 0; --t) {
+        for (int64_t row = 0; row < rows; ++row) at((b0 + row) * s.T + t, t, b0 + row, given + row * s.h, kept + row * s.h);
+        if (t > 0) panels.Times(rows, {slopes + (b0 * s.T + t) * n, s.T * n, 1}, given);
+      }
+    }
+  });
+}
+
 // dw [h, n] = Σ over sequences and tokens of the output before times slopes [B, T, n].
 void WeightGradient(const Sizes& s, int64_t n, const float* y, const float* slopes, float* dw) {
   const int64_t panels = (n + kPanel - 1) / kPanel, strip = std::max<int64_t>(1, std::min<int64_t>(kStrip / kPanel, panels / Threads())) * kPanel;
@@ -89,30 +123,18 @@ void Lstm(const Call& c) {
   const float *gates = c.In<float>(0), *w = c.In<float>(1);
   float *y = c.Out<float>(0), *kept = c.Out<float>(1);
   const int64_t h = s.h, n = kLstm * h;
-  const Panels panels(w, h, n, false);
-  ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
-    Scratch mixed(kRows * n);
-    for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
-      std::fill_n(mixed.data(), rows * n, 0.0f);
-      for (int64_t t = 0; t < s.T; ++t) {
-        if (t > 0) panels.Times(rows, {y + (b0 * s.T + t - 1) * h, s.T * h, 1}, mixed);
-        for (int64_t row = 0; row < rows; ++row) {
-          const int64_t token = (b0 + row) * s.T + t;
-          float* keep = kept + token * kLstmKept * h;
-          for (int64_t j = 0; j < h; j += W) {
-            const int64_t left = h - j;
-            const F old = t > 0 ? LoadUpTo(keep - (kLstmKept - kCell) * h + j, left) : F(0.0f);
-            const LstmToken at = LstmAt(h, j, left, gates + token * n, mixed + row * n, old);
-            StoreUpTo(keep + kIn * h + j, at.in, left);
-            StoreUpTo(keep + kForget * h + j, at.forget, left);
-            StoreUpTo(keep + kNew * h + j, at.fresh, left);
-            StoreUpTo(keep + kOut * h + j, at.out, left);
-            StoreUpTo(keep + kCell * h + j, at.cell, left);
-            StoreUpTo(y + token * h + j, at.h, left);
-          }
-        }
-      }
+  Ahead(s, n, Panels(w, h, n, false), y, [&](int64_t token, int64_t t, int64_t, const float* state) {
+    float* keep = kept + token * kLstmKept * h;
+    for (int64_t j = 0; j < h; j += W) {
+      const int64_t left = h - j;
+      const F old = t > 0 ? LoadUpTo(keep - (kLstmKept - kCell) * h + j, left) : F(0.0f);
+      const LstmToken at = LstmAt(h, j, left, gates + token * n, state, old);
+      StoreUpTo(keep + kIn * h + j, at.in, left);
+      StoreUpTo(keep + kForget * h + j, at.forget, left);
+      StoreUpTo(keep + kNew * h + j, at.fresh, left);
+      StoreUpTo(keep + kOut * h + j, at.out, left);
+      StoreUpTo(keep + kCell * h + j, at.cell, left);
+      StoreUpTo(y + token * h + j, at.h, left);
     }
   });
 }
@@ -122,38 +144,23 @@ void LstmGrad(const Call& c) {
   const float *w = c.In<float>(0), *y = c.In<float>(1), *kept = c.In<float>(2), *dy = c.In<float>(3);
   float *dgates = c.Out<float>(0), *dw = c.Out<float>(1);
   const int64_t h = s.h, n = kLstm * h;
-  {
-    const Panels panels(w, n, h, true);
-    ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
-      Scratch dh(kRows * h), dc(kRows * h);
-      for (int64_t tile = begin; tile < end; ++tile) {
-        const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
-        std::fill_n(dh.data(), rows * h, 0.0f);
-        std::fill_n(dc.data(), rows * h, 0.0f);
-        for (int64_t t = s.T - 1; t >= 0; --t) {
-          for (int64_t row = 0; row < rows; ++row) {
-            const int64_t token = (b0 + row) * s.T + t;
-            const float* keep = kept + token * kLstmKept * h;
-            float* slopes = dgates + token * n;
-            for (int64_t j = 0; j < h; j += W) {
-              const int64_t left = h - j;
-              const auto read = [&](LstmKept which) { return LoadUpTo(keep + which * h + j, left); };
-              const F one(1.0f), in = read(kIn), forget = read(kForget), fresh = read(kNew), out = read(kOut), tanh = Tanh(read(kCell));
-              const F old = t > 0 ? LoadUpTo(keep - (kLstmKept - kCell) * h + j, left) : F(0.0f);
-              const F up = LoadUpTo(dh + row * h + j, left) + LoadUpTo(dy + token * h + j, left);
-              const F cell = Fma(up * out, one - tanh * tanh, LoadUpTo(dc + row * h + j, left));
-              StoreUpTo(slopes + j, cell * fresh * in * (one - in), left);
-              StoreUpTo(slopes + h + j, cell * old * forget * (one - forget), left);
-              StoreUpTo(slopes + 2 * h + j, cell * in * (one - fresh * fresh), left);
-              StoreUpTo(slopes + 3 * h + j, up * tanh * out * (one - out), left);
-              StoreUpTo(dc + row * h + j, cell * forget, left);
-            }
-          }
-          if (t > 0) panels.Times(rows, {dgates + (b0 * s.T + t) * n, s.T * n, 1}, dh);
-        }
-      }
-    });
-  }
+  Back(s, n, Panels(w, n, h, true), dgates, [&](int64_t token, int64_t t, int64_t, const float* dh, float* dc) {
+    const float* keep = kept + token * kLstmKept * h;
+    float* slopes = dgates + token * n;
+    for (int64_t j = 0; j < h; j += W) {
+      const int64_t left = h - j;
+      const auto read = [&](LstmKept which) { return LoadUpTo(keep + which * h + j, left); };
+      const F one(1.0f), in = read(kIn), forget = read(kForget), fresh = read(kNew), out = read(kOut), tanh = Tanh(read(kCell));
+      const F old = t > 0 ? LoadUpTo(keep - (kLstmKept - kCell) * h + j, left) : F(0.0f);
+      const F up = LoadUpTo(dh + j, left) + LoadUpTo(dy + token * h + j, left);
+      const F cell = Fma(up * out, one - tanh * tanh, LoadUpTo(dc + j, left));
+      StoreUpTo(slopes + j, cell * fresh * in * (one - in), left);
+      StoreUpTo(slopes + h + j, cell * old * forget * (one - forget), left);
+      StoreUpTo(slopes + 2 * h + j, cell * in * (one - fresh * fresh), left);
+      StoreUpTo(slopes + 3 * h + j, up * tanh * out * (one - out), left);
+      StoreUpTo(dc + j, cell * forget, left);
+    }
+  });
   WeightGradient(s, n, y, dgates, dw);
 }
 
@@ -201,29 +208,17 @@ void Gru(const Call& c) {
   const float *gates = c.In<float>(0), *w = c.In<float>(1), *bias = c.In<float>(2);
   float *y = c.Out<float>(0), *kept = c.Out<float>(1);
   const int64_t h = s.h, n = kGru * h;
-  const Panels panels(w, h, n, false);
-  ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
-    Scratch mixed(kRows * n);
-    for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
-      std::fill_n(mixed.data(), rows * n, 0.0f);
-      for (int64_t t = 0; t < s.T; ++t) {
-        if (t > 0) panels.Times(rows, {y + (b0 * s.T + t - 1) * h, s.T * h, 1}, mixed);
-        for (int64_t row = 0; row < rows; ++row) {
-          const int64_t token = (b0 + row) * s.T + t;
-          float* keep = kept + token * kGruKept * h;
-          for (int64_t j = 0; j < h; j += W) {
-            const int64_t left = h - j;
-            const F old = t > 0 ? LoadUpTo(y + (token - 1) * h + j, left) : F(0.0f);
-            const GruToken at = GruAt(h, j, left, gates + token * n, mixed + row * n, bias, old);
-            StoreUpTo(keep + kReset * h + j, at.reset, left);
-            StoreUpTo(keep + kKeep * h + j, at.keep, left);
-            StoreUpTo(keep + kCandidate * h + j, at.candidate, left);
-            StoreUpTo(keep + kShare * h + j, at.share, left);
-            StoreUpTo(y + token * h + j, at.h, left);
-          }
-        }
-      }
+  Ahead(s, n, Panels(w, h, n, false), y, [&](int64_t token, int64_t t, int64_t, const float* state) {
+    float* keep = kept + token * kGruKept * h;
+    for (int64_t j = 0; j < h; j += W) {
+      const int64_t left = h - j;
+      const F old = t > 0 ? LoadUpTo(y + (token - 1) * h + j, left) : F(0.0f);
+      const GruToken at = GruAt(h, j, left, gates + token * n, state, bias, old);
+      StoreUpTo(keep + kReset * h + j, at.reset, left);
+      StoreUpTo(keep + kKeep * h + j, at.keep, left);
+      StoreUpTo(keep + kCandidate * h + j, at.candidate, left);
+      StoreUpTo(keep + kShare * h + j, at.share, left);
+      StoreUpTo(y + token * h + j, at.h, left);
     }
   });
 }
@@ -235,43 +230,28 @@ void GruGrad(const Call& c) {
   const int64_t h = s.h, n = kGru * h;
   // side: slopes of the state's share, which differ from those of the input's in the candidate; sums: of them, a row.
   Scratch side(std::max<int64_t>(1, s.B * s.T * n)), sums(std::max<int64_t>(1, s.B * n));
-  {
-    const Panels panels(w, n, h, true);
-    ParallelFor(s.tiles, 1, [&](int64_t begin, int64_t end) {
-      Scratch dh(kRows * h), through(kRows * h);
-      for (int64_t tile = begin; tile < end; ++tile) {
-        const int64_t b0 = tile * s.rows, rows = std::min(s.rows, s.B - b0);
-        std::fill_n(sums + b0 * n, rows * n, 0.0f);
-        std::fill_n(dh.data(), rows * h, 0.0f);
-        std::fill_n(through.data(), rows * h, 0.0f);
-        for (int64_t t = s.T - 1; t >= 0; --t) {
-          for (int64_t row = 0; row < rows; ++row) {
-            const int64_t token = (b0 + row) * s.T + t;
-            const float* keep = kept + token * kGruKept * h;
-            float *slopes = dgates + token * n, *own = side + token * n, *sum = sums + (b0 + row) * n;
-            for (int64_t j = 0; j < h; j += W) {
-              const int64_t left = h - j;
-              const auto read = [&](GruKept which) { return LoadUpTo(keep + which * h + j, left); };
-              const F one(1.0f), reset = read(kReset), stay = read(kKeep), candidate = read(kCandidate);
-              const F old = t > 0 ? LoadUpTo(y + (token - 1) * h + j, left) : F(0.0f);
-              const F up = LoadUpTo(dh + row * h + j, left) + LoadUpTo(through + row * h + j, left) + LoadUpTo(dy + token * h + j, left);
-              const F fresh = up * (one - stay) * (one - candidate * candidate);
-              const F slope[kGru] = {fresh * read(kShare) * reset * (one - reset), up * (old - candidate) * stay * (one - stay), fresh * reset};
-              StoreUpTo(slopes + j, slope[0], left);
-              StoreUpTo(slopes + h + j, slope[1], left);
-              StoreUpTo(slopes + 2 * h + j, fresh, left);
-              for (int k = 0; k < kGru; ++k) {
-                StoreUpTo(own + k * h + j, slope[k], left);
-                StoreUpTo(sum + k * h + j, LoadUpTo(sum + k * h + j, left) + slope[k], left);
-              }
-              StoreUpTo(dh + row * h + j, up * stay, left);
-            }
-          }
-          if (t > 0) panels.Times(rows, {side + (b0 * s.T + t) * n, s.T * n, 1}, through);
-        }
+  std::fill_n(sums.data(), s.B * n, 0.0f);
+  Back(s, n, Panels(w, n, h, true), side, [&](int64_t token, int64_t t, int64_t row, const float* through, float* dh) {
+    const float* keep = kept + token * kGruKept * h;
+    float *slopes = dgates + token * n, *own = side + token * n, *sum = sums + row * n;
+    for (int64_t j = 0; j < h; j += W) {
+      const int64_t left = h - j;
+      const auto read = [&](GruKept which) { return LoadUpTo(keep + which * h + j, left); };
+      const F one(1.0f), reset = read(kReset), stay = read(kKeep), candidate = read(kCandidate);
+      const F old = t > 0 ? LoadUpTo(y + (token - 1) * h + j, left) : F(0.0f);
+      const F up = LoadUpTo(dh + j, left) + LoadUpTo(through + j, left) + LoadUpTo(dy + token * h + j, left);
+      const F fresh = up * (one - stay) * (one - candidate * candidate);
+      const F slope[kGru] = {fresh * read(kShare) * reset * (one - reset), up * (old - candidate) * stay * (one - stay), fresh * reset};
+      StoreUpTo(slopes + j, slope[0], left);
+      StoreUpTo(slopes + h + j, slope[1], left);
+      StoreUpTo(slopes + 2 * h + j, fresh, left);
+      for (int k = 0; k < kGru; ++k) {
+        StoreUpTo(own + k * h + j, slope[k], left);
+        StoreUpTo(sum + k * h + j, LoadUpTo(sum + k * h + j, left) + slope[k], left);
       }
-    });
-  }
+      StoreUpTo(dh + j, up * stay, left);
+    }
+  });
   SumParts(sums, s.B, n, n, dbias);
   WeightGradient(s, n, y, side, dw);
 }
