@@ -14,7 +14,6 @@ export const gpu: GpuPlans = {
     passes: [{ entry: 'forward', workgroups: heads }],
   },
   SlstmCellGrad: {
-    scratch: ([batch, , H, d]) => ({ memory: 3 * batch * H * d }),
     passes: [
       { entry: 'backward', workgroups: heads },
       { entry: 'recurrent_weights', workgroups: ([, , H, d]) => ceilDiv(4 * H * d * d, 64) },

@@ -25,7 +25,6 @@ struct Cell {
 @group(0) @binding(15) var<storage, read_write> do_out: array<f32>;
 @group(0) @binding(16) var<storage, read_write> dr: array<f32>;
 @group(0) @binding(17) var<storage, read_write> db: array<f32>;
-@group(0) @binding(18) var<storage, read_write> memory: array<f32>; // [3, batch, heads d]: slopes of y, of cell / normaliser, and of the normaliser's logarithm
 
 const kKept = 6u;
 // Channels of a head at most: what goes from token to token lies in the workgroup's memory.
@@ -33,6 +32,10 @@ const kMost = 1024u;
 var<workgroup> stabiliser: array<f32, kMost>;
 var<workgroup> mean: array<f32, kMost>; // cell / normaliser
 var<workgroup> weight_of: array<f32, kMost>; // normaliser
+// On the way back the slopes of what a token gave the next: y, cell / normaliser, and the normaliser's logarithm.
+var<workgroup> slope_y: array<f32, kMost>;
+var<workgroup> slope_mean: array<f32, kMost>;
+var<workgroup> slope_weight: array<f32, kMost>;
 
 fn log_sigmoid(x: f32) -> f32 {
   return min(x, 0.0) - ln_1p(exp(-abs(x)));
@@ -119,12 +122,10 @@ fn backward(
   }
   let row = which / shape.heads;
   let head = which % shape.heads;
-  let all = shape.batch * width();
-  let own = which * shape.d;
   for (var j = lane; j < shape.d; j += 64u) {
-    memory[own + j] = 0.0;
-    memory[all + own + j] = 0.0;
-    memory[2u * all + own + j] = 0.0;
+    slope_y[j] = 0.0;
+    slope_mean[j] = 0.0;
+    slope_weight[j] = 0.0;
   }
   for (var t = shape.tokens; t > 0u; t--) {
     let start = (row * shape.tokens + t - 1u) * width() + head * shape.d;
@@ -134,16 +135,16 @@ fn backward(
       let past = kept_in[here + width()];
       let moved = kept_in[here + 3u * width()];
       let gate = sigmoid(kept_in[here + 5u * width()]);
-      let slope = memory[own + j] + dy[at];
-      let of_mean = memory[all + own + j] + slope * gate;
-      let of_weight = memory[2u * all + own + j];
+      let slope = slope_y[j] + dy[at];
+      let of_mean = slope_mean[j] + slope * gate;
+      let of_weight = slope_weight[j];
       let through = past * (of_weight - of_mean * moved);
       di[at] = of_weight * kept_in[here] + of_mean * past * moved;
       df[at] = through * kept_in[here + 2u * width()];
       dz[at] = of_mean * kept_in[here + 4u * width()];
       do_out[at] = slope * y_in[at] * (1.0 - gate);
-      memory[all + own + j] = of_mean * past;
-      memory[2u * all + own + j] = through;
+      slope_mean[j] = of_mean * past;
+      slope_weight[j] = through;
     }
     storageBarrier();
     for (var l = lane; l < shape.d; l += 64u) {
@@ -153,7 +154,7 @@ fn backward(
         sum += di[start + j] * r[weight(0u, head, j) + across] + df[start + j] * r[weight(1u, head, j) + across]
           + dz[start + j] * r[weight(2u, head, j) + across] + do_out[start + j] * r[weight(3u, head, j) + across];
       }
-      memory[own + l] = sum;
+      slope_y[l] = sum;
     }
   }
 }
