@@ -70,6 +70,15 @@ void PackStraight(const T* from, int64_t ld, int64_t depth, int64_t columns, flo
 /// As PackStraight, but to[s * stride + j] is the pair of from[2 s * ld + j] and the element below it.
 template <class T>
 void PairStraight(const T* from, int64_t ld, int64_t depth, int64_t columns, float* to, int64_t stride, int64_t padded) {
+  if (columns <= W) {  // a panel of A: those side by side ask for all lines between them
+    for (int64_t p = 0; p < depth; p += 2, to += stride) {
+      const T *low = from + p * ld, *high = p + 1 < depth ? low + ld : nullptr;
+      SoonLine(low, kStretch * ld);
+      SoonLine(low + ld, kStretch * ld);
+      StoreUpTo(to, PairsBelow(low, high, columns), padded);
+    }
+    return;
+  }
   for (int64_t p = 0; p < depth; p += 2, to += stride) {
     const T *low = from + p * ld, *high = p + 1 < depth ? low + ld : nullptr;
     Soon(low, 2 * kLine, kStretch * ld);

@@ -12,7 +12,8 @@ namespace {
 
 constexpr int64_t kTasks = 8;             // tasks for each thread, so that all end together
 constexpr int64_t kNarrow = 4;            // panels of B that a task should have
-constexpr int64_t kWide = 6;              // panels of B that still lie in the second-level cache beside a block of A
+constexpr int64_t kPacked = 128;          // elements along k of A that one task packs for all
+constexpr int64_t kWide = 4;              // panels of B that still lie in the second-level cache beside a block of A
 
 Stored AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
@@ -70,13 +71,15 @@ struct Chunk {
   int64_t slots = 0;
 };
 
+/// Where both factors are packed (gradients of weights) pairs go half as deep: some blocks of A then stay in the second-level cache beside those of B.
 std::vector<Chunk> ChunksOf(const Product& x) {
+  const int64_t most = Paired() && !OnTiles() && x.transA ? kSlots / 2 : kSlots;
   std::vector<Chunk> chunks(1);
   for (int t = 0; t < x.terms; ++t) {
-    const int64_t k = x.a[t].k, kc = Even(k, Depth(), DepthStep());
+    const int64_t k = x.a[t].k, kc = Even(k, Paired() ? 2 * most : most, DepthStep());
     for (int64_t p = 0; p < k; p += kc) {
       const int64_t deep = std::min(kc, k - p);
-      if (chunks.back().slots > 0 && chunks.back().slots + Slots(deep) > kSlots) chunks.emplace_back();
+      if (chunks.back().slots > 0 && chunks.back().slots + Slots(deep) > most) chunks.emplace_back();
       chunks.back().pieces.push_back({t, p, deep, chunks.back().slots});
       chunks.back().slots += Slots(deep);
     }
@@ -119,21 +122,24 @@ void InTiles(const Product& x) {
   const auto leftFrom = [&](int t) { return LeftFrom(x.transA, x.a[t].p, x.a[t].ld, x.a[t].k); };
   From fromA = leftFrom(0);
   for (int t = 1; t < x.terms; ++t) fromA = leftFrom(t) == fromA && fromA == From::kRows ? fromA : From::kPanel;
-  // What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
-  const From fromB = x.terms == 1 && (most == 1 || fromA != From::kPanel) ? RightFrom(x.transB, x.b[0][0].p) : From::kPanel;
-  // Where both are copied, threads take columns and go down: each packs what it needs of B, and finds it in its own cache block after block.
-  const bool apart = threads > 1 && Copies(fromA) && Copies(fromB) && panels >= kNarrow * threads;
+  const From fromRight = x.terms == 1 ? RightFrom(x.transB, x.b[0][0].p) : From::kPanel;
+  // Of two factors that are not read where they lie, A is packed once for all where it is the smaller one. Threads then take columns and go down: each
+  // packs what it needs of B, and finds it in its own cache block after block.
+  const bool wide = panels * kColumns >= x.m, apart = Copies(fromA) && Copies(fromRight) && wide && panels >= kNarrow * threads;
+  // Where B is the smaller one, it is. What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
+  const From fromB = most == 1 || fromA == From::kRows || (Copies(fromA) && wide) ? fromRight : From::kPanel;
   const int64_t first = Copies(fromB) ? 1 : 0;  // blocks that the first round does
   // Blocks as even as whole panels allow, and as many after the first round as end together.
   const int64_t panelsA = (x.m + RowStep() - 1) / RowStep(), fewest = (x.m + height - 1) / height;
   const int64_t down = apart ? fewest : std::min(panelsA, first + (fewest - first + threads - 1) / threads * threads);
   const auto rowOf = [&](int64_t block) { return std::min(x.m, block * panelsA / down * RowStep()); };
   const int64_t mc = (panelsA + down - 1) / down * RowStep();
-  const int64_t across = std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
+  // A block of A that is packed on the way is multiplied by one thread, where there are enough of them.
+  const int64_t across = Copies(fromA) && down - first >= 2 * threads ? 1 : std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
   const int64_t shares = ((panels + kWide - 1) / kWide + threads - 1) / threads * threads;
   const std::vector<Group> groups = GroupsOf(x, apart ? (panels + shares - 1) / shares : (panels + across - 1) / across);
   const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
-  const bool shared = fromA == From::kPanel && across > 1;
+  const bool shared = apart || (fromA == From::kPanel && across > 1);
   const int64_t sizeA = (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
   Scratch packedB(apart ? 1 : panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
   float *b = packedB, *a = packedA;
@@ -167,7 +173,9 @@ void InTiles(const Product& x) {
       const Product::Left& firstA = x.a[piece.term];
       const int64_t each = firstA.p.half ? 2 : 1;  // numbers in the room of a float
       NextBlock next{{}, 0, firstA.ld / each, mc, x.transA ? piece.deep : piece.deep / each, x.transA};
-      if (then < down && !shared)
+      if (then < down && shared)
+        next = {{a + then * sizeA}, 1, chunk.slots, mc, chunk.slots, false};
+      else if (then < down)
         for (const Depths& more : chunk.pieces) next.p[next.count++] = static_cast<const float*>(AAt(x, more.term, rowOf(then), more.p).p);
       const Stored from = BAt(x, piece.term, group.column, piece.p, j);
       const RightBlock blockB{Copies(right) ? RightFrom(x.transB, from) : right, ownB, from, x.b[piece.term][group.column].ld};
@@ -187,9 +195,16 @@ void InTiles(const Product& x) {
       multiply(block, group, shared ? a + block * sizeA : own, fromA, right, packed(group), &group == &groups[0] ? block + 1 : down);
     };
     if (apart) {
+      const Depths& piece = chunk.pieces[0];
+      ParallelFor(piece.deep, kPacked, [&](int64_t p, int64_t end) {
+        for (int64_t block = 0; block < down; ++block)
+          PackA(x.transA, AAt(x, piece.term, rowOf(block), piece.p + p), x.a[piece.term].ld, rowOf(block + 1) - rowOf(block), end - p, a + block * sizeA,
+                chunk.slots, piece.slot + Slots(p));
+      });
       ParallelFor(several, 1, [&](int64_t i, int64_t) {
-        Scratch own(sizeA), ownB(groups[i].panels * kColumns * chunk.slots);
-        for (int64_t block = 0; block < down; ++block) multiply(block, groups[i], own, fromA, block == 0 ? fromB : From::kPanel, ownB, block + 1);
+        Scratch ownB(groups[i].panels * kColumns * chunk.slots);
+        for (int64_t block = 0; block < down; ++block)
+          multiply(block, groups[i], a + block * sizeA, From::kPanel, block == 0 ? fromB : From::kPanel, ownB, block + 1);
       });
       begun = true;
       continue;
