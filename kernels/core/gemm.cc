@@ -223,8 +223,9 @@ void MultiplyBlocks(int64_t rows, int64_t columns, int64_t depth, int64_t slots,
   const bool paired = Paired(), copyA = Copies(a.from), copyB = Copies(b.from);
   Strip strips[kMostStrips];
   TileCall call;
-  // Lines for 16 slots such that all tiles ask for a block; packed panels ask for a line a slot, after those of C.
-  call.wants = static_cast<int>(std::max<int64_t>(1, (kRows * kColumns + columns - 1) / columns));
+  // Lines for 16 slots such that all tiles ask for the next block; packed panels ask for a line a slot, after those of C.
+  const int64_t wanted = next.count * next.rows * next.length / kLine, chunks = panels * ((columns + kColumns - 1) / kColumns) * std::max<int64_t>(1, slots / 16);
+  call.wants = static_cast<int>(std::clamp<int64_t>((wanted + chunks - 1) / chunks, 1, 16));
   const int64_t lines = a.from == From::kRows ? slots / 16 * call.wants : slots > kRows * kVectors ? slots - kRows * kVectors : slots;
   call.slots = slots;
   call.odd = paired && depth % 2 != 0;

@@ -6,6 +6,7 @@
 
 #include "maps.h"
 #include "rows.h"
+#include "soon.h"
 
 namespace lab {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr int64_t kTasks = 8;             // tasks for each thread, so that all end together
 constexpr int64_t kNarrow = 4;            // panels of B that a task should have
 constexpr int64_t kPacked = 128;          // elements along k of A that one task packs for all
+constexpr int64_t kBeside = 16;           // panels of B for which A's rows aren't worth being turned over
 constexpr int64_t kWide = 4;              // panels of B that still lie in the second-level cache beside a block of A
 
 Stored AAt(const Product& x, int t, int64_t i, int64_t p) {
@@ -87,6 +89,15 @@ std::vector<Chunk> ChunksOf(const Product& x) {
   return chunks;
 }
 
+/// Rows of A as pairs, [rows, (depth + 1) / 2], `stride` floats apart.
+void PairRows(Stored from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride) {
+  const auto pair = [&](const auto* p) {
+    for (int64_t i = 0; i < rows; ++i) PairRow(p + i * ld, depth, to + i * stride);
+  };
+  if (from.half) pair(from.Halves());
+  else pair(from.Floats());
+}
+
 /// Some panels of B that are packed or multiplied together, all of one column of the product.
 struct Group {
   int column;
@@ -140,15 +151,23 @@ void InTiles(const Product& x) {
   const std::vector<Group> groups = GroupsOf(x, apart ? (panels + shares - 1) / shares : (panels + across - 1) / across);
   const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
   const bool shared = apart || (fromA == From::kPanel && across > 1);
-  const int64_t sizeA = (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
+  // For few columns rows become rows of pairs, which tiles read as they read halves where they lie: cheaper than turning them over into panels, which
+  // many columns read a little faster. They lie an odd number of lines apart, so that they don't share places in the first-level cache.
+  const bool inRows = fromA == From::kPanel && Paired() && !OnTiles() && !x.transA && panels <= kBeside;
+  const int64_t ldRows = (slots + kLine - 1) / kLine / 2 * 2 * kLine + kLine;
+  const int64_t sizeA = inRows ? mc * ldRows : (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
   Scratch packedB(apart ? 1 : panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
   float *b = packedB, *a = packedA;
   bool begun = false;
   for (const Chunk& chunk : chunks) {
     const auto packA = [&](int64_t block, float* to) {
-      const int64_t i = rowOf(block);
-      for (const Depths& piece : chunk.pieces)
-        PackA(x.transA, AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, rowOf(block + 1) - i, piece.deep, to, chunk.slots, piece.slot);
+      const int64_t i = rowOf(block), rows = rowOf(block + 1) - i;
+      for (const Depths& piece : chunk.pieces) {
+        const Stored from = AAt(x, piece.term, i, piece.p);
+        const int64_t ld = x.a[piece.term].ld;
+        if (inRows) PairRows(from, ld, rows, piece.deep, to + piece.slot, ldRows);
+        else PackA(x.transA, from, ld, rows, piece.deep, to, chunk.slots, piece.slot);
+      }
     };
     const auto packB = [&](const Group& group) {
       for (int64_t panel = 0; panel < group.panels; ++panel) {
@@ -163,18 +182,19 @@ void InTiles(const Product& x) {
       const Product::Result& result = x.c[group.column];
       const int64_t i = rowOf(block), high = rowOf(block + 1) - i, j = group.first * kColumns, columns = std::min(result.n - j, group.panels * kColumns);
       float* to = CAt(result, i, j);
-      LeftBlock blockA{left, own, {}, 0};
+      LeftBlock blockA{inRows ? From::kRows : left, own, {}, 0};
       int64_t depth = 0;
       for (const Depths& piece : chunk.pieces) {
-        blockA.pieces[blockA.count++] = {AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, Slots(piece.deep)};
+        if (!inRows) blockA.pieces[blockA.count++] = {AAt(x, piece.term, i, piece.p), x.a[piece.term].ld, Slots(piece.deep)};
         depth += piece.deep;
       }
+      if (inRows) blockA.pieces[blockA.count++] = {Stored(own, true), 2 * ldRows, chunk.slots};
       const Depths& piece = chunk.pieces[0];
       const Product::Left& firstA = x.a[piece.term];
       const int64_t each = firstA.p.half ? 2 : 1;  // numbers in the room of a float
       NextBlock next{{}, 0, firstA.ld / each, mc, x.transA ? piece.deep : piece.deep / each, x.transA};
       if (then < down && shared)
-        next = {{a + then * sizeA}, 1, chunk.slots, mc, chunk.slots, false};
+        next = {{a + then * sizeA}, 1, sizeA, 1, sizeA, false};
       else if (then < down)
         for (const Depths& more : chunk.pieces) next.p[next.count++] = static_cast<const float*>(AAt(x, more.term, rowOf(then), more.p).p);
       const Stored from = BAt(x, piece.term, group.column, piece.p, j);
