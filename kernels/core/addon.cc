@@ -297,7 +297,7 @@ napi_value Forget(napi_env env, napi_callback_info info) {
   return Undefined(env);
 }
 
-/// times(): milliseconds that each kernel has taken since the addon was loaded, in the order of kernels().
+/// times(): milliseconds that each kernel has taken since this was first asked, in the order of kernels().
 napi_value Times(napi_env env, napi_callback_info) {
   const std::vector<double>& times = KernelTimes();
   napi_value list;

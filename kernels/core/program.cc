@@ -8,27 +8,35 @@
 
 namespace lab {
 
-std::vector<double>& KernelTimes() {
-  static std::vector<double>* times = new std::vector<double>(Entries().size());
-  return *times;
-}
-
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+std::atomic<bool> timed{false};  // reading the clock for each of hundreds of small kernels would show in the time of a token
+
+std::vector<double>& Times() {
+  static std::vector<double>* times = new std::vector<double>(Entries().size());
+  return *times;
+}
 
 /// Runs a kernel that begins at `start`, which becomes the moment of its end: of kernels played one after another the clock is read once each.
 const char* RunKernelFrom(Clock::time_point* start, int32_t kernel, Call call) {
   const char* error = nullptr;
   call.error = &error;
   Entries()[kernel].kernel(call);
+  if (!timed.load(std::memory_order_relaxed)) return error;
   const Clock::time_point end = Clock::now();
-  KernelTimes()[kernel] += std::chrono::duration<double, std::milli>(end - *start).count();
+  Times()[kernel] += std::chrono::duration<double, std::milli>(end - *start).count();
   *start = end;
   return error;
 }
 
 }  // namespace
+
+const std::vector<double>& KernelTimes() {
+  timed.store(true, std::memory_order_relaxed);
+  return Times();
+}
 
 const char* RunKernel(int32_t kernel, Call call) {
   ExpectNextWithin(0);
@@ -124,7 +132,7 @@ const char* Program::Play(size_t from, size_t to, const char** name) const {
       return error;
     }
   }
-  ExpectNextWithin(std::chrono::duration<double, std::milli>(now - start).count());  // a token follows a token, and JavaScript is between
+  ExpectNextWithin(std::chrono::duration<double, std::milli>(Clock::now() - start).count());  // a token follows a token, and JavaScript is between
   return nullptr;
 }
 

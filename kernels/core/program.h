@@ -12,8 +12,8 @@
 
 namespace lab {
 
-/// Milliseconds that each kernel has taken, in the order of Entries().
-std::vector<double>& KernelTimes();
+/// Milliseconds that each kernel has taken since this was first asked, in the order of Entries().
+const std::vector<double>& KernelTimes();
 /// Runs one kernel and adds to its time. Gives what Fail was told, or nullptr.
 const char* RunKernel(int32_t kernel, Call call);
 

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { blocks } from '../blocks';
 import { memoryFacts, poisonBuffers, tf, useDevice } from '../ops';
+import { nativeBackend } from '../ops/native/register';
 import { MODEL_FORMAT, type ModelSpec, type Node } from '../spec/model';
 import { DECODABLE, tokenIds } from './bench-models';
 import { buildModel, type Model } from './build';
@@ -83,6 +84,24 @@ describe.each(['learned', 'sinusoidal'] as const)('%s positions', (positions) =>
     expect(captured.played).toBeGreaterThan(10);
     model.dispose();
   });
+});
+
+it('keeps the weights side by side, and so the caches of a text, also when they have grown', () => {
+  const model = build(specOf(twice('softmax_attention')));
+  const memories = (tensors: Iterable<tf.Tensor>) =>
+    new Set([...tensors].map((tensor) => nativeBackend()!.arrayOf(tensor).buffer)).size;
+  let state = model.begin(1);
+  for (let t = 0; t < 140; t++) {
+    const token = tf.tensor1d([t % VOCABULARY], 'int32');
+    const done = model.step(token, state);
+    state = done.state;
+    tf.dispose([token, done.logits]);
+    if (t > 0) expect(memories(state.layers.flatMap((layer) => Object.values(layer)))).toBe(1);
+  }
+  expect(memories(model.weights.values())).toBe(1);
+  expect(state.played).toBeGreaterThan(130);
+  disposeState(state);
+  model.dispose();
 });
 
 it('sees weights that have changed since the step was recorded, where they lie', () => {

@@ -27,7 +27,7 @@ export function memoryFacts(): MemoryFacts {
   };
 }
 
-/** Milliseconds that each native kernel has taken in this process so far, by name; empty where there are none. */
+/** Milliseconds that each native kernel has taken in this process since this was first asked, by name; empty where there are none. */
 export function kernelTimes(): Map<string, number> {
   const native = nativeBackend();
   const times = native?.addon.times() ?? [];

@@ -34,7 +34,7 @@ export interface Addon {
   /** Ends a program that plays beside JavaScript before its next call. */
   stop(program: number): void;
   forget(program: number): void;
-  /** Milliseconds that each kernel has taken so far, in the order of `kernels()`. */
+  /** Milliseconds that each kernel has taken since this was first asked, in the order of `kernels()`. */
   times(): number[];
   /** Sets, if given, and tells the number of threads. */
   threads(count?: number): number;

@@ -58,6 +58,7 @@ export class Program {
   private readonly code: Float64Array;
   private readonly places: Float64Array;
   private readonly outside: Exclude<Place, { kind: 'made' }>[];
+  private readonly feeds: Extract<Place, { kind: 'fed' }>[];
   private readonly calls: number;
   /** Of each tensor of before the step. */
   private readonly holding: readonly (() => boolean)[];
@@ -90,6 +91,7 @@ export class Program {
     const { offsets, bytes } = planMemory(spans);
     this.bytes = bytes;
     this.outside = all.filter((one) => one.kind !== 'made');
+    this.feeds = all.filter((one) => one.kind === 'fed');
     this.places = new Float64Array(2 * all.length); // memory and offset of each place; the arena is the last memory
     for (const [index, span] of spanOf) this.places.set([this.outside.length, offsets[span]], 2 * index);
     for (const [i, { index }] of this.outside.entries()) this.places.set([i, 0], 2 * index);
@@ -154,8 +156,7 @@ export class Program {
   /** Feeds the calls `from` to `to - 1`. */
   private prepare(from: number, to: number): void {
     if (from === 0 && this.backend.pool.poison) this.arena.poison();
-    for (const one of this.outside)
-      if (one.kind === 'fed' && one.first >= from && one.first < to) one.array.set(one.read());
+    for (const { first, array, read } of this.feeds) if (first >= from && first < to) array.set(read());
   }
 
   private forget(): void {
