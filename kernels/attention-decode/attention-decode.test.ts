@@ -5,7 +5,7 @@ import { attentionDecode, cacheAppend } from './kernel';
 import { plain } from './plain';
 import { setting } from './testing';
 
-// Scores, softmax and sums over at most 600 tokens in float32.
+// Scores, softmax and sums over at most 1,030 tokens in float32.
 const tolerance = 4e-6;
 
 describe.each(natives())('AttentionDecode on $isa', (native) => {
@@ -36,6 +36,11 @@ describe.each(natives())('AttentionDecode on $isa', (native) => {
       expectAgreement(native, setting({ H: 4, G: 2, n, a: 16, e: 16, slopes: true, sinks: true, room: 2 }), tolerance);
       expectAgreement(native, setting({ H: 2, G: 2, n, a: 8, e: 8, softCap: 2, slopes: true, sinks: true }), tolerance);
     }
+  });
+
+  it('agrees over a cache so large that what comes is asked for', () => {
+    expectAgreement(native, setting({ H: 4, G: 4, n: 700, a: 72, e: 100, room: 1 }), tolerance);
+    expectAgreement(native, setting({ H: 4, G: 4, Gv: 2, n: 1030, a: 64, e: 128 }), tolerance);
   });
 
   it('does nothing for an empty batch', () => {

@@ -19,12 +19,17 @@ constexpr int kSums = 8;
 #endif
 constexpr int kMostHeads = 4;  // that read a key or a value together
 
+/// A layer's cache of so many bytes is taken to lie too far away, in part, for the processor to look ahead by itself.
+constexpr int64_t kFar = int64_t{1} << 20;
+
 /// Asks for the line that begins at row[c] of a row to come, where N heads read each: their sums take so long that the processor by itself does not look
-/// far enough ahead. One head goes through a stream as fast as it comes.
-template <int N, class T>
+/// far enough ahead. One head goes through a stream as fast as it comes, but for what comes from memory (`Far`): that is asked for, and no nearer than the
+/// second-level cache, since the first would have to wait for it.
+template <int N, bool Far, class T>
 LAB_INLINE void AskAhead(const T* row, int64_t c) {
-  constexpr int64_t ahead = 4096 / sizeof(T);
-  if (N > 1 && c % static_cast<int64_t>(64 / sizeof(T)) == 0) SoonLine(row + c, ahead);
+  if (c % static_cast<int64_t>(64 / sizeof(T)) != 0) return;
+  if (N > 1) SoonLine(row + c, 4096 / static_cast<int64_t>(sizeof(T)));
+  else if (Far) LaterLine(row + c, 8192 / static_cast<int64_t>(sizeof(T)));
 }
 
 /// T: what keys and values lie as, floats or halves. `width`, `valueWidth` and `sharedWidth`: numbers by which rows of k, v and ks are apart.
@@ -40,18 +45,18 @@ struct Decode {
   /// Tokens whose softmax is taken together, keys first and then values: long streams, and enough tasks. Neither capacity nor threads change it.
   int64_t Chunk() const { return B * units < 4 ? 256 : 512; }
   int64_t Chunks() const { return (n + Chunk() - 1) / Chunk(); }
+  bool Far() const { return n * (G * width + Gv * valueWidth) * static_cast<int64_t>(sizeof(T)) >= kFar; }
   int64_t Partial() const { return e + 2; }  // greatest score, sum of exponentials, weighted sum of values
 };
 
-/// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart. Rows are read from end to end, with
-/// nothing asked for ahead for one query: the processor follows one stream by itself, and further than a request that waits in its first-level cache.
-template <int N, bool Whole, class T>
+/// sum[n * keys + i] += q[n] · rows[i], vectors of partial sums, for N queries and kSums / N rows `stride` apart. Rows are read from end to end.
+template <int N, bool Whole, bool Far, class T>
 LAB_INLINE void AddRows(const float* const* q, const T* rows, int64_t stride, int64_t width, F* sum) {
   constexpr int keys = kSums / N;
   LAB_UNROLL
   for (int i = 0; i < keys; ++i)
     for (int64_t c = 0; c < width; c += W) {
-      AskAhead<N>(rows + i * stride, c);
+      AskAhead<N, Far>(rows + i * stride, c);
       const int64_t left = Whole ? W : width - c;
       const F row = LoadUpTo(rows + i * stride + c, left);
       LAB_UNROLL
@@ -59,7 +64,7 @@ LAB_INLINE void AddRows(const float* const* q, const T* rows, int64_t stride, in
     }
 }
 /// The same for one query of four vectors, which stay in registers.
-template <class T>
+template <bool Far, class T>
 LAB_INLINE void AddFour(const float* q, const T* rows, int64_t stride, F* sum) {
   F x[4];
   LAB_UNROLL
@@ -67,20 +72,23 @@ LAB_INLINE void AddFour(const float* q, const T* rows, int64_t stride, F* sum) {
   LAB_UNROLL
   for (int i = 0; i < kSums; ++i)
     LAB_UNROLL
-    for (int c = 0; c < 4; ++c) sum[i] = Fma(x[c], Load(rows + i * stride + c * W), sum[i]);
+    for (int c = 0; c < 4; ++c) {
+      AskAhead<1, Far>(rows + i * stride, c * W);
+      sum[i] = Fma(x[c], Load(rows + i * stride + c * W), sum[i]);
+    }
 }
-template <int N, class T>
+template <int N, bool Far, class T>
 LAB_INLINE void AddProducts(const float* const* q, const T* rows, int64_t stride, int64_t width, F* sum) {
   if (N == 1 && width == 4 * W)
-    AddFour(q[0], rows, stride, sum);
+    AddFour<Far>(q[0], rows, stride, sum);
   else if (width % W == 0)
-    AddRows<N, true>(q, rows, stride, width, sum);
+    AddRows<N, true, Far>(q, rows, stride, width, sum);
   else
-    AddRows<N, false>(q, rows, stride, width, sum);
+    AddRows<N, false, Far>(q, rows, stride, width, sum);
 }
 
 /// z[n][i] = q[n] · rows[i] + qs[n] · shared[i] for N queries and `count` rows, which lie `stride` and `rs` numbers apart.
-template <int N, class T>
+template <int N, bool Far, class T>
 void Scores(const float* const* q, const T* rows, int64_t stride, int64_t a, const float* const* qs, const T* shared, int64_t rs, int64_t r, int64_t count,
             float* const* z) {
   constexpr int keys = kSums / N;
@@ -89,8 +97,8 @@ void Scores(const float* const* q, const T* rows, int64_t stride, int64_t a, con
     F sum[kSums];
     LAB_UNROLL
     for (F& one : sum) one = F(0.0f);
-    AddProducts<N>(q, rows + at * stride, stride, a, sum);
-    if (r) AddProducts<N>(qs, shared + at * rs, rs, r, sum);
+    AddProducts<N, Far>(q, rows + at * stride, stride, a, sum);
+    if (r) AddProducts<N, false>(qs, shared + at * rs, rs, r, sum);
     float all[kSums];
     LAB_UNROLL
     for (int i = 0; i < kSums; i += W) Store(all + i, SumEach(sum + i));
@@ -106,7 +114,7 @@ void Scores(const float* const* q, const T* rows, int64_t stride, int64_t a, con
 }
 
 /// o[n] [L vectors] = Σ_s p[n][s] v[s] over `count` tokens, whose values lie `ld` numbers apart; `lanes` of the last vector count.
-template <int N, int L, class T>
+template <int N, int L, bool Far, class T>
 void WeightedLines(const float* const* p, const T* v, int64_t ld, int64_t count, int64_t lanes, float* const* o) {
   constexpr int together = std::max(1, std::min(4, kSums / (N * L)));  // tokens whose sums are apart, so that none waits for another
   F sum[together][N][L];
@@ -120,7 +128,7 @@ void WeightedLines(const float* const* p, const T* v, int64_t ld, int64_t count,
     const T* row = v + s * ld;
     LAB_UNROLL
     for (int j = 0; j < L; ++j) {
-      AskAhead<N>(row, j * W);
+      AskAhead<N, Far>(row, j * W);
       const F value = j + 1 < L ? Load(row + j * W) : LoadUpTo(row + j * W, lanes);
       LAB_UNROLL
       for (int n = 0; n < N; ++n) to[n][j] = Fma(F(p[n][s]), value, to[n][j]);
@@ -143,7 +151,7 @@ void WeightedLines(const float* const* p, const T* v, int64_t ld, int64_t count,
 }
 
 /// o[n] [e] = Σ_s p[n][s] v[s] over `count` tokens, for N heads that read the same values.
-template <int N, class T>
+template <int N, bool Far, class T>
 void Weighted(const float* const* p, const T* v, int64_t ld, int64_t e, int64_t count, float* const* o) {
   constexpr int most = kSums / N;  // vectors of an output that stay in registers
   float* to[N];
@@ -151,7 +159,7 @@ void Weighted(const float* const* p, const T* v, int64_t ld, int64_t e, int64_t 
     for (int n = 0; n < N; ++n) to[n] = o[n] + c;
     const int64_t left = (e - c + W - 1) / W;
     const auto lines = [&](auto l) {
-      WeightedLines<N, l>(p, v + c, ld, count, std::min<int64_t>(W, e - c - (l - 1) * W), to);
+      WeightedLines<N, l, Far>(p, v + c, ld, count, std::min<int64_t>(W, e - c - (l - 1) * W), to);
       c += l * W;
     };
     if (left >= most) lines(std::integral_constant<int, most>());
@@ -179,7 +187,7 @@ LAB_INLINE void Together(const Decode<T>& x, int64_t unit, int64_t groups, Each&
 }
 
 /// The share of one chunk for all heads of a unit, to partial [heads][Partial()].
-template <class T>
+template <bool Far, class T>
 void ShareOf(const Decode<T>& x, int64_t b, int64_t unit, int64_t chunk, float* partial) {
   const int64_t heads = x.Heads(), first = chunk * x.Chunk(), count = std::min(x.Chunk(), x.n - first);
   Scratch scores(heads * x.Chunk());
@@ -192,7 +200,7 @@ void ShareOf(const Decode<T>& x, int64_t b, int64_t unit, int64_t chunk, float* 
       q[k] = x.q + row * x.a;
       qs[k] = x.qs + row * x.r;
     }
-    Scores<n>(q, x.k + ((b * x.G + group) * x.Ck + first) * x.width, x.width, x.a, qs, x.ks + (b * x.Cs + first) * x.sharedWidth, x.sharedWidth, x.r, count, z);
+    Scores<n, Far && n == 1>(q, x.k + ((b * x.G + group) * x.Ck + first) * x.width, x.width, x.a, qs, x.ks + (b * x.Cs + first) * x.sharedWidth, x.sharedWidth, x.r, count, z);
   });
   for (int64_t i = 0; i < heads; ++i) {
     const int64_t h = unit * heads + i;
@@ -225,7 +233,7 @@ void ShareOf(const Decode<T>& x, int64_t b, int64_t unit, int64_t chunk, float* 
       z[k] = scores + (i + k) * x.Chunk();
       o[k] = partial + (i + k) * x.Partial() + 2;
     }
-    Weighted<n>(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.valueWidth, x.valueWidth, x.e, count, o);
+    Weighted<n, Far && n == 1>(z, x.v + ((b * x.Gv + group) * x.Cv + first) * x.valueWidth, x.valueWidth, x.e, count, o);
   });
 }
 
@@ -263,10 +271,13 @@ void Attend(const Call& c, int64_t valueWidth, int64_t sharedWidth) {
   if (x.n < 1 || x.n > x.Ck || x.n > x.Cv || (x.r && x.n > x.Cs)) return c.Fail("the length is not within the cache");
   float* o = c.Out<float>(0);
   const int64_t heads = x.Heads(), chunks = x.Chunks(), one = heads * x.Partial();
+  const bool far = x.Far();
   Scratch partial(x.B * x.units * chunks * one);
   float* parts = partial;
   ParallelFor(x.B * x.units * chunks, 1, [&](int64_t task, int64_t) {
-    ShareOf(x, task / chunks / x.units, task / chunks % x.units, task % chunks, parts + task * one);
+    const int64_t b = task / chunks / x.units, unit = task / chunks % x.units, chunk = task % chunks;
+    float* share = parts + task * one;
+    far ? ShareOf<true>(x, b, unit, chunk, share) : ShareOf<false>(x, b, unit, chunk, share);
   });
   for (int64_t i = 0; i < x.B * x.H; ++i) Join(x, i % x.H, parts + i / heads * chunks * one + i % heads * x.Partial(), one, o + i * x.e);
 }
