@@ -38,7 +38,7 @@ struct Conv {
   }
 
  private:
-  static constexpr int64_t kSoonRows = 8;
+  static constexpr int64_t kSoonRows = 24;
 
   // u of the `left` channels from `channel` + j on, with the taps from k = `least` on.
   F Some(const float* at, int64_t channel, int64_t least, int64_t left) const {

@@ -123,9 +123,11 @@ struct Wanted {
   }
 };
 
+constexpr int64_t kSoonRows = 32;  // how far ahead rows are asked for: a row is copied in a few cycles
+
 inline void CopyRows(int64_t rows, int64_t width, Rows from, Out to) {
   for (int64_t r = 0; r < rows; ++r) {
-    Soon(from.p + r * from.ld, width, 8 * from.ld);
+    Soon(from.p + r * from.ld, width, kSoonRows * from.ld);
     for (int64_t j = 0; j < width; j += W) StoreUpTo(to.p + r * to.ld + j, LoadUpTo(from.p + r * from.ld + j, width - j), width - j);
   }
 }
