@@ -151,9 +151,9 @@ void InTiles(const Product& x) {
   const std::vector<Group> groups = GroupsOf(x, apart ? (panels + shares - 1) / shares : (panels + across - 1) / across);
   const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
   const bool shared = apart || (fromA == From::kPanel && across > 1);
-  // For few columns rows become rows of pairs, which tiles read as they read halves where they lie: cheaper than turning them over into panels, which
+  // For few columns rows of floats become rows of pairs, which tiles read as they read halves where they lie: cheaper than turning them over into panels, which
   // many columns read a little faster. They lie an odd number of lines apart, so that they don't share places in the first-level cache.
-  const bool inRows = fromA == From::kPanel && Paired() && !OnTiles() && !x.transA && panels <= kBeside;
+  const bool inRows = fromA == From::kPanel && Paired() && !OnTiles() && !x.transA && !x.a[0].p.half && panels <= kBeside;
   const int64_t ldRows = (slots + kLine - 1) / kLine / 2 * 2 * kLine + kLine;
   const int64_t sizeA = inRows ? mc * ldRows : (mc + PanelRows(mc) - 1) / PanelRows(mc) * PanelRows(mc) * slots;
   Scratch packedB(apart ? 1 : panels * kColumns * slots), packedA(shared ? down * sizeA : 1);
