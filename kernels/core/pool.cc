@@ -21,7 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kSpin = std::chrono::microseconds(50);         // longer spinning ruins a machine that has other work
-constexpr auto kLongestSpin = std::chrono::microseconds(300);  // waking takes some tens, but what played for long can afford it
+constexpr auto kLongestSpin = std::chrono::microseconds(150);  // waking takes some tens, but what played for long can afford it
 std::atomic<Clock::rep> spin{Clock::duration(kSpin).count()};  // how long workers look for the next loop
 
 LAB_INLINE void Pause() {

@@ -4,7 +4,7 @@
 
 namespace lab {
 
-/// Threads without work look for the next loop as long, within 50 and 300 microseconds, before they sleep.
+/// Threads without work look for the next loop as long, within 50 and 150 microseconds, before they sleep.
 void ExpectNextWithin(double milliseconds);
 
 }  // namespace lab
