@@ -122,14 +122,15 @@ std::vector<Group> GroupsOf(const Product& x, int64_t most) {
 
 /// Blocks of rows of C by groups of columns, for each chunk of k. What can be is packed by the tiles that need it first: B by the first block of rows,
 /// A by the first panel of columns. The rest of B is packed before, once for all; the rest of A by the owner of a block, unless many would pack the same.
-void InTiles(const Product& x) {
+/// `threads`: how many take part.
+void InTiles(const Product& x, int64_t threads) {
   const std::vector<Chunk> chunks = ChunksOf(x);
   int64_t slots = 0, panels = 0;
   for (const Chunk& chunk : chunks) slots = std::max(slots, chunk.slots);
   for (int c = 0; c < x.columns; ++c) panels += (x.c[c].n + kColumns - 1) / kColumns;
-  // Sums run along k, so blocks and groups may depend on the threads without changing a bit.
-  const int64_t threads = Threads(), most = threads == 1 ? 1 : kTasks * threads;
-  const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, 4), x.m / most));
+  // Sums run along k, so blocks and groups may depend on the threads without changing a bit. Blocks that are packed on the way are lower.
+  const int64_t most = threads == 1 ? 1 : kTasks * threads;
+  const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, x.transA ? 2 : 4), x.m / most));
   const auto leftFrom = [&](int t) { return LeftFrom(x.transA, x.a[t].p, x.a[t].ld, x.a[t].k); };
   From fromA = leftFrom(0);
   for (int t = 1; t < x.terms; ++t) fromA = leftFrom(t) == fromA && fromA == From::kRows ? fromA : From::kPanel;
@@ -258,7 +259,7 @@ void InDepths(const Product& x, int64_t parts) {
       y.c[c] = {to, n, x.c[c].n, {0.0f, to, n}};
       to += x.c[c].n;
     }
-    InTiles(y);
+    InTiles(y, 1);  // a loop within this one stays on its thread
   });
   ParallelFor(x.m, Grain(parts * n), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -307,7 +308,7 @@ void Multiply(const Product& x) {
   const int64_t tiles = (x.m + kHeight - 1) / kHeight * ((n + 4 * kColumns - 1) / (4 * kColumns)), k = x.a[0].k;
   if (x.terms == 1 && tiles < 8 && k >= 1024) return InDepths(x, std::min<int64_t>(16 / tiles, k / 256));
   if (small) return InStrips(x);
-  InTiles(x);
+  InTiles(x, Threads());
 }
 
 void MapRows(int64_t m, int64_t n, int64_t k, const float* x, const float* w, float* y) {
