@@ -20,7 +20,7 @@ constexpr int kSums = 8;
 constexpr int kMostHeads = 4;  // that read a key or a value together
 
 /// A layer's cache of so many bytes is taken to lie too far away, in part, for the processor to look ahead by itself.
-constexpr int64_t kFar = int64_t{1} << 20;
+constexpr int64_t kFar = int64_t{3} << 19;
 
 /// Asks for the line that begins at row[c] of a row to come, where N heads read each: their sums take so long that the processor by itself does not look
 /// far enough ahead. One head goes through a stream as fast as it comes, but for what comes from memory (`Far`): that is asked for, and no nearer than the

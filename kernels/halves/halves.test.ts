@@ -115,7 +115,7 @@ describe.each(natives())('halves on $isa', (native) => {
   it('attends over caches', () => {
     for (const size of [
       { H: 4, G: 4, n: 600, a: 64, e: 64, room: 3 },
-      { H: 4, G: 4, n: 1100, a: 64, e: 80 },
+      { H: 4, G: 4, n: 1400, a: 64, e: 80 },
       { B: 2, H: 4, G: 1, n: 70, a: 33, e: 33, r: 18, room: 5 },
       { H: 4, G: 2, n: 40, a: 24, e: 47, wider: 24, softCap: 1.5, sinks: true },
       { H: 2, G: 2, n: 5, a: 7, e: 1 },
