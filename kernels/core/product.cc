@@ -15,7 +15,8 @@ constexpr int64_t kTasks = 8;             // tasks for each thread, so that all 
 constexpr int64_t kNarrow = 4;            // panels of B that a task should have
 constexpr int64_t kPacked = 128;          // elements along k of A that one task packs for all
 constexpr int64_t kBeside = 16;           // panels of B for which A's rows aren't worth being turned over
-constexpr int64_t kWide = 4;              // panels of B that still lie in the second-level cache beside a block of A
+constexpr int64_t kWide = 6;              // panels of B that still lie in the second-level cache beside a block of A
+constexpr int64_t kWidePairs = 4;         // the same where all of A is packed, and blocks of it come from there
 
 Stored AAt(const Product& x, int t, int64_t i, int64_t p) {
   const Product::Left& a = x.a[t];
@@ -128,17 +129,19 @@ void InTiles(const Product& x, int64_t threads) {
   int64_t slots = 0, panels = 0;
   for (const Chunk& chunk : chunks) slots = std::max(slots, chunk.slots);
   for (int c = 0; c < x.columns; ++c) panels += (x.c[c].n + kColumns - 1) / kColumns;
-  // Sums run along k, so blocks and groups may depend on the threads without changing a bit. Blocks that are packed on the way are lower.
+  // Sums run along k, so blocks and groups may depend on the threads without changing a bit. Blocks of pairs that are packed on the way are lower.
+  const bool pairs = Paired();
   const int64_t most = threads == 1 ? 1 : kTasks * threads;
-  const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, x.transA ? 2 : 4), x.m / most));
+  const int64_t height = std::max(kHeight, std::min(kHeight * std::clamp<int64_t>(kSlots / slots, 1, pairs && x.transA ? 2 : 4), x.m / most));
   const auto leftFrom = [&](int t) { return LeftFrom(x.transA, x.a[t].p, x.a[t].ld, x.a[t].k); };
   From fromA = leftFrom(0);
   for (int t = 1; t < x.terms; ++t) fromA = leftFrom(t) == fromA && fromA == From::kRows ? fromA : From::kPanel;
   const From fromRight = x.terms == 1 ? RightFrom(x.transB, x.b[0][0].p) : From::kPanel;
-  // Of two factors that are not read where they lie, A is packed once for all where it is the smaller one. Threads then take columns and go down: each
-  // packs what it needs of B, and finds it in its own cache block after block.
-  const bool wide = panels * kColumns >= x.m, apart = Copies(fromA) && Copies(fromRight) && wide && panels >= kNarrow * threads;
-  // Where B is the smaller one, it is. What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
+  // Where neither factor is read where it lies, threads take columns and go down: each packs what it needs of B, and finds it in its own cache block after
+  // block. Pairs take longer to make than copies: of them A is packed once for all where it is the smaller one, and B where that is.
+  const bool wide = !pairs || panels * kColumns >= x.m;
+  const bool apart = Copies(fromA) && Copies(fromRight) && wide && (pairs || threads > 1) && panels >= kNarrow * threads, once = apart && pairs;
+  // What A's first block is packed for beforehand would keep all threads but one waiting while B is copied.
   const From fromB = most == 1 || fromA == From::kRows || (Copies(fromA) && wide) ? fromRight : From::kPanel;
   const int64_t first = Copies(fromB) ? 1 : 0;  // blocks that the first round does
   // Blocks as even as whole panels allow, and as many after the first round as end together.
@@ -146,12 +149,12 @@ void InTiles(const Product& x, int64_t threads) {
   const int64_t down = apart ? fewest : std::min(panelsA, first + (fewest - first + threads - 1) / threads * threads);
   const auto rowOf = [&](int64_t block) { return std::min(x.m, block * panelsA / down * RowStep()); };
   const int64_t mc = (panelsA + down - 1) / down * RowStep();
-  // A block of A that is packed on the way is multiplied by one thread, where there are enough of them.
-  const int64_t across = Copies(fromA) && down - first >= 2 * threads ? 1 : std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
-  const int64_t shares = ((panels + kWide - 1) / kWide + threads - 1) / threads * threads;
+  // A block of pairs that is packed on the way is multiplied by one thread, where there are enough of them.
+  const int64_t across = pairs && Copies(fromA) && down - first >= 2 * threads ? 1 : std::min((most + down - 1) / down, (panels + kNarrow - 1) / kNarrow);
+  const int64_t beside = once ? kWidePairs : kWide, shares = ((panels + beside - 1) / beside + threads - 1) / threads * threads;
   const std::vector<Group> groups = GroupsOf(x, apart ? (panels + shares - 1) / shares : (panels + across - 1) / across);
   const std::vector<Group> beginners = GroupsOf(x, std::max(2 * (panels + most - 1) / most, kNarrow / 2));
-  const bool shared = apart || (fromA == From::kPanel && across > 1);
+  const bool shared = once || (fromA == From::kPanel && across > 1);
   // For few columns rows of floats become rows of pairs, which tiles read as they read halves where they lie: cheaper than turning them over into panels, which
   // many columns read a little faster. They lie an odd number of lines apart, so that they don't share places in the first-level cache.
   const bool inRows = fromA == From::kPanel && Paired() && !OnTiles() && !x.transA && !x.a[0].p.half && panels <= kBeside;
@@ -217,15 +220,15 @@ void InTiles(const Product& x, int64_t threads) {
     };
     if (apart) {
       const Depths& piece = chunk.pieces[0];
-      ParallelFor(piece.deep, kPacked, [&](int64_t p, int64_t end) {
+      if (once) ParallelFor(piece.deep, kPacked, [&](int64_t p, int64_t end) {
         for (int64_t block = 0; block < down; ++block)
           PackA(x.transA, AAt(x, piece.term, rowOf(block), piece.p + p), x.a[piece.term].ld, rowOf(block + 1) - rowOf(block), end - p, a + block * sizeA,
                 chunk.slots, piece.slot + Slots(p));
       });
       ParallelFor(several, 1, [&](int64_t i, int64_t) {
-        Scratch ownB(groups[i].panels * kColumns * chunk.slots);
+        Scratch own(once ? 1 : sizeA), ownB(groups[i].panels * kColumns * chunk.slots);
         for (int64_t block = 0; block < down; ++block)
-          multiply(block, groups[i], a + block * sizeA, From::kPanel, block == 0 ? fromB : From::kPanel, ownB, block + 1);
+          multiply(block, groups[i], once ? a + block * sizeA : own, once ? From::kPanel : fromA, block == 0 ? fromB : From::kPanel, ownB, block + 1);
       });
       begun = true;
       continue;
